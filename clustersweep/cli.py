@@ -1,0 +1,299 @@
+"""The verbs: the only place that prints, configures logging and exits. Decides nothing that a verb's module can."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clustersweep import __version__
+from clustersweep.errors import ClusterSweepError
+
+# Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
+# Ray and plotly.
+if TYPE_CHECKING:
+    from clustersweep.home import Home
+    from clustersweep.postgres import Database
+    from clustersweep.study import Study
+
+app = typer.Typer(
+    help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file, e.g. sweeps/quickstart.yaml.")]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder for the embedded database, surveys and runs. [default: CLUSTERSWEEP_HOME]"),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option("--storage", help="PostgreSQL URL; a password is better given in CLUSTERSWEEP_STORAGE.",
+                 show_default="CLUSTERSWEEP_STORAGE, else the embedded server"),  # fmt: skip
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
+
+
+def main() -> None:
+    """Run the command line; failures become one message on stderr and the documented exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        app(prog_name="clustersweep")
+    except ClusterSweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"clustersweep {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def plan(
+    study_file: StudyFile,
+    workers: Annotated[int | None, typer.Option(min=1, help="Estimate the time for so many workers.")] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show what would run, what is impossible and why, in which order, and what it costs. Trains nothing."""
+    from clustersweep.plan import make_plan, plan_json, read_rates, require_feasible
+    from clustersweep.study import load_study
+    from clustersweep.survey.source import read_header
+
+    study = load_study(study_file)
+    planned = make_plan(study, read_header(study.data))
+    if as_json:
+        _print_json(plan_json(planned))
+    else:
+        from clustersweep.tables import print_plan
+
+        count = workers or max(1, (os.cpu_count() or 1) // study.resources.cpus_per_worker)
+        print_plan(planned, count, read_rates(_home(home).rates), _out())
+    require_feasible(planned, str(study_file))
+
+
+@app.command()
+def launch(
+    study_file: StudyFile,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster. [default: RAY_ADDRESS, else Ray on this machine]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="No more workers than this.")] = None,
+    keep_failed: Annotated[bool, typer.Option(help="Do not try failed replicates once more.")] = False,
+    in_process: Annotated[bool, typer.Option(help="Train in this process, without Ray, to debug a network.")] = False,
+) -> None:
+    """Train what is left of the study; the same command again goes on where it stopped, and repeats nothing."""
+    from clustersweep.launch import Options, launch
+    from clustersweep.progress import Display
+
+    study, place = _study(study_file), _home(home)
+    options = Options(
+        address=address or os.environ.get("RAY_ADDRESS") or None,
+        workers=workers,
+        in_process=in_process,
+        retry_failed=not keep_failed,
+    )
+    display = Display(_err())
+    done = launch(study, str(study_file), place, lambda: _database(storage, place), options, display)
+    outcome = done.outcome
+    print_result(done, study_file, _given(storage=None, home=home))
+    if outcome is not None and outcome.aborted:
+        print(f"error: stopped: {outcome.aborted}. Mend it and launch again", file=sys.stderr)
+        raise typer.Exit(1)
+    if outcome is not None and outcome.interrupted:
+        print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
+        raise typer.Exit(130)
+    if done.results.count("failed"):
+        raise typer.Exit(1)
+
+
+def print_result(done: Any, study_file: Path, options: str) -> None:
+    """Print the verdict of a launch, and what to type next."""
+    from clustersweep.tables import print_best
+
+    print_best(done.results, _out())
+    if done.report:
+        print(f"\nreport     {done.report}")
+    print(f"dashboard  clustersweep dashboard{options}")
+    if done.results.ranked():
+        print(f"export     clustersweep export {study_file} --to best/{options}")
+
+
+@app.command()
+def status(
+    study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home: HomeOption = None
+) -> None:
+    """Show how far the study is: counts, and the best combination so far."""
+    from clustersweep.tables import print_status, status_json
+
+    results = _results(_study(study_file), storage, _home(home))
+    if as_json:
+        _print_json(status_json(results))
+    else:
+        print_status(results, _out())
+
+
+@app.command()
+def dashboard(
+    storage: StorageOption = None,
+    home: HomeOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on. There is no login: keep it to this machine.")]
+    = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve the Optuna dashboard for the storage in use, until Ctrl-C."""
+    from clustersweep.storage import Storage, serve_dashboard
+
+    opened = _database(storage, _home(home))
+    print(f"dashboard on http://{host}:{port}/ for {opened.safe_url} (Ctrl-C ends it)", file=sys.stderr)
+    serve_dashboard(Storage.connect(opened.url), host, port)
+
+
+@app.command()
+def report(
+    study_file: StudyFile,
+    to: Annotated[Path | None, typer.Option(help="Folder to write to. [default: the study's run folder]")] = None,
+    as_json: JsonOption = False,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Write the HTML report (works offline) and results.csv, one row per replicate."""
+    from clustersweep.launch import write_study_report
+    from clustersweep.report import summary
+    from clustersweep.survey.source import read_header
+
+    study, place = _study(study_file), _home(home)
+    results = _results(study, storage, place)
+    source = read_header(study.data).source
+    written = write_study_report(results, study, source, to or place.run(study.name), study_file)
+    if as_json:
+        _print_json(summary(results) | {"html": str(written.html), "csv": str(written.csv)})
+    else:
+        print(f"{written.html}\n{written.csv}")
+
+
+@app.command()
+def export(
+    study_file: StudyFile,
+    to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("best"),
+    rank: Annotated[int, typer.Option(min=1, help="The best trial is 1.")] = 1,
+    trial: Annotated[int | None, typer.Option(min=0, help="A trial by its number, whatever its rank.")] = None,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Write the best trial for the training package: config.yaml, model.keras, provenance.json; proved by reloading."""
+    from clustersweep.export import choose, export
+    from clustersweep.launch import read_plan, read_training_data
+    from clustersweep.progress import Display
+    from clustersweep.run_folder import RunFolder
+    from clustersweep.training.device import configure_device
+
+    study, place = _study(study_file), _home(home)
+    results = _results(study, storage, place)
+    chosen, place_in_rank = choose(results, rank=rank, number=trial)
+    planned = read_plan(study, place, str(study_file), Display(_err()))
+    configure_device(study.resources.cpus_per_worker)
+    data = read_training_data(study, place)
+    done = export(planned, results, chosen, place_in_rank, data, RunFolder(place.run(study.name)), to)
+    params = " ".join(f"{name}={value}" for name, value in chosen.params.items())
+    print(f"{done.folder}/: trial {chosen.number} (rank {done.rank} of {len(results.ranked())}): {params}")
+    print(f"weights of seed {done.seed}: val_loss {done.recorded_loss:.6f} recorded, {done.reloaded_loss:.6f} reloaded")
+
+
+@app.command()
+def simulate(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for images.fits and catalogue.fits.")],
+    clusters: Annotated[int, typer.Option(min=10, help="How many clusters.")] = 7946,
+    seed: Annotated[int, typer.Option(min=0, help="Cluster i of a seed is always the same.")] = 42,
+    pixels: Annotated[int, typer.Option(min=4, help="Pixels along each side.")] = 50,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = os.cpu_count() or 1,
+) -> None:
+    """Write a mock of the eFEDS cluster survey: images in ten energy bands, and their catalogue."""
+    from rich.progress import Progress
+
+    from clustersweep.survey.simulate import write_survey
+    from clustersweep.survey.spec import SimulateSpec
+
+    with Progress(console=_err(), transient=True) as bar:
+        task = bar.add_task("clusters", total=clusters)
+        spec = SimulateSpec(clusters=clusters, seed=seed, pixels=pixels)
+        write_survey(spec, to, jobs=jobs, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    print(f"{to / 'images.fits'}\n{to / 'catalogue.fits'}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the study file's JSON Schema, with which editors complete and check study files."""
+    from clustersweep.study import study_schema
+
+    _print_json(study_schema())
+
+
+@app.command()
+def stop(home: HomeOption = None) -> None:
+    """Stop the embedded PostgreSQL server; the next verb that needs it starts it again, with its data."""
+    from clustersweep.postgres import stop_embedded
+
+    print("stopped" if stop_embedded(_home(home)) else "was not running")
+
+
+def _study(path: Path) -> "Study":
+    from clustersweep.study import load_study
+
+    return load_study(path)
+
+
+def _home(option: Path | None) -> "Home":
+    from clustersweep.home import find_home
+
+    return find_home(option, os.environ, os.getuid())
+
+
+def _database(storage: str | None, home: "Home") -> "Database":
+    from clustersweep.postgres import open_database
+
+    return open_database(storage, os.environ, home)
+
+
+def _results(study: "Study", storage: str | None, home: "Home") -> Any:
+    from clustersweep.storage import Storage
+
+    return Storage.connect(_database(storage, home).url).results(study.name)
+
+
+def _given(**options: object) -> str:
+    """Repeat options that were given, for commands that are shown to be copied. Never the storage: it may hold a password."""
+    return "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _out() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _err() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -1,0 +1,93 @@
+"""Every failure that clustersweep raises on purpose, and the exit code each one has.
+
+    ClusterSweepError
+    +- StudyError            2   the study file is wrong: every problem at once
+    +- DataError             2   the images or the catalogue are wrong
+    +- StudyChangedError     2   the stored study differs from the file
+    +- StorageError          3   the database cannot be reached or used
+    |  +- StudyLockedError   3   another launch of the study lives
+    +- WorkersError          3   the cluster cannot be reached, or cannot give what was asked
+    +- NothingCompleteError  1   there is nothing to report or to export
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with what the user gave.
+
+    Attributes:
+        where: File, with the line where one is known (`grid.yaml:7`), or the option's name.
+        key: The key, column or row concerned (`network.padding`); empty when it is the whole file.
+        value: What was found there, as the user would write it; empty when nothing was.
+        rule: What must hold.
+        remedy: What to do about it.
+    """
+
+    where: str
+    key: str
+    value: str
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Give the problem as one line: `grid.yaml:7: network.padding = diagonal: must be ... . Write ...`."""
+        subject = self.key + (f" = {self.value}" if self.value else "")
+        head = f"{self.where}: {subject}: " if subject else f"{self.where}: "
+        return f"{head}{self.rule}. {self.remedy}"
+
+
+class ClusterSweepError(Exception):
+    """The base of the tree; `str()` is what a person reads, complete with the remedy."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class _ProblemsError(ClusterSweepError):
+    """An error that lists problems."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class StudyError(_ProblemsError):
+    """The study file is wrong; `problems` holds everything that is."""
+
+
+class DataError(_ProblemsError):
+    """The images or the catalogue are missing, damaged or implausible."""
+
+
+class StudyChangedError(ClusterSweepError):
+    """The study stored under this name was defined differently; the message is a diff."""
+
+    exit_code = 2
+
+
+class StorageError(ClusterSweepError):
+    """The database cannot be reached, refuses us, or went away. Never carries a password."""
+
+    exit_code = 3
+
+
+class StudyLockedError(StorageError):
+    """Another launch of this study is alive."""
+
+
+class WorkersError(ClusterSweepError):
+    """The Ray cluster cannot be reached, or does not have what a worker needs."""
+
+    exit_code = 3
+
+
+class NothingCompleteError(ClusterSweepError):
+    """No trial is complete, so there is nothing to report or to export."""

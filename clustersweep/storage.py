@@ -1,0 +1,364 @@
+"""The door to Optuna and SQLAlchemy: how a study, its trials and their replicates are kept. Trains nothing."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+import sqlalchemy.exc
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from clustersweep.errors import StorageError, StudyChangedError
+from clustersweep.network import Infeasible
+from clustersweep.plan import Plan
+from clustersweep.study import axis_choices, axis_kind, changes, extends
+from clustersweep.trial import (
+    Params,
+    ReplicateResult,
+    Scalar,
+    SweepResults,
+    Trial,
+    TrialResult,
+    TrialState as State,
+    combination,
+)
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+_STATES: dict[TrialState, State] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.FAIL: "failed",
+    TrialState.PRUNED: "infeasible",
+}
+
+
+class Lock(Protocol):
+    """What tells that this launch still owns the study."""
+
+    def check(self) -> None:
+        """Raise StorageError when it does not."""
+
+
+@dataclass(frozen=True)
+class OpenTrial:
+    """A stored trial that still has replicates to train.
+
+    Attributes:
+        trial_id: The storage's own identity.
+        number: Optuna's number within the study.
+        trial: What to train.
+        done: Replicates that have ended, by seed.
+    """
+
+    trial_id: int
+    number: int
+    trial: Trial
+    done: Mapping[int, ReplicateResult]
+
+
+class Storage:
+    """Studies in one database. Only the driver of a sweep writes; anybody may read."""
+
+    def __init__(self, backend: BaseStorage) -> None:
+        self._backend = backend
+        self._written: dict[int, dict[int, float]] = {}  # intermediate values in the database, by trial
+
+    @classmethod
+    def connect(cls, url: str) -> "Storage":
+        """Open the database at a SQLAlchemy URL; makes Optuna's tables where they are missing.
+
+        Raises:
+            StorageError: It cannot be used.
+        """
+        arguments = {
+            "connect_timeout": 10,
+            "application_name": "clustersweep",
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        }
+        with _translated():
+            engine = {"pool_size": 2, "pool_pre_ping": True, "connect_args": arguments}
+            return cls(RDBStorage(url, engine_kwargs=engine))
+
+    @classmethod
+    def in_memory(cls) -> "Storage":
+        """Keep everything in this process, for tests and trials of one's own."""
+        return cls(InMemoryStorage())
+
+    @property
+    def backend(self) -> BaseStorage:
+        """Optuna's storage, for what Optuna offers itself (the dashboard)."""
+        return self._backend
+
+    def studies(self) -> tuple[str, ...]:
+        """Name the studies that are stored."""
+        with _translated():
+            return tuple(sorted(study.study_name for study in self._backend.get_all_studies()))
+
+    def begin(self, plan: Plan, *, retry_failed: bool = True) -> list[OpenTrial]:
+        """Create the study or extend it to the plan, and give the trials that have work left, in the plan's order.
+
+        Finished trials stay as they are. One that lacks seeds, or failed, is continued by a new trial that
+        takes over its complete replicates and names it in `supersedes`.
+
+        Raises:
+            StudyChangedError: The stored study is another one; the message is a diff.
+            StorageError: The database cannot be used.
+        """
+        if plan.definition is None:
+            raise ValueError("a plan whose data were not read cannot be stored")
+        with _translated():
+            study_id = self._study_id(plan)
+            attributes = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
+            for name, value in attributes.items():
+                self._backend.set_study_user_attr(study_id, name, value)
+            newest = {combination(t.params): t for t in self._backend.get_all_trials(study_id, deepcopy=False)}
+            spaces = {name: _distribution(name, values) for name, values in plan.study.axes.items()}
+            for params, why in plan.infeasible:
+                if combination(params) not in newest:
+                    self._add_infeasible(study_id, params, why, spaces)
+            opened = (self._open(study_id, trial, newest.get(combination(trial.params)), plan, spaces, retry_failed)
+                      for trial in plan.trials)  # fmt: skip
+            return [trial for trial in opened if trial is not None]
+
+    def describe_data(self, study: str, label_variance: float) -> None:
+        """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
+        with _translated():
+            study_id = self._backend.get_study_id_from_name(study)
+            self._backend.set_study_user_attr(study_id, "label_variance", label_variance)
+
+    def start(self, trial: OpenTrial) -> None:
+        """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over."""
+        with _translated():
+            self._backend.set_trial_state_values(trial.trial_id, TrialState.RUNNING)
+
+    def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
+        """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
+        written = self._written.setdefault(trial.trial_id, {})
+        with _translated():
+            for epoch, value in curve.items():
+                if written.get(epoch) != value:
+                    self._backend.set_trial_intermediate_value(trial.trial_id, epoch, value)
+                    written[epoch] = value
+
+    def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
+        """Write what one replicate came to; from then on it is not trained again."""
+        with _translated():
+            self._set_replicate(trial.trial_id, result)
+
+    def finish(self, trial: OpenTrial, value: float | None) -> None:
+        """Finish a trial: COMPLETE with its value, or FAIL with None."""
+        state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [value])
+        with _translated():
+            self._backend.set_trial_state_values(trial.trial_id, state, values)
+        self._written.pop(trial.trial_id, None)
+
+    def results(self, study: str) -> SweepResults:
+        """Read everything about a study; of every combination the newest trial.
+
+        Raises:
+            StorageError: There is no such study, or the database cannot be used.
+        """
+        with _translated():
+            try:
+                study_id = self._backend.get_study_id_from_name(study)
+            except KeyError:
+                known = ", ".join(self.studies()) or "none"
+                text = f"there is no study {study!r} in this database (stored: {known}). Launch it first"
+                raise StorageError(text) from None
+            attributes = self._backend.get_study_user_attrs(study_id)
+            if "definition" not in attributes:
+                raise StorageError(f"the study {study!r} was not made by clustersweep. Give yours another name")
+            frozen = self._backend.get_all_trials(study_id, deepcopy=False)
+        newest = {combination(trial.params): trial for trial in frozen}
+        axes = {name: tuple(values) for name, values in attributes["definition"]["search_space"].items()}
+        return SweepResults(
+            study=study,
+            digest=attributes["digest"],
+            axes=axes,
+            seeds=tuple(attributes["seeds"]),
+            trials=tuple(_trial_result(trial) for trial in sorted(newest.values(), key=lambda t: t.number)),
+            label_variance=attributes.get("label_variance"),
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if isinstance(self._backend, RDBStorage):
+            self._backend.remove_session()
+            self._backend.engine.dispose()
+
+    def _study_id(self, plan: Plan) -> int:
+        """Find the stored study and make sure that the plan continues it, or create it."""
+        name = plan.study.name
+        try:
+            study_id = self._backend.get_study_id_from_name(name)
+        except KeyError:
+            return self._backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], name)
+        stored = self._backend.get_study_user_attrs(study_id)
+        if "definition" not in stored:
+            raise StorageError(f"the study {name!r} in this database was not made by clustersweep. Choose another name")
+        removed = [seed for seed in stored["seeds"] if seed not in plan.study.seeds]
+        assert plan.definition is not None
+        if removed or not extends(stored["definition"], plan.definition):
+            lines = list(changes(stored["definition"], plan.definition))
+            if removed:
+                lines.append(f"seeds: {stored['seeds']} -> {list(plan.study.seeds)}")
+            raise StudyChangedError(
+                f"the study {name!r} is stored with another definition (stored -> file):\n  "
+                + "\n  ".join(lines)
+                + "\nMore values on an axis and more seeds extend a study; for any other change give it a new name "
+                "(`study:`), and what is finished stays comparable."
+            )
+        return study_id
+
+    def _open(
+        self,
+        study_id: int,
+        trial: Trial,
+        stored: FrozenTrial | None,
+        plan: Plan,
+        spaces: Mapping[str, BaseDistribution],
+        retry_failed: bool,
+    ) -> OpenTrial | None:
+        """Give the stored trial that continues this combination, a new one if need be, None when nothing is left."""
+        if stored is None:
+            return self._add_waiting(study_id, trial, {}, None, spaces)
+        done = _replicates(stored)
+        if retry_failed:
+            done = {seed: result for seed, result in done.items() if result.state == "complete"}
+        if not stored.state.is_finished():
+            self._written[stored._trial_id] = dict(stored.intermediate_values)
+            return OpenTrial(stored._trial_id, stored.number, trial, done)
+        if set(plan.study.seeds) <= set(done):
+            return None
+        return self._add_waiting(study_id, trial, done, stored.number, spaces)
+
+    def _add_waiting(
+        self,
+        study_id: int,
+        trial: Trial,
+        done: Mapping[int, ReplicateResult],
+        supersedes: int | None,
+        spaces: Mapping[str, BaseDistribution],
+    ) -> OpenTrial:
+        attributes: dict[str, Any] = {"parameters": trial.parameters, "flops_per_image": trial.flops_per_image}
+        if supersedes is not None:
+            attributes["supersedes"] = supersedes
+        for result in done.values():
+            attributes |= _replicate_attributes(result)
+        frozen = create_trial(
+            state=TrialState.WAITING, params=dict(trial.params), distributions=dict(spaces), user_attrs=attributes
+        )
+        trial_id = self._backend.create_new_trial(study_id, frozen)
+        return OpenTrial(trial_id, self._backend.get_trial(trial_id).number, trial, dict(done))
+
+    def _add_infeasible(
+        self, study_id: int, params: Params, why: Infeasible, spaces: Mapping[str, BaseDistribution]
+    ) -> None:
+        frozen = create_trial(
+            state=TrialState.PRUNED,
+            params=dict(params),
+            distributions=dict(spaces),
+            user_attrs={"infeasible": dataclasses.asdict(why)},
+        )
+        trial_id = self._backend.create_new_trial(study_id, frozen)
+        # Imported here: it takes over a second, and only a study's first launch needs it.
+        from optuna_dashboard import save_note
+
+        name = self._backend.get_study_name_from_id(study_id)
+        study = optuna.load_study(study_name=name, storage=self._backend)
+        save_note(optuna.trial.Trial(study, trial_id), infeasible_note(why))
+
+    def _set_replicate(self, trial_id: int, result: ReplicateResult) -> None:
+        for name, value in _replicate_attributes(result).items():
+            self._backend.set_trial_user_attr(trial_id, name, value)
+
+
+def infeasible_note(why: Infeasible) -> str:
+    """Write the note that the dashboard shows beside an impossible combination (Markdown)."""
+    trace = "\n".join(f"| {name} | {' x '.join(map(str, shape))} |" for name, shape in why.trace)
+    return (
+        f"**Impossible: {why.reason}.**\n\nRule `{why.rule}` at `{why.layer}`; no worker was used.\n\n"
+        f"| layer | output |\n|---|---|\n{trace}\n| {why.layer} | impossible |\n"
+    )
+
+
+def _distribution(name: str, values: tuple[Scalar, ...]) -> BaseDistribution:
+    """Give an axis's distribution from its type, so that the dashboard draws numbers as numbers.
+
+    Optuna lets a range grow, but never a list of choices: those are all that the schema allows.
+    """
+    kind = axis_kind(name)
+    if kind == "choice":
+        return CategoricalDistribution(axis_choices(name))
+    numbers = [value for value in values if not isinstance(value, str)]
+    if kind == "integer":
+        return IntDistribution(int(min(numbers)), int(max(numbers)))
+    return FloatDistribution(float(min(numbers)), float(max(numbers)))
+
+
+# A replicate is two attributes, so that the table in the dashboard stays readable beside the long curve.
+def _replicate_attributes(result: ReplicateResult) -> dict[str, Any]:
+    fields = dataclasses.asdict(result)
+    curve = [list(pair) for pair in fields.pop("curve")]
+    return {f"curve:{result.seed}": curve, f"seed:{result.seed}": fields}
+
+
+def _replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
+    found = {}
+    for name, fields in trial.user_attrs.items():
+        if name.startswith("seed:"):
+            curve = tuple((a, b) for a, b in trial.user_attrs.get(f"curve:{fields['seed']}", ()))
+            found[int(fields["seed"])] = ReplicateResult(**fields, curve=curve)
+    return dict(sorted(found.items()))
+
+
+def _trial_result(trial: FrozenTrial) -> TrialResult:
+    why = trial.user_attrs.get("infeasible")
+    if why is not None:
+        trace = tuple((name, tuple(shape)) for name, shape in why["trace"])
+        why = Infeasible(why["rule"], why["layer"], trace, why["reason"])
+    return TrialResult(
+        number=trial.number,
+        params=dict(trial.params),
+        state=_STATES[trial.state],
+        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        replicates=_replicates(trial),
+        infeasible=why,
+        supersedes=trial.user_attrs.get("supersedes"),
+        parameters=trial.user_attrs.get("parameters"),
+    )
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the database's libraries raise into StorageError; their texts may hold SQL, never a password."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        text = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
+        raise StorageError(
+            f"the database does not answer as it should: {text}. What is finished is kept; launch again when it is back"
+        ) from None
+
+
+def serve_dashboard(storage: Storage, host: str, port: int) -> None:
+    """Serve the Optuna dashboard until it is interrupted.
+
+    Raises:
+        StorageError: The address cannot be listened on.
+    """
+    from optuna_dashboard import run_server  # takes over a second; only this verb needs it
+
+    try:
+        run_server(storage.backend, host=host, port=port)
+    except OSError as error:
+        raise StorageError(f"the dashboard cannot listen on {host}:{port}: {error.strerror}. Choose another --port") from None

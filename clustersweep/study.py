@@ -1,0 +1,235 @@
+"""The study file: its types, how it is read, and the definition by which a stored study is known again.
+
+The only place that reads study YAML, and the only one that uses pydantic.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import pydantic
+from annotated_types import Ge, Le, MinLen
+from pydantic_core import core_schema
+
+from clustersweep.errors import StudyError
+from clustersweep.network import NetworkSpec
+from clustersweep.study_keys import AXES, KEYS
+from clustersweep.study_problems import faults_of
+from clustersweep.study_rules import contradictions
+from clustersweep.survey.spec import DataSpec, SplitSpec
+from clustersweep.training.spec import TrainingSpec
+from clustersweep.trial import Aggregate, Params, Scalar
+from clustersweep.yaml_lines import Fault
+from clustersweep.yaml_reader import read_yaml
+
+Definition = dict[str, Any]
+
+_UNIQUE = pydantic.Field(json_schema_extra={"uniqueItems": True})
+
+
+def _search_space_schema(_: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    """Allow exactly the axes there are, each a list of values of its key's own type."""
+    fields = {}
+    for name, axis in AXES.items():
+        values = Annotated[tuple[axis.annotation, ...], MinLen(1), _UNIQUE]  # type: ignore[name-defined]  # made here
+        fields[name] = core_schema.typed_dict_field(handler.generate_schema(values), required=False)
+    return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSpec:
+    """What a trial is judged by: its seeds' lowest validation losses, reduced to one value."""
+
+    metric: Literal["val_loss"] = "val_loss"
+    over_seeds: Aggregate = "mean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsSpec:
+    """What makes a combination impossible beside its shapes."""
+
+    max_parameters: Annotated[int, Ge(1)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourcesSpec:
+    """What each worker gets. `auto`: a share of a GPU where the cluster has any, else none."""
+
+    cpus_per_worker: Annotated[int, Ge(1), Le(1024)] = 1
+    gpus_per_worker: Literal["auto"] | Annotated[float, Ge(0), Le(64)] = "auto"
+
+
+# The specs of the other files are plain dataclasses without a configuration, so this one reaches them too.
+@pydantic.with_config(pydantic.ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What the user asked for; `load_study` makes one, and has checked it."""
+
+    name: Annotated[str, pydantic.Field(alias="study", pattern="^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
+    data: DataSpec
+    split: SplitSpec = field(default_factory=SplitSpec)
+    search_space: Annotated[Mapping[str, tuple[Scalar, ...]], pydantic.GetPydanticSchema(_search_space_schema)]
+    network: NetworkSpec = field(default_factory=NetworkSpec)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    seeds: Annotated[tuple[Annotated[int, Ge(0), Le(2**31 - 1)], ...], MinLen(1), _UNIQUE] = (0, 1, 2)
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
+    limits: LimitsSpec = field(default_factory=LimitsSpec)
+    resources: ResourcesSpec = field(default_factory=ResourcesSpec)
+
+    @property
+    def axes(self) -> Mapping[str, tuple[Scalar, ...]]:
+        """Values of each axis, in the file's order."""
+        return self.search_space
+
+
+@functools.cache  # building it takes longer than reading a file with it
+def _schema() -> pydantic.TypeAdapter[Study]:
+    return pydantic.TypeAdapter(Study)
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file. Relative paths in it start from its own folder.
+
+    Raises:
+        StudyError: With every problem of the file.
+    """
+    document = read_yaml(path)
+    written: Any = document.value
+    if written is None:
+        empty = [] if document.faults else [Fault((), "is empty", "Begin with `study: a-name`.")]
+        raise StudyError(document.problems(empty))
+    faults: list[Fault] = []
+    try:
+        # As JSON, where strictness means the file's own types: '3' is no number, yet a list may be a tuple.
+        study = _schema().validate_json(json.dumps(written), strict=True)
+    except pydantic.ValidationError as error:
+        faults += faults_of(error.errors(include_url=False), document)
+    faults += contradictions(written)
+    if document.faults or faults:
+        raise StudyError(document.problems(faults))
+    folder = path.absolute().parent
+    images, catalogue = (file and folder / file for file in (study.data.images, study.data.catalogue))
+    axes = {axis: study.search_space[axis] for axis in written["search_space"]}  # in the file's order again
+    return replace(study, search_space=axes, data=replace(study.data, images=images, catalogue=catalogue))
+
+
+def axis_kind(name: str) -> Literal["integer", "number", "choice"]:
+    """Say how the values of an axis are ordered, by its type in the schema."""
+    return AXES[name].kind
+
+
+def axis_choices(name: str) -> tuple[Scalar, ...]:
+    """Give all values that the schema allows for an axis of words; empty for numbers."""
+    return AXES[name].choices
+
+
+def specs_for(study: Study, params: Params) -> tuple[NetworkSpec, TrainingSpec]:
+    """Give the architecture and the training of one combination."""
+    chosen: dict[str, dict[str, Any]] = {"network": {}, "training": {}}
+    for name, value in params.items():
+        chosen[AXES[name].section][name] = value
+    return replace(study.network, **chosen["network"]), replace(study.training, **chosen["training"])
+
+
+def definition(study: Study, data_digest: str) -> Definition:
+    """Give everything that decides what a study's results mean, defaults filled in, as JSON values.
+
+    Leaves out where the data are, the seeds and the resources. The values of an axis are sorted; a key that
+    is an axis is left out of its section, where its value is never used.
+    """
+    axes = {name: sorted({_canonical(v, axis_kind(name)) for v in values}) for name, values in study.axes.items()}
+    return {
+        **_data(study, data_digest),
+        "search_space": axes,
+        "network": {key: value for key, value in _plain(study.network).items() if key not in axes},
+        "training": {key: value for key, value in _plain(study.training).items() if key not in axes},
+        "objective": _plain(study.objective),
+        "limits": _plain(study.limits),
+    }
+
+
+def definition_digest(definition: Definition) -> str:
+    """Give 16 hexadecimal digits that stand for a definition, or for any JSON value."""
+    canonical = json.dumps(definition, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def replicate_key(study: Study, data_digest: str, params: Params, seed: int) -> str:
+    """Give the digest of what decides the numbers of one replicate, and of nothing else.
+
+    It stays when axes, their values or the seeds of the study change around it.
+    """
+    network, training = specs_for(study, params)
+    combination = {"network": _plain(network), "training": _plain(training), "seed": seed}
+    return definition_digest(_data(study, data_digest) | combination)
+
+
+def changes(old: Definition, new: Definition) -> tuple[str, ...]:
+    """List what differs between two definitions: `training.epochs: 6 -> 8`."""
+    before, after = _leaves(old), _leaves(new)
+    keys = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
+    return tuple(f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in keys)
+
+
+def extends(old: Definition, new: Definition) -> bool:
+    """Say whether a definition keeps all of an older one, having at most more values on the same axes."""
+    before, after = old["search_space"], new["search_space"]
+    same = {**old, "search_space": None} == {**new, "search_space": None} and before.keys() == after.keys()
+    return same and all(set(values) <= set(after[axis]) for axis, values in before.items())
+
+
+def study_schema() -> dict[str, Any]:
+    """Give the JSON Schema of study files, with which editors complete and check them."""
+    schema = _schema().json_schema()
+    described = _described(schema, schema["$defs"], "")
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "clustersweep study", **described}
+
+
+def _described(schema: dict[str, Any], parts: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Put referenced parts in place, and our one-line descriptions instead of titles and docstrings."""
+    if "$ref" in schema:
+        schema = schema | parts[schema["$ref"].rpartition("/")[2]]
+    left_out = {"$ref", "$defs", "title", "description", "default" if "properties" in schema else ""}
+    result = {key: value for key, value in schema.items() if key not in left_out}
+    if "anyOf" in schema:
+        result["anyOf"] = [_described(option, parts, prefix) for option in schema["anyOf"]]
+    if "properties" in schema:
+        result["properties"] = {}
+        for name, inner in schema["properties"].items():
+            key = f"{AXES[name].section}.{name}" if prefix == "search_space." else f"{prefix}{name}"
+            text = {"description": KEYS[key]}
+            result["properties"][name] = text | _described(inner, parts, f"{prefix}{name}.")
+    return result
+
+
+def _data(study: Study, data_digest: str) -> dict[str, Any]:
+    data = {"digest": data_digest, "rebin": study.data.rebin, "transform": study.data.transform}
+    return {"data": data, "split": _plain(study.split)}
+
+
+def _plain(spec: Any) -> dict[str, Any]:
+    """Give a flat spec as JSON values, numbers as their field's type has them."""
+    hints = get_type_hints(type(spec))
+    kinds = {name: "number" if hint is float else "other" for name, hint in hints.items()}
+    return {name: _canonical(value, kinds[name]) for name, value in asdict(spec).items()}
+
+
+def _canonical(value: Any, kind: str) -> Any:
+    if kind == "number":
+        return float(value) + 0.0  # 1 and 1.0 are one number; so are 0.0 and -0.0
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _leaves(definition: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flatten nested sections to dotted keys, with their values as text."""
+    found: dict[str, str] = {}
+    for key, value in definition.items():
+        if isinstance(value, Mapping):
+            found |= _leaves(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return found

@@ -1,0 +1,194 @@
+"""The catalogue: its columns, which of them are mass, redshift and identifier, and what is wrong with them.
+
+Works on columns in memory; the formats are in `fitsfile`, `npzfile` and `lab`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustersweep.errors import DataError, Problem
+
+Array = NDArray[Any]
+
+PAIRS = (("M500c", "z"), ("m500_wl_final", "z_final"), ("HALO_M500c", "redshift_R"))
+"""Mass and redshift in the eFEDS simulation, the observed eFEDS clusters, and other simulations."""
+IDENTIFIERS = ("identifier", "SRC_ID_IN", "input_SRC_ID", "ID_SRC_OUT", "Name", "name", "ID", "id")
+"""Names of an identifier, best first. `SRC_ID_IN` is the halo, which several realisations may show."""
+LARGEST_REDSHIFT = 5.0
+_NAMED = 5  # rows that a message names
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A table of clusters.
+
+    Attributes:
+        where: The file, for messages.
+        columns: One array for each column, `(cluster,)`; integers int64, other numbers float64, text str.
+        units: Unit of a column, where known.
+        descriptions: What a column is, where known.
+        digest: Digest of the content that the file claims; None where it claims none.
+    """
+
+    where: str
+    columns: Mapping[str, Array]
+    units: Mapping[str, str] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Names of the columns that the user chose; None leaves it to the known names."""
+
+    mass: str | None = None
+    redshift: str | None = None
+    identifier: str | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the data set takes from a catalogue, `(cluster,)` each; `identifier` is None without a column."""
+
+    log_mass: NDArray[np.float64]
+    redshift: NDArray[np.float64]
+    identifier: Array | None
+
+
+def native(column: Array) -> Array:
+    """Give a column as int64, float64, bool or str, whatever width and byte order it came in."""
+    kind = column.dtype.kind
+    if kind in "iu":
+        return column.astype(np.int64)
+    if kind == "f":
+        return column.astype(np.float64)
+    if kind == "b":
+        return column.astype(np.bool_)
+    if kind == "S":
+        return np.char.rstrip(np.char.decode(column, "utf-8", "replace"))
+    return np.array([("" if value is None else str(value)).rstrip() for value in column], dtype=np.str_)
+
+
+def labels(catalogue: Catalogue, choice: Choice) -> Labels:
+    """Take mass, redshift and identifier out of a catalogue.
+
+    Raises:
+        DataError: A column is missing, or holds what cannot be a mass or a redshift; every problem at once.
+    """
+    if not len(catalogue):
+        raise DataError([Problem(catalogue.where, "", "", "has no rows", "Give the catalogue of the images.")])
+    mass_name, redshift_name = _pair(catalogue, choice)
+    problems = [*_missing(catalogue, choice, mass_name, redshift_name)]
+    if problems:
+        raise DataError(problems)
+    mass, redshift = catalogue.columns[mass_name], catalogue.columns[redshift_name]
+    for name, option, column in ((mass_name, "mass", mass), (redshift_name, "redshift", redshift)):
+        if column.dtype.kind not in "iuf":
+            rule = f"holds text, and the {option} must be a number"
+            problems.append(
+                Problem(catalogue.where, name, str(column[:1]), rule, f"Name another column with `{option}:`.")
+            )
+    if problems:
+        raise DataError(problems)
+    with np.errstate(invalid="ignore"):
+        bad_mass = ~(np.isfinite(mass) & (mass > 0))
+        bad_redshift = ~(np.isfinite(redshift) & (redshift > 0) & (redshift <= LARGEST_REDSHIFT))
+    problems += _bad_rows(catalogue, mass_name, bad_mass, "must be a positive mass in solar masses")
+    rule = f"must be a redshift above 0 and at most {LARGEST_REDSHIFT:g}"
+    problems += _bad_rows(catalogue, redshift_name, bad_redshift, rule)
+    if problems:
+        raise DataError(problems)
+    own = choice.identifier or next((n for n in IDENTIFIERS if n in catalogue.columns), None)
+    identifier = None if own is None else catalogue.columns[own]
+    if identifier is not None and identifier.dtype.kind == "f" and (identifier == np.floor(identifier)).all():
+        identifier = identifier.astype(np.int64)  # a missing value elsewhere made feather store integers as floats
+    return Labels(np.log10(mass.astype(np.float64)), redshift.astype(np.float64), identifier)
+
+
+def concerns(found: Labels) -> tuple[str, ...]:
+    """List what is suspect about the labels but might be meant, each with its likely cause."""
+    messages = []
+    mass = 10**found.log_mass
+    low, high = np.quantile(mass, [0.05, 0.95])
+    range_ = f"nine in ten masses lie between {low:.4g} and {high:.4g}:"
+    if low > 11 and high < 17:
+        messages.append(
+            f"{range_} they look like log10 of solar masses, where linear solar masses are expected. "
+            "Give a linear column with `mass:`, or raise 10 to the power of this one."
+        )
+    elif low > 0.01 and high < 1000:
+        messages.append(
+            f"{range_} they look like units of 1e14 solar masses, where solar masses are expected. "
+            "Multiply the column by 1e14."
+        )
+    elif low < 1e11 or high > 1e17:
+        messages.append(
+            f"{range_} no cluster of galaxies has such masses in solar masses. Check the unit of the column."
+        )
+    if found.identifier is not None:
+        values, counts = np.unique(found.identifier, return_counts=True)
+        repeated = values[counts > 1]
+        if repeated.size:
+            messages.append(
+                f"{repeated.size} of {values.size} identifiers are repeated ({_list(repeated)}): the same halo may "
+                "stand on both sides of the split and flatter the result. `split: {by: identifier}` keeps each on "
+                "one side."
+            )
+    return tuple(messages)
+
+
+def _pair(catalogue: Catalogue, choice: Choice) -> tuple[str, str]:
+    """Settle on the names of mass and redshift; names that do not exist are found out by the caller."""
+    known = [p for p in PAIRS if p[0] in catalogue.columns and p[1] in catalogue.columns]
+    half = [p for p in PAIRS if p[0] == choice.mass or p[1] == choice.redshift]
+    pair = (half or known or [PAIRS[0]])[0]
+    mass, redshift = pair
+    if choice.mass and not half and known:
+        redshift = known[0][1]
+    if choice.redshift and not half and known:
+        mass = known[0][0]
+    return choice.mass or mass, choice.redshift or redshift
+
+
+def _missing(catalogue: Catalogue, choice: Choice, mass: str, redshift: str) -> list[Problem]:
+    wanted: list[tuple[str, str | None, str]] = [
+        ("mass", choice.mass, mass),
+        ("redshift", choice.redshift, redshift),
+    ]
+    if choice.identifier:
+        wanted.append(("identifier", choice.identifier, choice.identifier))
+    present = ", ".join(catalogue.columns) or "none"
+    problems = []
+    for option, chosen, name in wanted:
+        if name in catalogue.columns:
+            continue
+        near = difflib.get_close_matches(name, catalogue.columns, n=1, cutoff=0.6)
+        hint = f"Did you mean `{near[0]}`? " if near else ""
+        rule = f"is not a column of the catalogue, which has: {present}"
+        if chosen is None:
+            pairs = ", ".join(f"{m}/{z}" for m, z in PAIRS)
+            rule = f"no known pair of mass and redshift ({pairs}) is in the catalogue, which has: {present}"
+        problems.append(Problem(catalogue.where, name, "", rule, f"{hint}Name the column with `{option}:`."))
+    return problems
+
+
+def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str) -> list[Problem]:
+    rows = np.flatnonzero(bad)
+    if not rows.size:
+        return []
+    shown = ", ".join(f"{catalogue.columns[name][row]:g} in row {row}" for row in rows[:_NAMED])
+    more = f" and {rows.size - _NAMED} more" if rows.size > _NAMED else ""
+    return [Problem(catalogue.where, name, shown + more, rule, "Remove these rows, and their images, or correct them.")]
+
+
+def _list(values: Array) -> str:
+    shown = ", ".join(str(value) for value in values[:_NAMED])
+    return shown + (", ..." if values.size > _NAMED else "")

@@ -1,0 +1,130 @@
+"""What must hold between images and catalogue, each with the rows concerned. Reads no files."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustersweep.errors import DataError, Problem
+from clustersweep.survey.catalogue import Catalogue
+from clustersweep.survey.dataset import chunks
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[Any]
+
+ORDER = "(cluster, height, width, band)"
+_NAMED = 5
+
+
+def check_axes(path: Path, shape: tuple[int, ...], clusters: int | None = None) -> None:
+    """Refuse images whose axes are not (cluster, height, width, band), naming the order they seem to have.
+
+    Args:
+        path: The file, for the message.
+        shape: Of the images as stored.
+        clusters: Rows of the catalogue, where known.
+
+    Raises:
+        DataError: The axes are in another order, or there are not as many images as rows.
+    """
+    remedy = f"Write it again with numpy.moveaxis so that the order is {ORDER}."
+    if len(shape) != 4 or 0 in shape:
+        rule = f"must have four axes {ORDER}, none of them empty"
+        raise DataError([Problem(str(path), "shape", str(shape), rule, "Write one cube of all clusters.")])
+    seems = _seeming_order(shape, clusters)
+    if seems:
+        rule = f"must be {ORDER}; it looks like {seems}"
+        raise DataError([Problem(str(path), "shape", str(shape), rule, remedy)])
+    if clusters is not None and shape[0] != clusters:
+        rule = f"holds {shape[0]:,} images, and the catalogue has {clusters:,} rows"
+        raise DataError([Problem(str(path), "", "", rule, "Give the images and the catalogue that belong together.")])
+
+
+def check_rows(path: Path, identifiers: Array | None, catalogue: Catalogue) -> None:
+    """Refuse a catalogue whose rows are in another order than the images, where both have identifiers.
+
+    Raises:
+        DataError: The same identifiers stand in another order.
+    """
+    if identifiers is None:
+        return
+    own = _comparable(identifiers)
+    count = np.arange(len(own))
+    if own.dtype.kind == "i" and (np.array_equal(own, count) or np.array_equal(own, count + 1)):
+        return  # row numbers
+    shuffled = None
+    for name, column in catalogue.columns.items():
+        other = _comparable(column)
+        if other.dtype.kind != own.dtype.kind:
+            continue
+        if np.array_equal(own, other):
+            return
+        if np.array_equal(np.sort(own), np.sort(other)):
+            shuffled = (name, int(np.flatnonzero(own != other)[0]), other)
+    if shuffled is None:
+        text = "%s: no column of %s has the images' identifiers, so the order of the rows cannot be checked"
+        log.warning(text, path, catalogue.where)
+        return
+    name, row, other = shuffled
+    rule = f"is in another order than the images: row {row} is {other[row]}, image {row} is {own[row]}"
+    raise DataError([Problem(catalogue.where, name, "", rule, "Sort the catalogue in the order of the images.")])
+
+
+def check_pixels(path: Path, images: Array) -> None:
+    """Refuse pixels that are NaN, infinite or negative, naming the clusters.
+
+    Raises:
+        DataError: Every kind of bad pixel at once.
+    """
+    if images.dtype.kind == "u":
+        return
+    bad: dict[str, list[int]] = {"NaN": [], "infinite": [], "negative": []}
+    for rows in chunks(len(images), images[:1].nbytes * 2):
+        flat = images[rows].reshape(rows.stop - rows.start, -1)
+        for name, found in (("NaN", np.isnan(flat)), ("infinite", np.isinf(flat)), ("negative", flat < 0)):
+            bad[name] += (rows.start + np.flatnonzero(found.any(axis=1))).tolist()
+    problems = []
+    for name, clusters in bad.items():
+        if clusters:
+            shown = ", ".join(str(cluster) for cluster in clusters[:_NAMED])
+            more = f" and {len(clusters) - _NAMED} more" if len(clusters) > _NAMED else ""
+            value = f"{name} pixels in cluster {shown}{more}"
+            rule = "must be finite and not negative"
+            remedy = "Correct these images, or remove them and their rows of the catalogue."
+            problems.append(Problem(str(path), "images", value, rule, remedy))
+    if problems:
+        raise DataError(problems)
+
+
+def check_digest(where: str, claimed: str | None, found: str) -> None:
+    """Refuse content that is not what was written with the file's digest.
+
+    Raises:
+        DataError: The digests differ.
+    """
+    if claimed is not None and claimed != found:
+        rule = "its content is not what was written: the digest in the header is another"
+        remedy = "Copy the file again, or make it again with `clustersweep convert` or `simulate`."
+        raise DataError([Problem(where, "digest", found, f"{rule} ({claimed})", remedy)])
+
+
+def _seeming_order(shape: tuple[int, ...], clusters: int | None) -> str:
+    """Name the order that the axes seem to have; empty where they may well be as expected."""
+    first, second, third, fourth = shape
+    if first == clusters or clusters is None:
+        if third == fourth != second:
+            return "(cluster, band, height, width)"
+        return "(cluster, height, band, width)" if second == fourth != third else ""
+    if fourth == clusters:
+        return "(height, width, band, cluster)" if first == second else "(band, height, width, cluster)"
+    return "(band, cluster, height, width)" if second == clusters else ""
+
+
+def _comparable(column: Array) -> Array:
+    """Give whole numbers as int64 and anything else as it is."""
+    if column.dtype.kind == "f" and np.isfinite(column).all() and (column == np.floor(column)).all():
+        return column.astype(np.int64)
+    return column.astype(np.int64) if column.dtype.kind in "iu" else column

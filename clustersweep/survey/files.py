@@ -1,0 +1,112 @@
+"""Files on disk: what kind one is, and writing without ever showing something half-written.
+
+Knows no format beyond its first bytes.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from clustersweep.errors import DataError, Problem
+
+IMAGES_FILE, CATALOGUE_FILE = "images.fits", "catalogue.fits"
+"""Names inside a survey's folder."""
+
+Kind = Literal["fits", "npz", "pickle", "feather"]
+
+_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+    (b"SIMPLE", "fits"),
+    (b"PK\x03\x04", "npz"),
+    (b"ARROW1", "feather"),
+    (b"FEA1", "feather"),
+    (b"\x80", "pickle"),
+    (b"(", "pickle"),  # protocol 0
+)
+
+
+def kind_of(path: Path) -> Kind:
+    """Tell the kind of a file from its first bytes, whatever its name.
+
+    Raises:
+        DataError: It is missing, empty, compressed or none of the kinds.
+    """
+    where = str(path)
+    if not path.exists():
+        raise DataError([Problem(where, "", "", "there is no such file", "Check the path.")])
+    if path.is_dir():
+        rule = "is a folder, and a file is expected"
+        inside = path / "images.fits"
+        raise DataError([Problem(where, "", "", rule, f"Give {inside}." if inside.exists() else "Give a file.")])
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        rule = f"cannot be read ({error.strerror})"
+        raise DataError([Problem(where, "", "", rule, "Check its permissions.")]) from error
+    if not start:
+        raise DataError([Problem(where, "", "0 bytes", "is empty", "Copy the file again from where it came.")])
+    if start.startswith(b"\x1f\x8b"):
+        rule = "is compressed with gzip, which cannot be read piece by piece"
+        raise DataError([Problem(where, "", "", rule, f"Decompress it once: gunzip {path.name}")])
+    for magic, kind in _MAGIC:
+        if start.startswith(magic):
+            return kind
+    rule = f"is not FITS, npz, feather or pickle; it begins with {start!r}"
+    raise DataError([Problem(where, "", "", rule, "Convert it to FITS or npz.")])
+
+
+def not_a_source(path: Path, kind: Kind) -> DataError:
+    """Say that a sweep does not read this kind of images, and how to convert it."""
+    what = {"pickle": "a pickle", "feather": "a feather table"}.get(kind, kind)
+    rule = f"is {what}; a sweep reads images from FITS or npz only"
+    remedy = f"Convert it once: clustersweep convert {path.name} CATALOGUE survey/"
+    return DataError([Problem(str(path), "", "", rule, remedy)])
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` for a file or folder, renamed to `path` if all went well, else removed.
+
+    Raises:
+        DataError: The disk is full or cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        for file in [partial] if partial.is_file() else list(partial.iterdir()):
+            flushed(file)
+        partial.rename(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        remove(partial)
+
+
+def flushed(path: Path) -> None:
+    """Wait until a file is on the disk: a rename may survive a power cut that its content does not."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there and can be."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """Say that a file or folder cannot be written, and where the room is missing."""
+    rule = f"cannot be written ({error.strerror or error}), and nothing is left under this name"
+    remedy = "Free space there, or write to another disk."
+    with suppress(OSError):
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        free = shutil.disk_usage(parent).free
+        remedy = f"{free / 2**20:,.0f} MiB are free in {parent}. {remedy}"
+    return DataError([Problem(str(path), "", "", rule, remedy)])

@@ -1,0 +1,89 @@
+"""Opening the data of a study: the header for planning, the whole for training, simulated on demand.
+
+The formats themselves are in their own modules, which are imported when used.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from clustersweep.errors import DataError, Problem
+from clustersweep.survey import tables
+from clustersweep.survey.catalogue import Choice, labels
+from clustersweep.survey.checks import check_axes
+from clustersweep.survey.dataset import Dataset, Header, joint_digest, rebinned_shape
+from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, not_a_source
+from clustersweep.survey.spec import DataSpec, SimulateSpec
+
+Progress = Callable[[int, int], None]
+
+
+def read_header(spec: DataSpec) -> Header:
+    """Tell the number and shape of the images and, where the source names it, the digest; reads no pixel.
+
+    Raises:
+        DataError: The file is missing, damaged, or of a kind that a sweep does not read.
+    """
+    if spec.simulate is not None:
+        shape = (spec.simulate.pixels, spec.simulate.pixels, len(tables.bands()))
+        words = f"simulated: {spec.simulate.clusters} clusters, seed {spec.simulate.seed}"
+        return Header(spec.simulate.clusters, rebinned_shape(shape, spec.rebin), spec.simulate.digest, words)
+    images, catalogue = _files(spec)
+    from clustersweep.survey import (
+        formats,
+    )  # brings in astropy, which a study of simulated data plans without
+
+    header = formats.read_images_header(images)
+    table = formats.read_catalogue(catalogue)  # a few thousand rows; all but the pixels is checked before a launch
+    check_axes(images, header.shape, len(table))
+    labels(table, Choice(spec.mass, spec.redshift, spec.identifier))
+    digest = joint_digest(header.digest, table.digest) if header.digest and table.digest else None
+    clusters, height, width, bands = header.shape
+    return Header(clusters, rebinned_shape((height, width, bands), spec.rebin), digest, str(images))
+
+
+def open_dataset(spec: DataSpec, surveys: Path, progress: Progress | None = None, jobs: int = 1) -> Dataset:
+    """Read, check and rebin the data of a study; simulate them first where the study says so.
+
+    Args:
+        spec: The study's `data`.
+        surveys: Folder of simulated surveys, each under the digest of its recipe.
+        progress: Called with clusters done and their total while simulating.
+        jobs: Processes to simulate with.
+
+    Raises:
+        DataError: What is wrong, with the rows concerned.
+    """
+    from clustersweep.survey import formats  # astropy
+
+    if spec.simulate is not None:
+        folder = simulated(spec.simulate, surveys, progress, jobs)
+        dataset = formats.read_source(folder / IMAGES_FILE, folder / CATALOGUE_FILE, Choice()).dataset
+        # The recipe names the survey before it exists, so that a plan and its launch agree.
+        dataset = replace(dataset, digest=spec.simulate.digest)
+    else:
+        choice = Choice(spec.mass, spec.redshift, spec.identifier)
+        dataset = formats.read_source(*_files(spec), choice).dataset
+    return dataset.rebinned(spec.rebin)
+
+
+def simulated(spec: SimulateSpec, surveys: Path, progress: Progress | None = None, jobs: int = 1) -> Path:
+    """Give the folder of a simulated survey, which is made if it is not there yet."""
+    from clustersweep.survey.simulate import write_survey  # the simulator needs scipy
+
+    folder = surveys / spec.digest
+    write_survey(spec, folder, jobs=jobs, progress=progress)
+    return folder
+
+
+def _files(spec: DataSpec) -> tuple[Path, Path]:
+    """Give the files of images and catalogue; those of a sweep are FITS or npz, never a pickle."""
+    if spec.images is None:
+        raise DataError([Problem("data", "images", "", "is missing", "Give `images:` or `simulate:`.")])
+    kind = kind_of(spec.images)
+    if kind not in ("fits", "npz"):
+        raise not_a_source(spec.images, kind)
+    if spec.catalogue is None and kind == "fits":
+        rule = "is missing, and FITS images hold no masses"
+        raise DataError([Problem("data", "catalogue", "", rule, "Name the catalogue's file.")])
+    return spec.images, spec.catalogue or spec.images

@@ -1,0 +1,120 @@
+"""Tables and summaries for the terminal and for scripts. Given a console; decides nothing."""
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from clustersweep.network import Infeasible
+from clustersweep.plan import Plan, Rates, estimate_s, trial_s
+from clustersweep.progress import duration
+from clustersweep.trial import Params, SweepResults
+
+# A terminal is for reading; scripts have --json.
+ROWS = 100
+
+
+def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
+    """Print counts, the impossible combinations with what kills each, and the others in order with their cost."""
+    seeds = plan.study.seeds
+    shape = " x ".join(map(str, plan.header.image_shape))
+    known = f"digest {plan.digest}" if plan.digest else "its digest is known once the data are read"
+    out.print(f"[bold]{plan.study.name}[/bold]: {plan.header.source}; images {shape}; {known}", highlight=False)
+    out.print(
+        f"{plan.combinations} combinations: {len(plan.trials)} feasible, {len(plan.infeasible)} impossible; "
+        f"{len(seeds)} seeds make {plan.replicates} replicates\n",
+        highlight=False,
+    )
+    if plan.infeasible:
+        table = _table("Impossible (recorded as PRUNED; no worker is used)", *plan.study.axes, "what kills it")
+        for params, why in plan.infeasible[:ROWS]:
+            table.add_row(*map(str, params.values()), trace(why))
+        out.print(table)
+        _more(len(plan.infeasible), out)
+    if plan.trials:
+        table = _table("Feasible, in the order of work (longest first)", *plan.study.axes, "parameters", "MFLOP/image", "time")
+        for trial in plan.trials[:ROWS]:
+            table.add_row(
+                *map(str, trial.params.values()),
+                f"{trial.parameters:,}",
+                f"{trial.flops_per_image / 1e6:.1f}",
+                duration(trial_s(trial, len(seeds), rates)),
+            )
+        out.print(table)
+        _more(len(plan.trials), out)
+        basis = "measured by earlier sweeps here" if rates.measured else "an assumption until a sweep has run here"
+        out.print(
+            f"about {duration(estimate_s(plan, workers, rates))} with {workers} workers at "
+            f"{rates.flops_per_s / 1e9:.0f} GFLOP/s each ({basis}), if no training stops early",
+            highlight=False,
+        )
+
+
+def print_best(results: SweepResults, out: Console) -> None:
+    """Print the counts and the best combinations."""
+    out.print(_counts(results), highlight=False)
+    ranked = results.ranked()
+    if not ranked:
+        return
+    table = _table("Best combinations", "rank", "trial", *results.axes, "val_loss (dex²)", "sd over seeds", "RMSE (dex)")
+    for rank, trial in enumerate(ranked[:5], start=1):
+        value = trial.value or 0.0
+        spread = trial.spread()
+        table.add_row(
+            str(rank),
+            str(trial.number),
+            *map(str, (trial.params[name] for name in results.axes)),
+            f"{value:.4f}",
+            "-" if math.isnan(spread) else f"{spread:.4f}",
+            f"{math.sqrt(value):.3f}",
+        )
+    out.print(table)
+    if results.label_variance is not None:
+        out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False)
+
+
+def print_status(results: SweepResults, out: Console) -> None:
+    """Print how far a study is."""
+    out.print(f"[bold]{results.study}[/bold] (digest {results.digest})", highlight=False)
+    print_best(results, out)
+
+
+def status_json(results: SweepResults) -> dict[str, Any]:
+    """Give the status for scripts, in the documented form."""
+    ranked = results.ranked()
+    best = None
+    if ranked:
+        first = ranked[0]
+        seeds = {str(seed): replicate.value for seed, replicate in first.replicates.items()}
+        best = {"number": first.number, "params": dict(first.params), "value": first.value, "seeds": seeds}
+    counts = {name: results.count(name) for name in ("complete", "running", "waiting", "failed", "infeasible")}
+    return {"study": results.study, "digest": results.digest, **counts, "best": best}
+
+
+def trace(why: Infeasible) -> str:
+    """Write the shapes that lead to an impossible layer as one line."""
+    steps = [f"{name} {'x'.join(map(str, shape))}" for name, shape in why.trace]
+    return " → ".join([*steps, f"[red]{why.layer}[/red]"]) + f": {why.reason}"
+
+
+def _counts(results: SweepResults) -> str:
+    counts = {name: results.count(name) for name in ("complete", "running", "waiting", "failed", "infeasible")}
+    return f"{len(results.trials)} combinations: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+
+
+def _more(count: int, out: Console) -> None:
+    if count > ROWS:
+        out.print(f"... and {count - ROWS} more; --json lists all", highlight=False)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def params_text(params: Params) -> str:
+    """Write a combination as `filters=10 kernel_size=3`."""
+    return " ".join(f"{name}={value}" for name, value in params.items())

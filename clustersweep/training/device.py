@@ -1,0 +1,48 @@
+"""The door to TensorFlow: imported through here, with its threads and GPU memory bounded before first use."""
+
+import os
+import subprocess
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's own keras.json must not choose another
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up chatter would drown the progress display
+
+import keras
+import tensorflow as tf
+
+__all__ = ["configure_device", "keras", "tf"]
+
+
+def configure_device(cpus: int, gpu_share: float = 0.0) -> None:
+    """Bound what this process takes of the machine. Must run before TensorFlow's first operation.
+
+    Args:
+        cpus: Threads for TensorFlow's operations. Ray sets only OMP_NUM_THREADS, which TensorFlow's own
+            pools do not read: without this every worker would start a thread for each core of the machine.
+        gpu_share: Share of one GPU's memory that this worker may take; 0 hides the GPUs.
+
+    Side effects: changes the process's TensorFlow configuration.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(cpus)
+    tf.config.threading.set_inter_op_parallelism_threads(1)  # one order of operations: the same bits always
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpu_share <= 0:
+        tf.config.set_visible_devices([], "GPU")
+        return
+    for gpu in gpus:
+        memory_mib = _gpu_memory_mib() if gpu_share < 1 else None
+        if memory_mib is None:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        else:
+            # Less than the share: the CUDA context itself takes some hundreds of MiB outside this limit.
+            limit = tf.config.LogicalDeviceConfiguration(memory_limit=int(0.9 * gpu_share * memory_mib))
+            tf.config.set_logical_device_configuration(gpu, [limit])
+
+
+def _gpu_memory_mib() -> int | None:
+    """Ask the driver for the memory of the smallest visible GPU; TensorFlow tells only once it is too late to cap it."""
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        printed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        return min(int(line) for line in printed.split())
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None

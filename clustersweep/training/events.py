@@ -1,0 +1,67 @@
+"""What the training of one replicate tells while it runs. Plain values that travel between processes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """An epoch ended. `epoch` counts from 1; losses are mean squared errors of log10 M500c in dex^2."""
+
+    epoch: int
+    loss: float
+    val_loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything needed to go on after `epoch`, as an npz file's bytes (`training.checkpoint` reads them)."""
+
+    epoch: int
+    state: bytes
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The replicate ended well.
+
+    Attributes:
+        val_loss: Lowest validation loss, dex^2.
+        best_epoch: The epoch, counted from 1, that reached it.
+        epochs: Epochs trained, those before an interruption included.
+        seconds: Time spent training, the same.
+        curve: `(loss, val_loss)` of every epoch, dex^2.
+        resumed: How often it was continued from a checkpoint.
+        weights: Weights of the best epoch, as an npz file's bytes.
+    """
+
+    val_loss: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    curve: tuple[tuple[float, float], ...]
+    resumed: int
+    weights: bytes
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The replicate was asked to stop, and has handed over its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The replicate cannot be trained.
+
+    Attributes:
+        signature: Short and equal for equal causes (`NonFiniteLoss`, `ResourceExhaustedError`).
+        message: What went wrong, for a person.
+        trace: The traceback, empty where there is none.
+    """
+
+    signature: str
+    message: str
+    trace: str = ""
+
+
+Event = EpochEnd | Checkpoint | Finished | Stopped | Failed

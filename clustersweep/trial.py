@@ -1,0 +1,165 @@
+"""Trials, replicates, their results, and the arithmetic that ranks them. Pure values."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from clustersweep.network import Infeasible, Layer, NetworkSpec, flops_per_image, parameters
+from clustersweep.training.spec import TrainingSpec
+
+Scalar = int | float | str
+Params = Mapping[str, Scalar]
+Aggregate = Literal["mean", "median", "min", "max"]
+
+
+def combination(params: Params) -> tuple[tuple[str, Scalar], ...]:
+    """Give a combination's identity: its params as a hashable value that ignores the order of keys."""
+    return tuple(sorted(params.items()))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One feasible combination, ready to be trained.
+
+    Attributes:
+        params: The point of the search space.
+        network: The architecture it gives.
+        training: The training it gives.
+        layers: The architecture as a list.
+        cost_flops: Estimated floating-point operations to train one replicate for all its epochs.
+    """
+
+    params: Params
+    network: NetworkSpec
+    training: TrainingSpec
+    layers: tuple[Layer, ...]
+    cost_flops: float
+
+    @property
+    def parameters(self) -> int:
+        """Trainable weights."""
+        return parameters(self.layers)
+
+    @property
+    def flops_per_image(self) -> int:
+        """Floating-point operations of one forward pass of one image."""
+        return flops_per_image(self.layers)
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One training of a trial with one seed; `key` names its files and is equal for equal definitions."""
+
+    trial: Trial
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True)
+class ReplicateResult:
+    """What one replicate came to.
+
+    Attributes:
+        state: `complete` or `failed`.
+        value: Lowest validation loss in dex^2; None when failed.
+        best_epoch: The epoch, counted from 1, that reached it.
+        epochs: Epochs trained.
+        seconds: Time spent training.
+        worker: Who trained it.
+        curve: `(loss, val_loss)` of every epoch, dex^2.
+        error: Why it failed.
+        signature: Short name of the cause, equal for equal causes.
+        resumed: How often it was continued from a checkpoint.
+    """
+
+    seed: int
+    state: Literal["complete", "failed"]
+    value: float | None
+    best_epoch: int
+    epochs: int
+    seconds: float
+    worker: str
+    curve: tuple[tuple[float, float], ...] = ()
+    error: str = ""
+    signature: str = ""
+    resumed: int = 0
+
+
+TrialState = Literal["waiting", "running", "complete", "failed", "infeasible"]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial as the storage has it.
+
+    Attributes:
+        number: Optuna's number of the trial.
+        value: The objective over the seeds; None unless the trial is complete.
+        replicates: By seed, those that ended.
+        infeasible: Why arithmetic rejected it; None for a trial that can be trained.
+        supersedes: Number of the earlier trial of the same combination that this one continues.
+        parameters: Trainable weights, where they are known.
+    """
+
+    number: int
+    params: Params
+    state: TrialState
+    value: float | None = None
+    replicates: Mapping[int, ReplicateResult] = field(default_factory=dict)
+    infeasible: Infeasible | None = None
+    supersedes: int | None = None
+    parameters: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Training time of all replicates together."""
+        return sum(replicate.seconds for replicate in self.replicates.values())
+
+    @property
+    def best_replicate(self) -> ReplicateResult:
+        """The complete replicate with the lowest loss; the lower seed where two are equal."""
+        done = [r for r in self.replicates.values() if r.value is not None]
+        return min(done, key=lambda r: (r.value or 0.0, r.seed))
+
+    def spread(self) -> float:
+        """Standard deviation of the losses over the seeds, dex^2; NaN below two seeds."""
+        values = [r.value for r in self.replicates.values() if r.value is not None]
+        return statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """Everything a report or an export may read.
+
+    Attributes:
+        study: The study's name.
+        digest: Digest of its definition.
+        axes: Values of each axis, in the study's order.
+        seeds: The seeds each trial should have.
+        trials: The newest trial of every combination, by number.
+        label_variance: Variance of log10 M500c on the validation part, dex^2: what predicting a constant gives.
+    """
+
+    study: str
+    digest: str
+    axes: Mapping[str, tuple[Scalar, ...]]
+    seeds: tuple[int, ...]
+    trials: tuple[TrialResult, ...]
+    label_variance: float | None = None
+
+    def ranked(self) -> tuple[TrialResult, ...]:
+        """Complete trials, best first; of equals the one with the lower number."""
+        done = [t for t in self.trials if t.value is not None]
+        return tuple(sorted(done, key=lambda t: (t.value, t.number)))
+
+    def count(self, state: TrialState) -> int:
+        """Count the trials in one state."""
+        return sum(trial.state == state for trial in self.trials)
+
+
+def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
+    """Reduce the losses of a trial's seeds to its objective."""
+    how = {"mean": statistics.fmean, "median": statistics.median, "min": min, "max": max}
+    return float(how[over_seeds](list(values)))

