@@ -34,8 +34,11 @@ HomeOption = Annotated[
 ]
 StorageOption = Annotated[
     str | None,
-    typer.Option("--storage", help="PostgreSQL URL; a password is better given in CLUSTERSWEEP_STORAGE.",
-                 show_default="CLUSTERSWEEP_STORAGE, else the embedded server"),  # fmt: skip
+    typer.Option(
+        "--storage",
+        help="PostgreSQL URL; a password is better given in CLUSTERSWEEP_STORAGE.",
+        show_default="CLUSTERSWEEP_STORAGE, else the embedded server",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
 
@@ -113,7 +116,7 @@ def launch(
     display = Display(_err())
     done = launch(study, str(study_file), place, lambda: _database(storage, place), options, display)
     outcome = done.outcome
-    print_result(done, study_file, _given(storage=None, home=home))
+    print_result(done, study_file, _given(home=home))
     if outcome is not None and outcome.aborted:
         print(f"error: stopped: {outcome.aborted}. Mend it and launch again", file=sys.stderr)
         raise typer.Exit(1)
@@ -154,8 +157,9 @@ def status(
 def dashboard(
     storage: StorageOption = None,
     home: HomeOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on. There is no login: keep it to this machine.")]
-    = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. There is no login: keep it to this machine.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the Optuna dashboard for the storage in use, until Ctrl-C."""
@@ -279,7 +283,7 @@ def _results(study: "Study", storage: str | None, home: "Home") -> Any:
 
 
 def _given(**options: object) -> str:
-    """Repeat options that were given, for commands that are shown to be copied. Never the storage: it may hold a password."""
+    """Repeat options for commands to be copied. Never the storage: it may hold a password."""
     return "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
 
 

@@ -1,13 +1,13 @@
 """Every failure that clustersweep raises on purpose, and the exit code each one has.
 
-    ClusterSweepError
-    +- StudyError            2   the study file is wrong: every problem at once
-    +- DataError             2   the images or the catalogue are wrong
-    +- StudyChangedError     2   the stored study differs from the file
-    +- StorageError          3   the database cannot be reached or used
-    |  +- StudyLockedError   3   another launch of the study lives
-    +- WorkersError          3   the cluster cannot be reached, or cannot give what was asked
-    +- NothingCompleteError  1   there is nothing to report or to export
+ClusterSweepError
++- StudyError            2   the study file is wrong: every problem at once
++- DataError             2   the images or the catalogue are wrong
++- StudyChangedError     2   the stored study differs from the file
++- StorageError          3   the database cannot be reached or used
+|  +- StudyLockedError   3   another launch of the study lives
++- WorkersError          3   the cluster cannot be reached, or cannot give what was asked
++- NothingCompleteError  1   there is nothing to report or to export
 """
 
 from collections.abc import Iterable

@@ -164,7 +164,7 @@ def commit() -> str | None:
     here = Path(__file__).resolve().parent
     try:
         run = {"cwd": here, "capture_output": True, "text": True, "timeout": 10, "check": True}
-        head = subprocess.run(["git", "rev-parse", "HEAD"], **run).stdout.strip()  # type: ignore[call-overload]
+        head: str = subprocess.run(["git", "rev-parse", "HEAD"], **run).stdout.strip()  # type: ignore[call-overload]
         changed = subprocess.run(["git", "status", "--porcelain", "."], **run).stdout.strip()  # type: ignore[call-overload]
         return head + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):

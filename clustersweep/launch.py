@@ -19,7 +19,7 @@ from clustersweep.postgres import Database, StudyLock
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.study import Study
-from clustersweep.survey.source import Header, open_dataset, read_header
+from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.split import make_split
 from clustersweep.sweep import Notice, Outcome, Sweep
 from clustersweep.training.data import TrainingData, prepare
@@ -70,7 +70,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Launched:
-    """What a launch came to; no `outcome` when everything was finished before, no `report` when no trial is complete."""
+    """What a launch came to.
+
+    No `outcome` when everything was finished before, no `report` when no trial is complete.
+    """
 
     plan: Plan
     outcome: Outcome | None

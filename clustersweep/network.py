@@ -130,7 +130,7 @@ def _grow(spec: NetworkSpec, image_shape: Shape) -> Iterator[Layer | _Refusal]:
             name = f"block{block}_conv{number}"
             if spec.padding == "valid":
                 if kernel > min(height, width):
-                    reason = f"a {kernel} x {kernel} kernel does not fit into the {height} x {width} pixels that reach {name}"
+                    reason = f"a {kernel} x {kernel} kernel does not fit the {height} x {width} pixels at {name}"
                     yield _Refusal("kernel_exceeds_input", name, reason)
                     return
                 height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
@@ -146,7 +146,7 @@ def _grow(spec: NetworkSpec, image_shape: Shape) -> Iterator[Layer | _Refusal]:
         name = f"block{block}_pool"
         pool = spec.pool_size
         if pool > min(height, width):
-            reason = f"a {pool} x {pool} pooling window does not fit into the {height} x {width} pixels that reach {name}"
+            reason = f"a {pool} x {pool} pooling window does not fit the {height} x {width} pixels at {name}"
             yield _Refusal("pool_exceeds_input", name, reason)
             return
         height, width = height // pool, width // pool

@@ -13,7 +13,7 @@ from typing import Any
 from clustersweep.errors import Problem, StudyError
 from clustersweep.network import Infeasible, flops_per_image, layers
 from clustersweep.study import Study, definition, definition_digest, replicate_key, specs_for
-from clustersweep.survey.source import Header
+from clustersweep.survey.dataset import Header
 from clustersweep.trial import Params, Replicate, Trial
 
 

@@ -40,14 +40,14 @@ class Display:
         waiting = self._console.status(text) if self._console.is_terminal else contextlib.nullcontext()
         with waiting:
             yield
-        self._console.print(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]", highlight=False)
+        self._console.print(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]", highlight=False, soft_wrap=True)
 
     def survey(self, done: int, total: int) -> None:
         """Show the simulation's progress, a line for every tenth of it."""
         tenth = 10 * done // max(1, total)
         if tenth != self._survey_told:
             self._survey_told = tenth
-            self._console.print(f"  simulated {done:,} of {total:,} clusters", highlight=False)
+            self._console.print(f"  simulated {done:,} of {total:,} clusters", highlight=False, soft_wrap=True)
 
     def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
         """Show what is to be done."""
@@ -59,6 +59,7 @@ class Display:
             f"{len(plan.infeasible)} impossible (`clustersweep plan` tells why); "
             f"{replicates} of {plan.replicates} replicates to train",
             highlight=False,
+            soft_wrap=True,
         )
         if not replicates:
             return
@@ -92,7 +93,7 @@ class Display:
                 self._workers.pop(worker, None)
                 then = "goes on elsewhere" if again else "is given up"
                 text = f"{worker} died ({reason}); seed {replicate.seed} of {_params(replicate.trial.params)} {then}"
-                self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False)
+                self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._picture())
 
@@ -119,6 +120,7 @@ class Display:
                 f"trial {notice.number} ({self._trials_done} of {self._trials}): {_params(params)}: {text}, "
                 f"{seconds:.1f} s{self._left()}",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def _count(self, flops: float) -> None:
@@ -138,7 +140,9 @@ class Display:
             table.add_column(title)
         for worker in sorted(self._workers):
             table.add_row(worker, *self._workers[worker])
-        best = f"best so far: {self._best[0]:.4f} with {_params(self._best[1])}" if self._best else "no trial finished yet"
+        best = (
+            f"best so far: {self._best[0]:.4f} with {_params(self._best[1])}" if self._best else "no trial finished yet"
+        )
         return Group(table, self._bar, best)
 
 

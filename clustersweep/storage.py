@@ -23,9 +23,9 @@ from clustersweep.trial import (
     SweepResults,
     Trial,
     TrialResult,
-    TrialState as State,
     combination,
 )
+from clustersweep.trial import TrialState as State
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -361,4 +361,6 @@ def serve_dashboard(storage: Storage, host: str, port: int) -> None:
     try:
         run_server(storage.backend, host=host, port=port)
     except OSError as error:
-        raise StorageError(f"the dashboard cannot listen on {host}:{port}: {error.strerror}. Choose another --port") from None
+        raise StorageError(
+            f"the dashboard cannot listen on {host}:{port}: {error.strerror}. Choose another --port"
+        ) from None

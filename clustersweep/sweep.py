@@ -173,7 +173,10 @@ class Sweep:
                 self._workers.stop()
             if asked_at is None:
                 self._give_out()
-            if not self._jobs or (asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S):
+            # Not "no jobs": a worker that has just finished its last one is idle only after the next events.
+            if not self._jobs and (asked_at is not None or not any(opened.waiting for opened in self._trials)):
+                break
+            if asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S:
                 break
             for worker, event in self._workers.events(0.5):
                 self._handle(worker, event)
@@ -310,7 +313,9 @@ class Sweep:
             {r.seed: self._plan.replicate(opened.stored.trial, r.seed).key for r in results if r.value is not None},
             {r.seed: r.value for r in results if r.value is not None},
         )
-        self._notify(TrialDone(opened.stored.number, self._plan.replicate(opened.stored.trial, seeds[0]), value, results))
+        self._notify(
+            TrialDone(opened.stored.number, self._plan.replicate(opened.stored.trial, seeds[0]), value, results)
+        )
 
     def _record_curves(self, opened: _Opened) -> None:
         now = time.monotonic()
@@ -343,4 +348,3 @@ class Sweep:
             return None
         rate = sum(flops for flops, _ in self._steady) / sum(seconds for _, seconds in self._steady)
         return Rates(rate, statistics.median(self._compile_s), measured=True)
-

@@ -20,11 +20,16 @@ def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
     seeds = plan.study.seeds
     shape = " x ".join(map(str, plan.header.image_shape))
     known = f"digest {plan.digest}" if plan.digest else "its digest is known once the data are read"
-    out.print(f"[bold]{plan.study.name}[/bold]: {plan.header.source}; images {shape}; {known}", highlight=False)
+    out.print(
+        f"[bold]{plan.study.name}[/bold]: {plan.header.source}; images {shape}; {known}",
+        highlight=False,
+        soft_wrap=True,
+    )
     out.print(
         f"{plan.combinations} combinations: {len(plan.trials)} feasible, {len(plan.infeasible)} impossible; "
         f"{len(seeds)} seeds make {plan.replicates} replicates\n",
         highlight=False,
+        soft_wrap=True,
     )
     if plan.infeasible:
         table = _table("Impossible (recorded as PRUNED; no worker is used)", *plan.study.axes, "what kills it")
@@ -33,7 +38,9 @@ def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
         out.print(table)
         _more(len(plan.infeasible), out)
     if plan.trials:
-        table = _table("Feasible, in the order of work (longest first)", *plan.study.axes, "parameters", "MFLOP/image", "time")
+        table = _table(
+            "Feasible, in the order of work (longest first)", *plan.study.axes, "parameters", "MFLOP/image", "time"
+        )
         for trial in plan.trials[:ROWS]:
             table.add_row(
                 *map(str, trial.params.values()),
@@ -48,16 +55,18 @@ def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
             f"about {duration(estimate_s(plan, workers, rates))} with {workers} workers at "
             f"{rates.flops_per_s / 1e9:.0f} GFLOP/s each ({basis}), if no training stops early",
             highlight=False,
+            soft_wrap=True,
         )
 
 
 def print_best(results: SweepResults, out: Console) -> None:
     """Print the counts and the best combinations."""
-    out.print(_counts(results), highlight=False)
+    out.print(_counts(results), highlight=False, soft_wrap=True)
     ranked = results.ranked()
     if not ranked:
         return
-    table = _table("Best combinations", "rank", "trial", *results.axes, "val_loss (dex²)", "sd over seeds", "RMSE (dex)")
+    title = "Best combinations (val_loss and its sd over the seeds in dex², RMSE in dex)"
+    table = _table(title, "rank", "trial", *results.axes, "val_loss", "sd", "RMSE")
     for rank, trial in enumerate(ranked[:5], start=1):
         value = trial.value or 0.0
         spread = trial.spread()
@@ -71,12 +80,12 @@ def print_best(results: SweepResults, out: Console) -> None:
         )
     out.print(table)
     if results.label_variance is not None:
-        out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False)
+        out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False, soft_wrap=True)
 
 
 def print_status(results: SweepResults, out: Console) -> None:
     """Print how far a study is."""
-    out.print(f"[bold]{results.study}[/bold] (digest {results.digest})", highlight=False)
+    out.print(f"[bold]{results.study}[/bold] (digest {results.digest})", highlight=False, soft_wrap=True)
     print_best(results, out)
 
 
@@ -105,7 +114,7 @@ def _counts(results: SweepResults) -> str:
 
 def _more(count: int, out: Console) -> None:
     if count > ROWS:
-        out.print(f"... and {count - ROWS} more; --json lists all", highlight=False)
+        out.print(f"... and {count - ROWS} more; --json lists all", highlight=False, soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Table:

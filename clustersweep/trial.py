@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -161,5 +161,6 @@ class SweepResults:
 
 def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
     """Reduce the losses of a trial's seeds to its objective."""
+    how: dict[Aggregate, Callable[[list[float]], float]]
     how = {"mean": statistics.fmean, "median": statistics.median, "min": min, "max": max}
-    return float(how[over_seeds](list(values)))
+    return how[over_seeds](list(values))

@@ -137,7 +137,6 @@ class InProcessWorkers:
         self._running = None
 
 
-@ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})
 class _Actor:
     """A worker's process. `train` streams; `stop` runs beside it in a group of its own."""
 
@@ -150,9 +149,12 @@ class _Actor:
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
         yield from self._station.train(replicate, checkpoint)
 
-    @ray.method(concurrency_group="control")
+    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]  # Ray is not read by mypy
     def stop(self) -> None:
         self._station.stop()
+
+
+_REMOTE = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(_Actor)
 
 
 class RayWorkers:
@@ -241,7 +243,7 @@ class RayWorkers:
 
     def _hire(self) -> None:
         self._hired += 1
-        options = _Actor.options(num_cpus=self._cpus, num_gpus=self._gpu_share)
+        options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share)
         self._actors[f"worker-{self._hired}"] = options.remote(self._data, self._cpus, self._gpu_share, self._every_s)
 
     def _replace(self, worker: str, error: ray.exceptions.RayError) -> Lost:

@@ -12,7 +12,6 @@ Key = tuple[str | int, ...]
 
 SHOWN = 60  # characters of a value that a message repeats
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_PASSWORD = re.compile(r"://\S*@")
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,10 @@ class Document:
         return self.lines.get(key, 0)
 
     def _shown(self, key: Key) -> str:
-        if key in self.written:
-            return shortened(self.written[key] or "null")
         value = self.at(key)
-        if value is None or not key:
+        if key and key in self.written:
+            return shortened(self.written[key] or "null")
+        if not key or value is None:
             return ""
         return shortened(json.dumps(value, ensure_ascii=False).replace('"', ""))
 
@@ -104,5 +103,8 @@ def dotted(key: Key) -> str:
 
 def shortened(text: str) -> str:
     """Give text fit for one line of a message: printable, not long, and without a URL's password."""
-    text = _PASSWORD.sub("://***@", UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text))
+    text = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    scheme, is_url, rest = text.partition("://")
+    if is_url and "@" in rest:
+        text = f"{scheme}://***@{rest.rpartition('@')[2]}"
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."

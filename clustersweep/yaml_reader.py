@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from clustersweep.yaml_lines import UNPRINTABLE, Document, Fault, Json, Key
+from clustersweep.yaml_lines import UNPRINTABLE, Document, Fault, Json, Key, shortened
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 100_000
 MAX_DEPTH = 16
 MAX_DIGITS = 18  # of an integer, so that it fits into 64 bits
 
@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> Document:
         reason = getattr(error, "strerror", None) or error
         return unreadable(f"cannot be read: {reason}", "Check the path and its permissions.")
     if len(content) > MAX_BYTES:
-        return unreadable("is larger than 1 MB", "Check the path: no settings file is.")
+        return unreadable("is larger than 100 kB", "Check the path: no settings file is.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,7 +136,7 @@ class _Reader:
 
     def _refuse_extras(self, key: Key) -> None:
         """Refuse aliases, anchors and tags: they can explode, or make objects, and no setting needs them."""
-        anchor, tag = getattr(self.event, "anchor", None), getattr(self.event, "tag", None)
+        anchor, tag = (shortened(getattr(self.event, mark, None) or "") for mark in ("anchor", "tag"))
         if isinstance(self.event, yaml.AliasEvent):
             self._refuse(key, f"must not use the alias `*{anchor}`", "Write the value itself.")
         elif anchor:
@@ -177,4 +177,4 @@ def _syntax_fault(error: yaml.YAMLError) -> Fault:
         what = ", ".join(part for part in (error.context, error.problem) if part)
         line = mark.line + 1 if mark else None
     remedy = "Indent with spaces, not tabs." if "\\t" in what else "Correct it; after a colon comes a space."
-    return Fault((), f"must be YAML: {what}", remedy, line)
+    return Fault((), f"must be YAML: {what[:200]}", remedy, line)

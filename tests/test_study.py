@@ -456,7 +456,7 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_refused(tmp_path):
     with pytest.raises(StudyError, match=r": cannot be read: embedded null byte\. Check the path"):
         load_study(Path("a\0b"))
     assert refusals(tmp_path, b"#" * (MAX_BYTES + 1)) == [
-        "s.yaml: is larger than 1 MB. Check the path: no settings file is."
+        "s.yaml: is larger than 100 kB. Check the path: no settings file is."
     ]
 
 

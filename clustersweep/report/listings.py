@@ -62,8 +62,8 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
         cells += [number(math.nan if trial.parameters is None else trial.parameters, ",.0f")] if with_weights else []
         rows.append((kind, [*cells, text(remark)]))
     note = (
-        "Click a column’s head to sort by it. Tied: within the noise of the seeds of the best. Red, and dead: no better "
-        "than predicting a constant. Best epoch is the mean over the seeds; seconds are the training time of all seeds."
+        "Click a column’s head to sort by it. Tied: within the noise of the seeds of the best. Dead and red: no better "
+        "than predicting a constant. Best epoch: mean over the seeds. Seconds: training time of all seeds together."
     )
     return table(head, rows, ("remark",)) + paragraph(note, "note")
 

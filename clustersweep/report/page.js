@@ -31,7 +31,7 @@ for (const plot of document.querySelectorAll(".slices .js-plotly-plot")) {
   const lines = plot.data.flatMap((trace, i) => (trace.meta?.fixed ? [i] : []));
   const name = ([axis, value]) => JSON.stringify([axis, value]);
   plot.on("plotly_legendclick", (event) => {
-    const entry = event.fullData.meta?.entry ?? event.data[event.curveNumber].meta?.entry;
+    const entry = event.data[event.curveNumber]?.meta?.entry; // a group's title has no curve, the mean no entry
     if (!entry) return false;
     const clicked = name(entry);
     if (!hidden.delete(clicked)) hidden.add(clicked);

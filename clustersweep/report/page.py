@@ -37,7 +37,10 @@ def document(title: str, subtitle: str, sections: Sequence[Section], footer: str
         f'<section id="{escape(s.name)}" class="{escape(s.kind)}"><h2>{escape(s.title)}</h2>\n{s.body}</section>'
         for s in sections
     )
-    policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+    policy = (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "form-action 'none'; base-uri 'none'"
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -88,7 +91,8 @@ def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]], text:
         )
         lines.append(f'<tr class="{escape(kind)}">{found}</tr>')
     body = "\n".join(lines)
-    return f'<div class="scroll"><table class="sortable"><thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table></div>\n'
+    both = f"<thead><tr>{heads}</tr></thead>\n<tbody>{body}</tbody>"
+    return f'<div class="scroll"><table class="sortable">{both}</table></div>\n'
 
 
 def _breakable(name: str) -> str:

@@ -44,6 +44,7 @@ def verdict_html(results: SweepResults, found: Verdict, over_seeds: Aggregate) -
         tiles.append((f"{r_squared(loss, variance):.3f}", "R²: share of the labels’ variance explained"))
         tiles.append((dex2(variance), "dex²: what predicting a constant gives"))
     cards = "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(s)}</span></div>' for b, s in tiles)
+    parts = parts or "the study’s only combination"
     body = f'<p class="best">{parts} <span class="name">(trial {best.number})</span></p>\n'
     body += f'<div class="tiles">{cards}</div>\n'
     body += paragraph(_ties(results, found))
@@ -63,14 +64,14 @@ def slices_introduction(count: int) -> str:
     panels = (
         "Every combination has one seed, hence one panel."
         if count == 1
-        else f"For every combination its {count} seeds are ranked by loss, and each panel shows one rank, from the best "
-        "initialisation to the worst: what holds in all panels does not hang on the luck of the initialisation."
+        else f"For every combination its {count} seeds are ranked by loss, and each panel shows one rank, from the "
+        "best initialisation to the worst: what holds in all panels does not hang on the luck of the initialisation."
     )
     return (
-        f"Validation loss against each hyperparameter with all others held fixed. {panels} The thick line is the mean "
-        "over those lines that have a point at every value: it averages the same combinations everywhere, so it compares "
-        "fairly. ✕ n below a panel means that n lines have a gap there; hover over it to read why. All figures share one "
-        "scale. Click a legend entry to hide its lines; hover over a line to bring it forward."
+        f"Validation loss against each hyperparameter with all others held fixed. {panels} The thick line is the "
+        "mean over those lines that have a point at every value: it averages the same combinations everywhere, so it "
+        "compares fairly. ✕ n below a panel means that n lines have a gap there; hover over it to read why. All "
+        "figures share one scale. Click a legend entry to hide its lines; hover over a line to bring it forward."
     )
 
 
@@ -79,10 +80,10 @@ def slice_html(number: int, data: SliceFigure, drawn: str, seen: Iterable[str]) 
     told = [f"{axis} by {how}" for how, axis in zip(("colour", "line style", "symbol"), seen, strict=False)]
     lines = len(data.panels[0].lines)
     caption = f"Each of the {lines} lines holds {_list(data.others)} fixed ({', '.join(told)}). " if told else ""
-    if data.whole_lines:
-        caption += f"Mean over the {data.whole_lines} that have a point at every value of {data.axis}."
-    else:
+    if not data.whole_lines:
         caption += f"None has a point at every value of {data.axis}: no mean is drawn, it would compare unlike things."
+    elif lines > 1:
+        caption += f"The mean is over the {data.whole_lines} with a point at every value of {data.axis}."
     return f"<h3>{number}. {escape(data.axis)}</h3>\n" + figure(drawn, caption)
 
 
@@ -140,9 +141,9 @@ def _ties(results: SweepResults, found: Verdict) -> str:
         )
     seeds = len(losses(found.best))
     judged = (
-        f"(A replicate’s loss typically has a standard deviation of {dex2(found.noise)} dex² over the seeds, the median "
-        f"over the trials; two means over {_count(seeds, 'seed')} are called different when they are two standard errors, "
-        f"{dex2(found.margin)} dex², apart.)"
+        f"(A replicate’s loss typically has a standard deviation of {dex2(found.noise)} dex² over the seeds, the "
+        f"median over the trials; two means over {_count(seeds, 'seed')} are called different when they are two "
+        f"standard errors, {dex2(found.margin)} dex², apart.)"
     )
     if not found.ties:
         return f"No other combination comes within the noise of the seeds. {judged}"

@@ -115,7 +115,7 @@ def _lines(data: SliceFigure, panel: Panel, encoding: Encoding) -> Iterator[go.S
             line={"color": colour, "dash": dash, "width": 1.4}, marker={"symbol": symbol, "size": 6},
             hovertext=text, hoverinfo="text",
         )  # fmt: skip
-    if panel.mean:
+    if panel.mean and len(panel.lines) > 1:
         names = [_x(data, value) for value in data.values]
         for colour, width in (("white", 7), (INK, 3.5)):
             yield go.Scatter(
@@ -126,9 +126,9 @@ def _lines(data: SliceFigure, panel: Panel, encoding: Encoding) -> Iterator[go.S
 
 
 def _legend(data: SliceFigure, encoding: Encoding) -> Iterator[go.Scatter]:
-    if data.whole_lines:
+    if data.whole_lines and len(data.panels[0].lines) > 1:
         yield go.Scatter(
-            x=[None], y=[None], mode="lines+markers", name=f"mean of the {data.whole_lines} whole lines",
+            x=[None], y=[None], mode="lines+markers", name=f"mean of {data.whole_lines} whole lines",
             line={"color": INK, "width": 3.5}, marker={"size": 7}, legendgroup="mean", meta={"entry": None},
         )  # fmt: skip
     for channel, (axis, looks) in encoding.channels.items():
@@ -160,7 +160,8 @@ def _span(data: SliceFigure) -> tuple[float, float]:
 
 
 def _hover(axis: str, fixed: Params, point: Point) -> str:
-    return f"<b>{point.loss:.5f} dex²</b><br>{params_text({axis: point.x, **fixed})}<br>seed {point.seed}, trial {point.trial}"
+    where = params_text({axis: point.x, **fixed})
+    return f"<b>{point.loss:.5f} dex²</b><br>{where}<br>seed {point.seed}, trial {point.trial}"
 
 
 def _rank_name(rank: int, count: int) -> str:

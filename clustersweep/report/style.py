@@ -1,4 +1,4 @@
-"""What all figures of the report share: colours, fonts, axes and number formats. Knows no results."""
+"""What all figures of the report share: colours, fonts, axes, HTML. Knows no results."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.colors
 import plotly.graph_objects as go
+from plotly.io import to_html
 
 from clustersweep.report.slices import Scale
 from clustersweep.trial import Params, Scalar
@@ -65,7 +66,8 @@ def domain(start: float, end: float) -> list[float]:
 def loss_axis(low: float, high: float) -> dict[str, Any]:
     """Give an axis for losses from `low` to `high`: logarithmic where they span a factor of three."""
     if low > 0 and high / low >= 3:
-        return log_axis(low, high, (1, 2, 5) if high / low >= 50 else (1, 1.5, 2, 3, 4, 5, 7))
+        many, some, few = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5)
+        return log_axis(low, high, few if high / low >= 50 else some if high / low >= 8 else many)
     pad = 0.05 * (high - low) or 0.05 * high or 1.0
     return {"type": "linear", "range": [low - pad, high + pad], "nticks": 8}
 
@@ -177,3 +179,17 @@ def axis_id(letter: str, number: int) -> str:
 def axis_key(axis: str) -> str:
     """Give the name that layouts use for the axis `x2`: `xaxis2`."""
     return f"{axis[0]}axis{axis[1:]}"
+
+
+def draw(figure: go.Figure, name: str) -> str:
+    """Give a figure as HTML that needs plotly.js on its page and nothing else; `name` is unique on the page."""
+    config = {
+        "displaylogo": False,
+        "responsive": True,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+        # plotly.js shows a button by default that uploads the data to its maker.
+        "showSendToCloud": False,
+        "plotlyServerURL": "",
+    }
+    height = f"{figure.layout.height}px"
+    return str(to_html(figure, config, include_plotlyjs=False, full_html=False, div_id=name, default_height=height))

@@ -1,7 +1,5 @@
 """Puts a sweep's report together: results -> figure data -> figures -> one page. Holds no arithmetic."""
 
-import plotly.graph_objects as go
-from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from clustersweep.report import figures, listings, sections
@@ -11,7 +9,7 @@ from clustersweep.report.listings import Provenance
 from clustersweep.report.page import Section, document, figure, paragraph
 from clustersweep.report.slice_figure import slice_figure
 from clustersweep.report.slices import slices
-from clustersweep.report.style import Encoding
+from clustersweep.report.style import Encoding, draw
 from clustersweep.report.verdict import verdict
 from clustersweep.trial import SweepResults
 
@@ -50,10 +48,3 @@ def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> s
         parts.append(Section("unfinished", "Failed and unfinished", unfinished))
     parts.append(Section("provenance", "Provenance", listings.provenance_html(results, provenance, written)))
     return document(results.study, provenance.data, parts, sections.FOOTER, get_plotlyjs())
-
-
-def draw(drawn: go.Figure, name: str) -> str:
-    """Give a figure as HTML that needs plotly.js on its page and nothing else."""
-    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-    height = f"{drawn.layout.height}px"
-    return str(to_html(drawn, config, include_plotlyjs=False, full_html=False, div_id=name, default_height=height))

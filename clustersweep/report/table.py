@@ -10,12 +10,16 @@ from clustersweep.trial import SweepResults, TrialResult
 Row = dict[str, object]
 FIXED = (
     "trial", "supersedes", "trial_state", "trial_value_dex2", "parameters", "seed", "state", "val_loss_dex2",
-    "rmse_dex", "r2", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer", "reason", "error",
+    "rmse_dex", "r2", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer", "reason",
+    "error",
 )  # fmt: skip
 
 
 def results_csv(results: SweepResults) -> bytes:
-    """Write one row for each replicate and one for each impossible combination; losses with all their digits; what is not known is empty."""
+    """Write one row for each replicate, and one for each impossible combination.
+
+    Losses have all their digits; what is not known is empty.
+    """
     text = io.StringIO()
     names = ["trial", *results.axes, *FIXED[1:]]
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")

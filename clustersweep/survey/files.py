@@ -23,7 +23,8 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"ARROW1", "feather"),
     (b"FEA1", "feather"),
     (b"\x80", "pickle"),
-    (b"(", "pickle"),  # protocol 0
+    (b"}", "pickle"),  # a dict in protocol 1
+    (b"(", "pickle"),  # and in protocol 0
 )
 
 
@@ -47,7 +48,7 @@ def kind_of(path: Path) -> Kind:
         rule = f"cannot be read ({error.strerror})"
         raise DataError([Problem(where, "", "", rule, "Check its permissions.")]) from error
     if not start:
-        raise DataError([Problem(where, "", "0 bytes", "is empty", "Copy the file again from where it came.")])
+        raise DataError([Problem(where, "size", "0 bytes", "is empty", "Copy the file again from where it came.")])
     if start.startswith(b"\x1f\x8b"):
         rule = "is compressed with gzip, which cannot be read piece by piece"
         raise DataError([Problem(where, "", "", rule, f"Decompress it once: gunzip {path.name}")])

@@ -131,6 +131,7 @@ def read_catalogue(path: Path) -> Catalogue:
     with _opened(path) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
+            _check_blocks(path)
             rule = "holds no table"
             raise DataError([Problem(str(path), "", "", rule, "Give the catalogue's file, with a FITS binary table.")])
         hdu = tables[0]
@@ -200,9 +201,19 @@ def _cube(path: Path, hdus: fits.HDUList) -> Any:
         if len(hdu.shape) == 4:
             _check_complete(path, hdu)
             return hdu
+    _check_blocks(path)
     value = ", ".join(f"{hdu.name or 'HDU'} {tuple(hdu.shape)}" for hdu in images) or "no image"
     rule = "must hold images with four axes, in numpy's order (cluster, height, width, band)"
-    raise DataError([Problem(str(path), "", value, rule, "Write one cube of all clusters.")])
+    raise DataError([Problem(str(path), "images", value, rule, "Write one cube of all clusters.")])
+
+
+def _check_blocks(path: Path) -> None:
+    """Refuse a file that ends inside a block; where that is in a header, astropy skips what follows."""
+    size = path.stat().st_size
+    if size % _BLOCK:
+        rule = f"is truncated: FITS files consist of blocks of {_BLOCK} bytes"
+        remedy = "Copy the file again from where it came."
+        raise DataError([Problem(str(path), "size", f"{size:,} bytes", rule, remedy)])
 
 
 def _check_complete(path: Path, hdu: Any) -> None:
@@ -212,7 +223,7 @@ def _check_complete(path: Path, hdu: Any) -> None:
     if found < expected:
         rule = f"is truncated: its header promises {expected:,} bytes"
         remedy = "Copy the file again from where it came."
-        raise DataError([Problem(str(path), "", f"{found:,} bytes", rule, remedy)])
+        raise DataError([Problem(str(path), "size", f"{found:,} bytes", rule, remedy)])
 
 
 def recipe(path: Path) -> str | None:

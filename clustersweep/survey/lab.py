@@ -90,7 +90,7 @@ def read_pickle(path: Path, progress: Progress | None = None) -> LabImages:
     if problems:
         raise DataError(problems)
     images = content[IMAGES]
-    stacked = [images] if isinstance(images, _Stacked) else list(images)
+    stacked = images if isinstance(images, list | tuple) else [images]
     whole = collector.stack
     ordered = all(isinstance(item, _Stacked) for item in stacked) and whole is not None
     if ordered:

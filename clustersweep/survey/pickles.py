@@ -6,6 +6,7 @@ is refused. It also lets go of an array's raw bytes as soon as the array is buil
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def load(path: Path, on_array: Callable[[Array], Any] | None = None) -> Any:
         DataError: The file is damaged, or asks for anything else; nothing that it names has been run.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # an odd escape in damaged text
             return _Machine(on_array or (lambda array: array)).run(file)
     except PickleRefusedError as error:
         rule = f"is refused: {error}. Nothing in it was run"
@@ -100,6 +102,9 @@ class _Machine:
             _STEPS[opcode.name](self, argument)
         raise ValueError("it has no end")
 
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
     def mark(self) -> None:
         self.below.append(self.stack)
         self.stack = []
@@ -110,8 +115,8 @@ class _Machine:
 
     def remember(self, key: int | None) -> None:
         value = self.stack[-1]
-        if isinstance(value, bytes | bytearray | str) and len(value) > _KEPT_BYTES:
-            value = _LetGo()
+        if _is_long(value) or (isinstance(value, tuple) and any(map(_is_long, value))):
+            value = _LetGo()  # else the memo would keep the content of every array
         self.memo[len(self.memo) if key is None else key] = value
 
     def recall(self, key: int) -> None:
@@ -148,6 +153,10 @@ class _Machine:
             self.stack[-1] = target.value
         else:
             raise PickleRefusedError("it sets the state of what is no array")
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, bytes | bytearray | str) and len(value) > _KEPT_BYTES
 
 
 def _array(version: int, shape: tuple[int, ...], dtype: _Dtype, fortran: bool, raw: Any) -> Array:
@@ -213,11 +222,11 @@ _Step = Callable[[_Machine, Any], None]
 
 
 def _pusher(make: Callable[[], Any]) -> _Step:
-    return lambda machine, _: machine.stack.append(make())
+    return lambda machine, _: machine.push(make())
 
 
 def _push_argument(machine: _Machine, argument: Any) -> None:
-    machine.stack.append(argument)
+    machine.push(argument)
 
 
 def _tuple_of(count: int) -> _Step:
@@ -245,7 +254,11 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
     target = machine.stack[-1]
     if not isinstance(target, dict):
         raise PickleRefusedError("it sets items of what is no dict")
-    target.update(zip(items[::2], items[1::2], strict=True))
+    target.update(_dict(items))
+
+
+def _dict(items: list[Any]) -> dict[Any, Any]:
+    return dict(zip(items[::2], items[1::2], strict=True))
 
 
 _STEPS: dict[str, _Step] = {
@@ -264,9 +277,10 @@ _STEPS: dict[str, _Step] = {
     "TUPLE1": _tuple_of(1),
     "TUPLE2": _tuple_of(2),
     "TUPLE3": _tuple_of(3),
-    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.since_mark())),
-    "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
-    "FROZENSET": lambda machine, _: machine.stack.append(frozenset(machine.since_mark())),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
+    "LIST": lambda machine, _: machine.push(machine.since_mark()),
+    "DICT": lambda machine, _: machine.push(_dict(machine.since_mark())),
+    "FROZENSET": lambda machine, _: machine.push(frozenset(machine.since_mark())),
     "APPEND": lambda machine, _: _extend(machine, [machine.stack.pop()]),
     "APPENDS": lambda machine, _: _extend(machine, machine.since_mark()),
     "ADDITEMS": lambda machine, _: _extend(machine, machine.since_mark()),

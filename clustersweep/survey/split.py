@@ -54,5 +54,5 @@ def make_split(clusters: int, spec: SplitSpec, groups: NDArray[Any] | None = Non
         what = "distinct identifiers" if by_group else "clusters"
         value = f"test {spec.test}, validation {spec.validation} of {number} {what}"
         rule = "must leave at least one in each of training, validation and test"
-        raise DataError([Problem("split", "", value, rule, "Use more data or other shares.")]) from error
+        raise DataError([Problem("split", "shares", value, rule, "Use more data or other shares.")]) from error
     return Split(train=train, validation=validation, test=test)

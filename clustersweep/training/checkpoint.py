@@ -4,11 +4,12 @@ import io
 import json
 import zipfile
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Arrays = list[NDArray[np.generic]]
+Arrays = list[NDArray[Any]]
 
 
 class DamagedCheckpointError(Exception):

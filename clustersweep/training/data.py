@@ -1,4 +1,4 @@
-"""What a network is trained on: images in their smallest type, labels, and the scaling fitted to them. No TensorFlow here."""
+"""What a network is trained on: images in their smallest type, labels, and the scaling. No TensorFlow here."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,13 +1,37 @@
 """The door to TensorFlow: imported through here, with its threads and GPU memory bounded before first use."""
 
+import contextlib
 import os
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's own keras.json must not choose another
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up chatter would drown the progress display
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
-import tensorflow as tf
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep TensorFlow's C++ start-up chatter, which ignores every log level, from the terminal; show it on failure."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(terminal, said.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+with _hushed():
+    import keras
+    import tensorflow as tf
 
 __all__ = ["configure_device", "keras", "tf"]
 
@@ -24,7 +48,8 @@ def configure_device(cpus: int, gpu_share: float = 0.0) -> None:
     """
     tf.config.threading.set_intra_op_parallelism_threads(cpus)
     tf.config.threading.set_inter_op_parallelism_threads(1)  # one order of operations: the same bits always
-    gpus = tf.config.list_physical_devices("GPU")
+    with _hushed():
+        gpus = tf.config.list_physical_devices("GPU")
     if gpu_share <= 0:
         tf.config.set_visible_devices([], "GPU")
         return
@@ -39,7 +64,7 @@ def configure_device(cpus: int, gpu_share: float = 0.0) -> None:
 
 
 def _gpu_memory_mib() -> int | None:
-    """Ask the driver for the memory of the smallest visible GPU; TensorFlow tells only once it is too late to cap it."""
+    """Ask the driver for the memory of the smallest GPU; TensorFlow tells only when it is too late to cap it."""
     query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
         printed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout

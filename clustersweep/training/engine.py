@@ -140,9 +140,7 @@ class Trainer:
             if stopping:
                 yield Stopped()
                 return
-        yield Finished(
-            best_loss, best_epoch, epoch, seconds, tuple(curve), progress.resumed, pack_weights(best)
-        )
+        yield Finished(best_loss, best_epoch, epoch, seconds, tuple(curve), progress.resumed, pack_weights(best))
 
     def _start(self, seed: int, key: str, checkpoint: bytes | None) -> tuple[Progress, Arrays]:
         """Set the weights and the optimizer to where this replicate begins or goes on."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from clustersweep.network import Infeasible, Layer, NetworkSpec, Shape, layers
 from clustersweep.training.device import keras
 
-Weights = list[NDArray[np.float32]]
+Weights = list[NDArray[Any]]
 
 
 def build_model(spec: NetworkSpec, image_shape: Shape) -> "keras.Model":

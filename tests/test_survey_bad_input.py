@@ -1,0 +1,342 @@
+"""Bad input: every message names the file, what is wrong and what to do about it."""
+
+import gzip
+import logging
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from pyarrow import feather
+
+from clustersweep.errors import DataError
+from clustersweep.survey.catalogue import Choice
+from clustersweep.survey.formats import convert, read_source
+from clustersweep.survey.source import open_dataset, read_header
+from clustersweep.survey.spec import DataSpec
+
+CLUSTERS = 12
+
+
+class Files:
+    """A good data set in every format; tests damage one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        rng = np.random.default_rng(6)
+        self.images = rng.poisson(3.0, (CLUSTERS, 6, 6, 3)).astype(np.float64)
+        self.columns = {
+            "SRC_ID_IN": np.arange(CLUSTERS) + 100,
+            "M500c": 10 ** rng.uniform(13.0, 15.0, CLUSTERS),
+            "z": rng.uniform(0.05, 0.9, CLUSTERS),
+        }
+
+    def write(self, form: str) -> tuple[Path, Path]:
+        """Write the data set and give the paths of images and catalogue."""
+        if form == "lab":
+            content = {"cluster": self.columns["SRC_ID_IN"].tolist(), "gsm_3dImgs": list(self.images)}
+            (self.folder / "i.pickle").write_bytes(pickle.dumps(content))
+            feather.write_feather(pa.table(self.columns), self.folder / "c.f")
+            return self.folder / "i.pickle", self.folder / "c.f"
+        if form == "npz":
+            np.savez(self.folder / "i.npz", images=self.images, **self.columns)
+            return self.folder / "i.npz", self.folder / "i.npz"
+        fits.PrimaryHDU(self.images).writeto(self.folder / "i.fits", overwrite=True)
+        Table(self.columns).write(self.folder / "c.fits", overwrite=True)
+        return self.folder / "i.fits", self.folder / "c.fits"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def refused(paths: tuple[Path, Path], match: str, choice: Choice | None = None) -> str:
+    with pytest.raises(DataError, match=match) as info:
+        read_source(*paths, choice or Choice())
+    assert info.value.exit_code == 2
+    return str(info.value)
+
+
+@pytest.mark.parametrize("form", ["lab", "npz", "fits"])
+@pytest.mark.parametrize("which", [0, 1], ids=["images", "catalogue"])
+def test_a_missing_empty_truncated_or_compressed_file_says_so(files: Files, form: str, which: int) -> None:
+    paths = files.write(form)
+    path = paths[which]
+    whole = path.read_bytes()
+
+    path.write_bytes(b"")
+    refused(paths, rf"{path.name}: size = 0 bytes: is empty. Copy the file again")
+    path.write_bytes(gzip.compress(whole))
+    refused(paths, rf"{path.name}: is compressed with gzip.* Decompress it once: gunzip {path.name}")
+    for share in (0.5, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        refused(paths, rf"{path.name}.*: (is truncated|cannot be read|is damaged or truncated).* Copy the file again")
+    path.write_bytes(b"not astronomy at all")
+    refused(paths, rf"{path.name}: is not FITS, npz, feather or pickle; it begins with")
+    path.unlink()
+    refused(paths, rf"{path.name}: there is no such file. Check the path")
+    path.mkdir()
+    refused(paths, rf"{path.name}: is a folder, and a file is expected")
+
+
+@pytest.mark.parametrize(
+    ("order", "named"),
+    [
+        ((0, 3, 1, 2), "(cluster, band, height, width)"),
+        ((0, 1, 3, 2), "(cluster, height, band, width)"),
+        ((1, 2, 3, 0), "(height, width, band, cluster)"),
+        ((3, 1, 2, 0), "(band, height, width, cluster)"),
+        ((3, 0, 1, 2), "(band, cluster, height, width)"),
+    ],
+)
+@pytest.mark.parametrize("form", ["npz", "fits"])
+def test_axes_in_another_order_are_recognised(files: Files, form: str, order: tuple[int, ...], named: str) -> None:
+    files.images = np.ascontiguousarray(files.images.transpose(order))
+    message = refused(files.write(form), r"must be \(cluster, height, width, band\); it looks like")
+    assert f"it looks like {named}" in message
+    assert "numpy.moveaxis" in message
+
+
+def test_a_cube_of_one_cluster_or_one_band_has_too_few_axes(files: Files) -> None:
+    files.images = files.images[..., 0]
+    refused(files.write("npz"), r"shape = \(12, 6, 6\): must have four axes \(cluster, height, width, band\)")
+    refused(files.write("fits"), r"images = PRIMARY \(12, 6, 6\): must hold images with four axes")
+
+
+@pytest.mark.parametrize("form", ["lab", "npz", "fits"])
+def test_lengths_that_differ_are_told_with_both_numbers(files: Files, form: str) -> None:
+    files.columns = {name: column[:-1] for name, column in files.columns.items()}
+    if form == "lab":
+        images, catalogue = files.write(form)
+        content = {"cluster": list(range(CLUSTERS)), "gsm_3dImgs": list(files.images)}
+        images.write_bytes(pickle.dumps(content))
+        refused((images, catalogue), "holds 12 images, and the catalogue has 11 rows")
+    else:
+        refused(files.write(form), "holds 12 images, and the catalogue has 11 rows")
+
+
+def test_the_two_lists_of_a_pickle_must_be_as_long_as_each_other(files: Files) -> None:
+    files.columns["SRC_ID_IN"] = files.columns["SRC_ID_IN"][:-1]
+    images = files.folder / "i.pickle"
+    content = {"cluster": [1, 2], "gsm_3dImgs": list(files.images)}
+    images.write_bytes(pickle.dumps(content))
+    _, catalogue = Files(files.folder).write("fits")
+    refused((images, catalogue), "cluster: has 2 entries, and there are 12 images")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ({"cluster": [1]}, "gsm_3dImgs: is missing; the keys are: cluster"),
+        ({"gsm_3dImgs": [np.ones((2, 2, 1))]}, "cluster: is missing; the keys are: gsm_3dImgs"),
+        ([1, 2], "must be a dict with the keys `cluster` and `gsm_3dImgs`; it is a list"),
+        ({"cluster": [1], "gsm_3dImgs": [[1.0, 2.0]]}, r"gsm_3dImgs: must be a list of arrays \(height, width, band\)"),
+        ({"cluster": [1, 2], "gsm_3dImgs": []}, "gsm_3dImgs: must be a list of arrays"),
+        ({"cluster": [1, 2], "gsm_3dImgs": 5}, "gsm_3dImgs: must be a list of arrays"),
+        (
+            {"cluster": [1, 2], "gsm_3dImgs": [np.ones((2, 2, 1)), np.ones((2, 3, 1))]},
+            r"image 1 is \(2, 3, 1\), the first one \(2, 2, 1\): all images must have the same shape",
+        ),
+    ],
+)
+def test_a_pickle_of_another_make_says_what_it_lacks(files: Files, content: object, match: str) -> None:
+    _, catalogue = files.write("fits")
+    images = files.folder / "i.pickle"
+    images.write_bytes(pickle.dumps(content))
+    refused((images, catalogue), match)
+
+
+@pytest.mark.parametrize("form", ["lab", "npz", "fits"])
+def test_bad_pixels_are_named_by_cluster_all_at_once(files: Files, form: str) -> None:
+    files.images[2, 0, 0, 0] = np.nan
+    files.images[5, 1, 2, 1] = np.inf
+    files.images[[4, 7, 8, 9, 10, 11], 3, 3, 2] = -1
+    message = refused(files.write(form), "NaN pixels in cluster 2: must be finite and not negative")
+    assert "infinite pixels in cluster 5:" in message
+    assert "negative pixels in cluster 4, 7, 8, 9, 10 and 1 more:" in message
+
+
+def test_counts_too_large_for_float32_are_told_as_infinite(files: Files) -> None:
+    files.images[3, 0, 0, 0] = 1e300
+    refused(files.write("npz"), "infinite pixels in cluster 3")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("M500c", 0.0, "must be a positive mass in solar masses"),
+        ("M500c", -1e14, "must be a positive mass in solar masses"),
+        ("M500c", np.nan, "must be a positive mass in solar masses"),
+        ("M500c", np.inf, "must be a positive mass in solar masses"),
+        ("z", 0.0, "must be a redshift above 0 and at most 5"),
+        ("z", -99.0, "must be a redshift above 0 and at most 5"),
+        ("z", 7.0, "must be a redshift above 0 and at most 5"),
+        ("z", np.nan, "must be a redshift above 0 and at most 5"),
+    ],
+)
+def test_impossible_masses_and_redshifts_are_named_by_row(files: Files, name: str, value: float, rule: str) -> None:
+    files.columns[name][3] = value
+    message = refused(files.write("lab"), rule)
+    assert f"c.f: {name} = {value:g} in row 3: {rule}. Remove these rows, and their images" in message
+
+
+def test_all_bad_columns_are_told_at_once(files: Files) -> None:
+    files.columns["M500c"][:7] = -1
+    files.columns["z"][0] = -1
+    message = refused(files.write("fits"), "-1 in row 4 and 2 more: must be a positive mass")
+    assert "z = -1 in row 0" in message
+
+
+@pytest.mark.parametrize(
+    ("convert_mass", "cause"),
+    [
+        (np.log10, "they look like log10 of solar masses, where linear solar masses are expected"),
+        (lambda mass: mass / 1e14, "they look like units of 1e14 solar masses, where solar masses are expected"),
+        (lambda mass: mass * 2e30, "no cluster of galaxies has such masses in solar masses"),
+    ],
+)
+def test_masses_in_other_units_give_a_warning_with_the_likely_cause(
+    files: Files, caplog: pytest.LogCaptureFixture, convert_mass: object, cause: str
+) -> None:
+    files.columns["M500c"] = convert_mass(files.columns["M500c"])  # type: ignore[operator]
+    with caplog.at_level(logging.WARNING):
+        read_source(*files.write("lab"), Choice())
+    assert cause in caplog.text
+    assert "c.f" in caplog.text
+
+
+def test_good_data_give_no_warning(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    for form in ("lab", "npz", "fits"):
+        read_source(*files.write(form), Choice())
+    assert not caplog.records
+
+
+def test_repeated_identifiers_give_a_warning_that_names_the_split_by_identifier(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.columns["SRC_ID_IN"][[1, 2, 5]] = [100, 103, 103]
+    read_source(*files.write("lab"), Choice())
+    assert "2 of 9 identifiers are repeated (100, 103)" in caplog.text
+    assert "`split: {by: identifier}` keeps each on one side" in caplog.text
+
+
+def test_a_catalogue_in_another_order_than_the_images_is_refused(files: Files) -> None:
+    images, catalogue = files.write("lab")
+    files.columns = {name: column[::-1] for name, column in files.columns.items()}
+    feather.write_feather(pa.table(files.columns), catalogue)
+    message = refused(
+        (images, catalogue), "SRC_ID_IN: is in another order than the images: row 0 is 111, image 0 is 100"
+    )
+    assert "Sort the catalogue in the order of the images" in message
+
+
+def test_identifiers_that_match_no_column_leave_a_warning(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    images, catalogue = files.write("lab")
+    images.write_bytes(pickle.dumps({"cluster": [f"x{i}" for i in range(CLUSTERS)], "gsm_3dImgs": list(files.images)}))
+    read_source(images, catalogue, Choice())
+    assert "so the order of the rows cannot be checked" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["lab", "npz", "fits"])
+def test_a_catalogue_without_the_columns_lists_those_it_has(files: Files, form: str) -> None:
+    files.columns["M500"] = files.columns.pop("M500c")
+    message = refused(
+        files.write(form), r"no known pair of mass and redshift \(M500c/z, m500_wl_final/z_final, HALO_M500c/"
+    )
+    assert "which has: SRC_ID_IN, z, M500" in message
+    assert "Did you mean `M500`? Name the column with `mass:`" in message
+
+
+def test_a_column_that_does_not_exist_suggests_the_nearest(files: Files) -> None:
+    choice = Choice(mass="M50Oc", redshift="zz", identifier="SRC_ID")
+    message = refused(files.write("lab"), "c.f: M50Oc: is not a column of the catalogue, which has: SRC_ID_IN", choice)
+    assert "Did you mean `M500c`? Name the column with `mass:`" in message
+    assert "c.f: zz: is not a column" in message
+    assert "Did you mean `SRC_ID_IN`? Name the column with `identifier:`" in message
+
+
+def test_a_column_of_text_is_no_mass(files: Files) -> None:
+    files.columns["Name"] = np.array(["a"] * CLUSTERS)
+    refused(files.write("lab"), "Name.*holds text, and the mass must be a number", Choice(mass="Name"))
+
+
+def test_a_catalogue_without_rows_or_tables_is_refused(files: Files) -> None:
+    images, catalogue = files.write("fits")
+    Table({name: column[:0] for name, column in files.columns.items()}).write(catalogue, overwrite=True)
+    refused((images, catalogue), "c.fits: has no rows")
+    refused((images, images), "i.fits: holds no table")
+
+
+def test_an_npz_that_holds_objects_or_no_images_is_refused(files: Files) -> None:
+    path = files.folder / "o.npz"
+    np.savez(path, images=np.array([{}, {}], dtype=object).reshape(2, 1, 1, 1), M500c=[1e14, 1e14], z=[0.1, 0.2])
+    refused((path, path), "Python objects: must be a C-ordered array of numbers")
+    np.savez(path, pictures=np.ones((2, 2, 2, 1)), M500c=[1e14, 1e14], z=[0.1, 0.2])
+    refused((path, path), "images: must hold an array `images`; it has: pictures, M500c, z")
+    np.savez(path, images=np.asfortranarray(np.ones((2, 3, 4, 5))), M500c=[1e14, 1e14], z=[0.1, 0.2])
+    refused((path, path), "Fortran order: must be a C-ordered array of numbers")
+
+
+@pytest.mark.parametrize("part", ["images", "catalogue"])
+def test_content_that_was_changed_after_writing_is_noticed(files: Files, part: str) -> None:
+    convert(*files.write("lab"), files.folder / "survey")
+    folder = files.folder / "survey"
+    with fits.open(folder / f"{part}.fits", mode="update") as hdus:
+        if part == "images":
+            hdus[0].data[0, 0, 0, 0] += 1
+        else:
+            hdus[1].data["z"][0] += 0.01
+    message = refused((folder / "images.fits", folder / "catalogue.fits"), "its content is not what was written")
+    assert f"{part}.fits" in message
+
+
+def test_a_pickle_is_never_a_sweeps_source(files: Files) -> None:
+    images, catalogue = files.write("lab")
+    spec = DataSpec(images=images, catalogue=catalogue)
+    for read in (read_header, lambda s: open_dataset(s, files.folder)):
+        with pytest.raises(
+            DataError, match="i.pickle: is a pickle; a sweep reads images from FITS or npz only"
+        ) as info:
+            read(spec)
+        assert "Convert it once: clustersweep convert i.pickle" in str(info.value)
+
+
+def test_fits_images_need_a_catalogue(files: Files) -> None:
+    images, _ = files.write("fits")
+    with pytest.raises(DataError, match="data: catalogue: is missing, and FITS images hold no masses"):
+        read_header(DataSpec(images=images))
+
+
+def test_the_header_alone_already_finds_what_is_wrong_outside_the_pixels(files: Files) -> None:
+    files.columns["z"][0] = 99
+    images, catalogue = files.write("fits")
+    with pytest.raises(DataError, match="z = 99 in row 0"):
+        read_header(DataSpec(images=images, catalogue=catalogue))
+    files.columns["z"][0] = 0.5
+    files.images[0, 0, 0, 0] = np.nan  # a pixel, which a header does not show
+    images, catalogue = files.write("fits")
+    assert read_header(DataSpec(images=images, catalogue=catalogue)).clusters == CLUSTERS
+    with pytest.raises(DataError, match="divide the images' 6 x 6 pixels"):
+        read_header(DataSpec(images=images, catalogue=catalogue, rebin=4))
+
+
+def test_convert_does_not_overwrite(files: Files) -> None:
+    paths = files.write("lab")
+    (files.folder / "s.npz").write_text("precious")
+    (files.folder / "survey").mkdir()
+    (files.folder / "survey" / "notes").write_text("precious")
+    for to in (files.folder / "s.npz", files.folder / "survey"):
+        with pytest.raises(DataError, match="is there already. Remove it, or write to another place"):
+            convert(*paths, to)
+    assert (files.folder / "s.npz").read_text() == "precious"
+
+
+def test_a_catalogue_that_is_a_pickle_is_refused(files: Files) -> None:
+    images, _ = files.write("lab")
+    refused((images, images), "is a pickle, and a catalogue is FITS, npz or feather")
+    _, catalogue = files.write("lab")
+    refused((catalogue, catalogue), "is a feather table; a sweep reads images from FITS or npz only")
