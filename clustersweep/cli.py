@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -134,9 +135,10 @@ def print_result(done: Any, study_file: Path, options: str) -> None:
     print_best(done.results, _out())
     if done.report:
         print(f"\nreport     {done.report}")
-    print(f"dashboard  clustersweep dashboard{options}")
+    program = _program()
+    print(f"dashboard  {program} dashboard{options}")
     if done.results.ranked():
-        print(f"export     clustersweep export {study_file} --to best/{options}")
+        print(f"export     {program} export {study_file} --to best/{options}")
 
 
 @app.command()
@@ -207,17 +209,18 @@ def export(
     from clustersweep.launch import read_plan, read_training_data
     from clustersweep.progress import Display
     from clustersweep.run_folder import RunFolder
+    from clustersweep.tables import params_text
     from clustersweep.training.device import configure_device
 
-    study, place = _study(study_file), _home(home)
-    results = _results(study, storage, place)
-    chosen, place_in_rank = choose(results, rank=rank, number=trial)
-    planned = read_plan(study, place, str(study_file), Display(_err()))
+    study, where = _study(study_file), _home(home)
+    results = _results(study, storage, where)
+    chosen, found_rank = choose(results, rank=rank, number=trial)
+    planned = read_plan(study, where, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
-    data = read_training_data(study, place)
-    done = export(planned, results, chosen, place_in_rank, data, RunFolder(place.run(study.name)), to)
-    params = " ".join(f"{name}={value}" for name, value in chosen.params.items())
-    print(f"{done.folder}/: trial {chosen.number} (rank {done.rank} of {len(results.ranked())}): {params}")
+    data = read_training_data(study, where)
+    done = export(planned, results, chosen, found_rank, data, RunFolder(where.run(study.name)), to)
+    place = f"rank {done.rank} of {len(results.ranked())}"
+    print(f"{done.folder}/: trial {chosen.number} ({place}): {params_text(chosen.params)}")
     print(f"weights of seed {done.seed}: val_loss {done.recorded_loss:.6f} recorded, {done.reloaded_loss:.6f} reloaded")
 
 
@@ -285,6 +288,15 @@ def _results(study: "Study", storage: str | None, home: "Home") -> Any:
 def _given(**options: object) -> str:
     """Repeat options for commands to be copied. Never the storage: it may hold a password."""
     return "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+
+
+def _program() -> str:
+    """Give what to type to run this very program: its name where the PATH finds it, else its path from here."""
+    run = Path(sys.argv[0]).absolute()
+    found = shutil.which("clustersweep")
+    if found is not None and Path(found).absolute() == run:
+        return "clustersweep"
+    return str(run.relative_to(Path.cwd())) if run.is_relative_to(Path.cwd()) else str(run)
 
 
 def _print_json(value: object) -> None:

@@ -176,7 +176,7 @@ def _end(folder: Path) -> None:
         pids = {process.pid for process in processes}
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                if number == signal.SIGKILL or process.ppid() not in pids:
+                if process.ppid() not in pids:  # the others end with it
                     process.send_signal(number)
         deadline = time.monotonic() + seconds
         while _processes(folder) and time.monotonic() < deadline:

@@ -144,7 +144,7 @@ def run_program(program: Path, *arguments: str, folder: Path, owner: Owner | Non
             errors="replace",
             timeout=_PATIENCE_S,
             cwd=folder,
-            env={"PATH": os.defpath, "LC_ALL": "C"},  # none of the caller's PG* variables may reach it
+            env={"PATH": os.defpath, "LC_ALL": "C"},  # a server outlives the caller: none of its secrets
             user=owner.uid if owner else None,
             group=owner.gid if owner else None,
             extra_groups=[] if owner else None,

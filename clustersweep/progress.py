@@ -13,6 +13,7 @@ from rich.table import Table
 from clustersweep.plan import Plan
 from clustersweep.storage import OpenTrial
 from clustersweep.sweep import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.tables import duration, params_text
 from clustersweep.trial import Params, Replicate
 
 
@@ -92,7 +93,7 @@ class Display:
             case WorkerLost(worker, replicate, reason, again):
                 self._workers.pop(worker, None)
                 then = "goes on elsewhere" if again else "is given up"
-                text = f"{worker} died ({reason}); seed {replicate.seed} of {_params(replicate.trial.params)} {then}"
+                text = f"{worker} died ({reason}); seed {replicate.seed} of {params_text(replicate.trial.params)} {then}"
                 self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._picture())
@@ -117,7 +118,7 @@ class Display:
         if self._live is None or notice.value is None:
             seconds = sum(r.seconds for r in notice.results)
             self._console.print(
-                f"trial {notice.number} ({self._trials_done} of {self._trials}): {_params(params)}: {text}, "
+                f"trial {notice.number} ({self._trials_done} of {self._trials}): {params_text(params)}: {text}, "
                 f"{seconds:.1f} s{self._left()}",
                 highlight=False,
                 soft_wrap=True,
@@ -141,21 +142,10 @@ class Display:
         for worker in sorted(self._workers):
             table.add_row(worker, *self._workers[worker])
         best = (
-            f"best so far: {self._best[0]:.4f} with {_params(self._best[1])}" if self._best else "no trial finished yet"
+            f"best so far: {self._best[0]:.4f} with {params_text(self._best[1])}" if self._best else "no trial finished yet"
         )
         return Group(table, self._bar, best)
 
 
-def duration(seconds: float) -> str:
-    """Write a time as people say it: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def _described(replicate: Replicate) -> tuple[str, str]:
-    return _params(replicate.trial.params), str(replicate.seed)
-
-
-def _params(params: Params) -> str:
-    return " ".join(f"{name}={value}" for name, value in params.items())
+    return params_text(replicate.trial.params), str(replicate.seed)

@@ -41,16 +41,14 @@ def faults_of(errors: Iterable[Mapping[str, Any]], document: Document) -> Iterat
             yield Fault(key, "must be " + " or ".join(rules), "Write one of these.")
 
 
-def nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str | None:
+def _nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Give the one of some words that looks most like a misspelt one; None where none does."""
     return next(iter(difflib.get_close_matches(word.lower(), list(words), n=1, cutoff=cutoff)), None)
 
 
 def _key(location: tuple[str | int, ...], kind: str, document: Document) -> Key:
     """Give the place in the file: pydantic appends the names of the types that it tried."""
-    if kind == "missing" or location in document.lines:
-        return location
-    while location and location not in document.lines:
+    while kind != "missing" and location and location not in document.lines:
         location = location[:-1]
     return location
 
@@ -82,7 +80,7 @@ def _number(fact: Any) -> str:
 
 def _choice(key: Key, choices: list[str], found: Any) -> Fault:
     rule = f"must be {' or '.join(choices) if len(choices) < 3 else 'one of ' + ', '.join(choices)}"
-    guess = nearest(str(found), choices) or (choices[0] if len(choices) == 1 else None)
+    guess = _nearest(str(found), choices) or (choices[0] if len(choices) == 1 else None)
     return Fault(key, rule, f"Write {guess}." if guess else "Write one of these.")
 
 
@@ -112,14 +110,14 @@ def _meant(name: str, section: str, here: tuple[str, ...]) -> str:
     if "storage" in name.lower():
         return "Remove it: storage is given by --storage or CLUSTERSWEEP_STORAGE, never in a study file."
     homes = [f"`{parent}`" for parent in _sections() if name in siblings(parent)]
-    if (guess := nearest(name, here, cutoff=0.8)) or (not homes and (guess := nearest(name, here))):
+    if (guess := _nearest(name, here, cutoff=0.8)) or (not homes and (guess := _nearest(name, here))):
         return f"Did you mean `{guess}`?"
     if homes:
         return f"It is a key of {' and '.join(homes)}: move it there."
     if name in siblings(""):
         return "Move it to the left margin: it stands outside all sections."
     last = {key.rpartition(".")[2]: key for key in reversed(KEYS)}
-    if guess := nearest(name, last):
+    if guess := _nearest(name, last):
         return f"Did you mean `{last[guess]}`?"
     return f"Remove it; the keys here are {', '.join(here)}."
 

@@ -68,15 +68,12 @@ def _search_space(axes: dict[str, Any], study: dict[str, Json]) -> Iterator[Faul
 
 
 def _repeated(key: Key, values: Any) -> Iterator[Fault]:
-    if not isinstance(values, list):
-        return
-    seen: dict[Any, int] = {}
-    for index, value in enumerate(values):
-        if not isinstance(value, str | int | float):
-            continue
-        if value in seen:
-            yield Fault((*key, index), "is given twice", "Remove one of the two.")
-        seen[value] = index
+    seen: set[Any] = set()
+    for index, value in enumerate(values if isinstance(values, list) else []):
+        if isinstance(value, str | int | float):
+            if value in seen:
+                yield Fault((*key, index), "is given twice", "Remove one of the two.")
+            seen.add(value)
 
 
 def _dense_layers(axes: dict[str, Any], network: dict[str, Any]) -> Iterator[Fault]:

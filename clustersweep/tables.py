@@ -8,7 +8,6 @@ from rich.table import Table
 
 from clustersweep.network import Infeasible
 from clustersweep.plan import Plan, Rates, estimate_s, trial_s
-from clustersweep.progress import duration
 from clustersweep.trial import Params, SweepResults
 
 # A terminal is for reading; scripts have --json.
@@ -122,6 +121,13 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def params_text(params: Params) -> str:

@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> Document:
     if len(content) > MAX_BYTES:
         return unreadable("is larger than 100 kB", "Check the path: no settings file is.")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         rule = f"must be UTF-8 text, and byte {error.start} is not"
         return unreadable(rule, "Save it with the encoding UTF-8.")

@@ -195,7 +195,8 @@ def test_a_server_that_does_not_answer_is_reported_and_can_be_stopped(
 @pytest.mark.integration
 def test_a_server_that_will_not_stop_in_order_is_killed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_running(home)
-    postmaster(home).suspend()  # deaf to any other signal
+    for process in embedded._processes(home.database):
+        process.suspend()  # deaf to any other signal
     monkeypatch.setattr(embedded, "_PATIENCE_S", 0.2)
     assert stop_embedded(home) is True
     assert embedded._processes(home.database) == []
@@ -220,6 +221,13 @@ def test_variables_for_another_server_do_not_mislead(home: Home, monkeypatch: py
     for name, value in (others | {"LC_ALL": "de_DE.UTF-8"}).items():
         monkeypatch.setenv(name, value)
     ensure_running(home)
+
+
+@pytest.mark.integration
+def test_the_server_does_not_carry_its_starters_secrets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    ensure_running(home)
+    assert "PGPASSWORD" not in postmaster(home).environ()
 
 
 @as_root

@@ -50,9 +50,7 @@ def test_the_default_is_in_the_users_folder(tmp_path: Path, environ: dict[str, s
     assert find_home(None, environ | {"HOME": str(tmp_path)}, USER).path == tmp_path / ".clustersweep"
 
 
-def test_roots_default_is_not_in_roots_private_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_roots_default_is_not_in_roots_private_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert find_home.__globals__["_HOME_OF_ROOT"] == Path("/var/lib/clustersweep")
     monkeypatch.setitem(find_home.__globals__, "_HOME_OF_ROOT", tmp_path / "lib")
     assert find_home(None, {"HOME": "/root"}, ROOT).path == tmp_path / "lib"
@@ -166,9 +164,7 @@ def test_no_space_says_so_and_what_to_do(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(
-        StorageError, match=rf"report\.html: the report of 3 bytes cannot be written: {reason}\. Free"
-    ):
+    with pytest.raises(StorageError, match=rf"report\.html: the report of 3 bytes cannot be written: {reason}\. Free"):
         write_atomically(tmp_path / "report.html", b"new", what="report")
     assert entries(tmp_path) == []
 

@@ -349,6 +349,12 @@ def test_a_second_launch_is_refused_and_told_who_has_the_study(postgres_tcp: Tcp
 
 
 @pytest.mark.integration
+def test_a_lock_given_back_is_free_when_the_call_returns(postgres_tcp: TcpServer) -> None:
+    for _ in range(50):
+        StudyLock.acquire(postgres_tcp.url, "efeds").release()
+
+
+@pytest.mark.integration
 def test_another_users_lock_counts_too(postgres_tcp: TcpServer) -> None:
     admin = postgres_tcp.url_with(user=postgres_tcp.admin)
     # Only superusers see since when a superuser is connected.

@@ -415,12 +415,15 @@ def test_passwords_are_never_repeated(tmp_path):
         (text(study='"\\ud800"'), 's.yaml:1: study = "\ufffd": must be printable text on one line. '
          "Remove the control characters."),
         ('study: "\\UFFFFFFFF"\n', "s.yaml:1: must not have an escape that is no character. Remove the `\\U` escape."),
+        ('study: "\\U00110000"\n',
+         "s.yaml:1: must not have an escape that is no character. Remove the `\\U` escape."),
         (text() + "---\n" + text(), "s.yaml:4: must hold one document. Remove the second `---` and what follows it."),
         (text(seeds="[0]\nseeds: [1]"), "s.yaml:5: seeds: is given twice, first on line 4. Keep one of the two."),
         (text(network="{stride: 1, stride: 1}"),
          "s.yaml:4: network.stride: is given twice, first on line 4. Keep one of the two."),
         (text(network="&all {stride: 1}"),
          "s.yaml:4: network = {stride: 1}: must not use the anchor `&all`. Remove `&all`."),
+        (text() + "&all network: {stride: 1}", "s.yaml:4: must not use the anchor `&all`. Remove `&all`."),
         (text(network="*all"), "s.yaml:4: network: must not use the alias `*all`. Write the value itself."),
         (text(network="!!python/object:os.system {stride: 1}"), "s.yaml:4: network = {stride: 1}: must not use the tag "
          "`tag:yaml.org,2002:python/object:os.system`. Write the plain value without it."),
@@ -432,6 +435,8 @@ def test_passwords_are_never_repeated(tmp_path):
          "deeper than 16 levels. Flatten it."),
         (text(training="{learning_rate: .nan}"),
          "s.yaml:4: training.learning_rate = .nan: must be a finite number. Write the number itself."),
+        (text(training="\n  learning_rate:\n    .nan"),
+         "s.yaml:6: training.learning_rate = .nan: must be a finite number. Write the number itself."),
         (text(training="{learning_rate: -.Inf}"),
          "s.yaml:4: training.learning_rate = -.Inf: must be a finite number. Write the number itself."),
         (text(training="{learning_rate: 1e999}"),
@@ -605,3 +610,10 @@ def test_other_data_are_a_change(study):
     old, new = definition(study, "d1"), definition(study, "d2")
     assert changes(old, new) == ("data.digest: d1 -> d2",)
     assert not extends(old, new)
+
+
+def test_another_axis_is_no_extension_even_where_the_sections_agree(study):
+    old = definition(study, "d")
+    new = {**old, "search_space": {**old["search_space"], "stride": [1]}}
+    assert not extends(old, new)
+    assert not extends(new, old)

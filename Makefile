@@ -1,0 +1,58 @@
+# Everything here works in a fresh clone with only python3 (3.11 to 3.13), make and git.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/ready  ## Make .venv/ from the lock file (the other targets do so by themselves)
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"clustersweep needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
+	@echo "Making $(VENV)/ from requirements.lock (about 3 GB, once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: sweep
+sweep: setup  ## Run the 81-combination grid on a small simulated survey, from nothing to the report
+	@$(BIN)/clustersweep launch sweeps/quickstart.yaml
+
+.PHONY: dashboard
+dashboard: setup  ## Open the Optuna dashboard on http://127.0.0.1:8080/
+	@$(BIN)/clustersweep dashboard
+
+.PHONY: test
+test: check  ## Run all checks and all tests, real PostgreSQL, Ray, TensorFlow and Chromium included
+	$(BIN)/pytest
+
+.PHONY: test-fast
+test-fast: setup  ## Run the fast tests only
+	$(BIN)/pytest -m "not integration and not gpu"
+
+.PHONY: check
+check: setup  ## Check format, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+.PHONY: fix
+fix: setup  ## Mend format and what lint can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: lock
+lock:  ## Make requirements.lock again from pyproject.toml (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --group dev pyproject.toml -o requirements.lock
+	sed -i '1i # Every dependency by name, version and hash, for Python 3.11 to 3.13. Made by `make lock`; do not edit.' requirements.lock
+
+.PHONY: clean
+clean:  ## Remove .venv/ and caches; studies, surveys and the database stay where they are
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,45 @@
+"""A study that is small enough to be trained in a test, written as a file as a person would."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clustersweep.plan import Plan, make_plan
+from clustersweep.study import Study, load_study
+from clustersweep.survey.dataset import Header
+
+# At 12 pixels a second block of 7 x 7 kernels is impossible: 2 x 2 x 1 = 3 feasible combinations and 1 that is not.
+SMALL: dict[str, Any] = {
+    "study": "small",
+    "data": {"simulate": {"clusters": 60, "seed": 1, "pixels": 12}},
+    "search_space": {"kernel_size": [3, 7], "conv_blocks": [1, 2]},
+    "network": {"filters": 4, "filters_step": 2, "dense_layers": 1, "dense_units": [8]},
+    "training": {"epochs": 3, "patience": 3, "batch_size": 16},
+    "seeds": [0, 1],
+}
+
+
+def small_definition(**changes: Any) -> dict[str, Any]:
+    """Give the small study's content with some sections changed; dictionaries are merged."""
+    merged = dict(SMALL)
+    for name, value in changes.items():
+        merged[name] = {**merged[name], **value} if isinstance(value, dict) and name in merged else value
+    return merged
+
+
+def write_study(folder: Path, **changes: Any) -> Path:
+    """Write the small study's file with some sections changed."""
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(small_definition(**changes), sort_keys=False))
+    return path
+
+
+def small_study(folder: Path, **changes: Any) -> Study:
+    """Load the small study with some sections changed."""
+    return load_study(write_study(folder, **changes))
+
+
+def small_plan(folder: Path, **changes: Any) -> Plan:
+    """Plan the small study with some sections changed, without its data."""
+    return make_plan(small_study(folder, **changes), Header(60, (12, 12, 10), "data-digest", "a test"))

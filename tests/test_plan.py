@@ -1,0 +1,110 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_study import small_plan, small_study
+
+from clustersweep.errors import StudyError
+from clustersweep.plan import Rates, estimate_s, make_plan, plan_json, read_rates, require_feasible, trial_s
+from clustersweep.study import load_study
+from clustersweep.survey.dataset import Header
+from clustersweep.survey.source import read_header
+
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+
+
+def planned(name):
+    study = load_study(SWEEPS / name)
+    return make_plan(study, read_header(study.data))
+
+
+def test_the_full_grid_has_54_feasible_combinations_and_the_quick_start_63():
+    assert (planned("grid.yaml").combinations, len(planned("grid.yaml").trials)) == (81, 54)
+    assert (planned("quickstart.yaml").combinations, len(planned("quickstart.yaml").trials)) == (81, 63)
+    assert planned("quickstart.yaml").replicates == 189
+
+
+def test_the_json_of_a_plan_has_the_documented_form():
+    shown = json.loads(json.dumps(plan_json(planned("grid.yaml"))))
+    assert list(shown) == ["study", "digest", "combinations", "feasible", "replicates", "infeasible", "trials"]
+    assert (shown["study"], shown["combinations"], shown["feasible"]) == ("efeds-grid", 81, 54)
+    assert set(shown["infeasible"][0]) == {"params", "rule", "layer", "trace"}
+    assert set(shown["trials"][0]) == {"params", "parameters", "flops_per_image"}
+    assert len(shown["infeasible"]) == 27
+
+
+def test_the_longest_trial_comes_first(tmp_path):
+    costs = [trial.cost_flops for trial in small_plan(tmp_path).trials]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > costs[-1]
+
+
+def test_more_epochs_cost_more_in_proportion(tmp_path):
+    once, twice = (small_plan(tmp_path, training={"epochs": n}).trials[0].cost_flops for n in (3, 6))
+    assert twice == pytest.approx(2 * once)
+
+
+def test_training_keys_may_be_axes_too(tmp_path):
+    plan = small_plan(tmp_path, search_space={"optimizer": ["adam", "sgd"]})
+    assert plan.combinations == 8
+    assert {trial.training.optimizer for trial in plan.trials} == {"adam", "sgd"}
+
+
+def test_a_replicate_key_does_not_change_when_a_value_or_a_seed_is_added(tmp_path):
+    before = small_plan(tmp_path)
+    after = small_plan(tmp_path, search_space={"kernel_size": [3, 5, 7]}, seeds=[0, 1, 2])
+    trial = next(t for t in after.trials if t.params == before.trials[0].params)
+    assert after.replicate(trial, 1).key == before.replicate(before.trials[0], 1).key
+    assert after.digest != before.digest
+
+
+def test_replicate_keys_differ_by_seed_combination_and_training(tmp_path):
+    plan = small_plan(tmp_path)
+    keys = {plan.replicate(trial, seed).key for trial in plan.trials for seed in (0, 1)}
+    keys.add(small_plan(tmp_path, training={"epochs": 4}).replicate(plan.trials[0], 0).key)
+    assert len(keys) == 2 * len(plan.trials) + 1
+
+
+def test_a_plan_without_the_datas_digest_has_no_digest_of_its_own(tmp_path):
+    plan = make_plan(small_study(tmp_path), Header(60, (12, 12, 10), None, "a file"))
+    assert plan.digest is None
+    with pytest.raises(ValueError, match="data were not read"):
+        plan.replicate(plan.trials[0], 0)
+
+
+def test_a_study_in_which_everything_is_impossible_is_refused_with_the_reason(tmp_path):
+    plan = small_plan(tmp_path, search_space={"kernel_size": [13, 15]})
+    with pytest.raises(StudyError, match=r"small.yaml: search_space: all 4 combinations are impossible .* 12 x 12 x 10"):
+        require_feasible(plan, "small.yaml")
+
+
+def test_the_time_of_a_plan_is_that_of_its_trials_given_out_longest_first(tmp_path):
+    plan, rates = small_plan(tmp_path), Rates(flops_per_s=1e6, trial_s=1.0)
+    each = [trial_s(trial, 2, rates) for trial in plan.trials]
+    assert estimate_s(plan, 1, rates) == pytest.approx(sum(each))
+    assert estimate_s(plan, 100, rates) == pytest.approx(max(each))
+
+
+def test_rates_of_earlier_sweeps_are_used_and_an_unreadable_file_means_the_default(tmp_path):
+    assert not read_rates(tmp_path / "rates.json").measured
+    (tmp_path / "rates.json").write_text('{"flops_per_s": 1e9, "trial_s": 2, "measured": true}')
+    assert read_rates(tmp_path / "rates.json") == Rates(1e9, 2.0, measured=True)
+    (tmp_path / "rates.json").write_text("{broken")
+    assert not read_rates(tmp_path / "rates.json").measured
+
+
+def test_planning_imports_neither_tensorflow_nor_ray_nor_plotly_nor_optuna(tmp_path):
+    script = (
+        "import sys\n"
+        "from clustersweep.cli import app\n"
+        "try: app(['plan', sys.argv[1], '--home', sys.argv[2]])\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        "heavy = {'tensorflow', 'keras', 'ray', 'plotly', 'optuna', 'sqlalchemy', 'astropy', 'sklearn', 'scipy'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
+    )
+    command = [sys.executable, "-c", script, str(SWEEPS / "grid.yaml"), str(tmp_path / "home")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "54 feasible, 27 impossible" in done.stdout
