@@ -176,7 +176,8 @@ def _end(folder: Path) -> None:
         pids = {process.pid for process in processes}
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                if process.ppid() not in pids:  # the others end with it
+                # To its own processes the first one passes on what it gets, if it still can.
+                if number == signal.SIGKILL or process.ppid() not in pids:
                     process.send_signal(number)
         deadline = time.monotonic() + seconds
         while _processes(folder) and time.monotonic() < deadline:

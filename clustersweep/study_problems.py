@@ -116,7 +116,7 @@ def _meant(name: str, section: str, here: tuple[str, ...]) -> str:
         return f"It is a key of {' and '.join(homes)}: move it there."
     if name in siblings(""):
         return "Move it to the left margin: it stands outside all sections."
-    last = {key.rpartition(".")[2]: key for key in reversed(KEYS)}
+    last = {key.rpartition(".")[2]: key for key in reversed(list(KEYS))}
     if guess := _nearest(name, last):
         return f"Did you mean `{last[guess]}`?"
     return f"Remove it; the keys here are {', '.join(here)}."

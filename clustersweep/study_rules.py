@@ -21,7 +21,7 @@ def contradictions(study: Json) -> Iterator[Fault]:
     yield from _search_space(_section(study, "search_space"), study)
     yield from _dense_layers(_section(study, "search_space"), _section(study, "network"))
     yield from _repeated(("seeds",), study.get("seeds"))
-    gpus = _section(study, "resources").get("gpus_per_worker")
+    gpus: Any = _section(study, "resources").get("gpus_per_worker")
     if _is_number(gpus) and gpus > 1 and gpus != int(gpus):
         rule = "must be a whole number when it is more than 1: a share of a GPU is of one GPU"
         yield Fault(("resources", "gpus_per_worker"), rule, f"Write {math.ceil(gpus)}.")

@@ -19,6 +19,8 @@ MAX_SAME_SIGNATURE = 3
 MAX_LOSSES = 3
 # Learning curves of running trials reach the database at most so often; finished ones at once.
 CURVES_EVERY_S = 5.0
+# The lock on the study is looked at so often.
+LOOK_EVERY_S = 5.0
 # How long workers may take to end their epoch once they are asked to stop.
 STOP_GRACE_S = 60.0
 
@@ -180,7 +182,7 @@ class Sweep:
                 break
             for worker, event in self._workers.events(0.5):
                 self._handle(worker, event)
-            if time.monotonic() - looked_at > 5.0:
+            if time.monotonic() - looked_at > LOOK_EVERY_S:
                 looked_at = time.monotonic()
                 self._still_ours()
         interrupted = asked_at is not None and not self._aborted

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ def grid_results(
     trials = []
     for number, values in enumerate(itertools.product(*axes.values())):
         params = dict(zip(axes, values, strict=True))
-        network = {name: value for name, value in params.items() if hasattr(NetworkSpec, name)}
+        known = {field.name for field in dataclasses.fields(NetworkSpec)}
+        network: dict[str, Any] = {name: value for name, value in params.items() if name in known}
         spec = dataclasses.replace(NetworkSpec(convs_per_block=3), **network)
         found = layers(spec, (50, 50, 10))
         if isinstance(found, Infeasible):
@@ -38,9 +40,9 @@ def grid_results(
     return SweepResults("efeds-grid", "9f2b6c01d4e8a7", dict(axes), seeds, tuple(trials), LABEL_VARIANCE)
 
 
-def replace_trial(results: SweepResults, number: int, **changes: object) -> SweepResults:
+def replace_trial(results: SweepResults, number: int, **changes: Any) -> SweepResults:
     """Give the same sweep with one trial changed."""
-    trials = [dataclasses.replace(t, **changes) if t.number == number else t for t in results.trials]  # type: ignore[arg-type]
+    trials = [dataclasses.replace(t, **changes) if t.number == number else t for t in results.trials]
     return dataclasses.replace(results, trials=tuple(trials))
 
 

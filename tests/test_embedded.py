@@ -1,3 +1,4 @@
+import contextlib
 import importlib.util
 import json
 import os
@@ -196,7 +197,8 @@ def test_a_server_that_does_not_answer_is_reported_and_can_be_stopped(
 def test_a_server_that_will_not_stop_in_order_is_killed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_running(home)
     for process in embedded._processes(home.database):
-        process.suspend()  # deaf to any other signal
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()  # deaf to any other signal
     monkeypatch.setattr(embedded, "_PATIENCE_S", 0.2)
     assert stop_embedded(home) is True
     assert embedded._processes(home.database) == []

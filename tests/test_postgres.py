@@ -305,6 +305,7 @@ def test_what_is_not_postgresql_is_recognised(answer: bytes, first: bool) -> Non
     )
 
 
+@pytest.mark.integration
 def test_a_server_that_says_nothing_does_not_hang_us() -> None:
     before = time.monotonic()
     with something_else(None, first=False) as port:

@@ -67,14 +67,14 @@ def test_a_slice_shows_27_lines_in_each_of_three_panels_and_counts_the_gaps(open
 def test_a_legend_entry_hides_its_lines_and_brings_them_back(opened: Opened) -> None:
     plot = opened.page.locator("#figure-slice-1")
     visible = "plot => plot.data.filter(trace => trace.meta?.fixed && trace.visible !== false).length"
-    entry = plot.locator(".legend .traces").nth(1).locator(".legendtoggle")
+    entry = plot.locator(".legendtoggle").nth(2)  # after the mean and the title of the colours
     entry.click()
     opened.page.wait_for_function(
         "() => document.querySelector('#figure-slice-1').data.some(trace => trace.visible === false)"
     )
     assert plot.evaluate(visible) == 54
     opened.page.wait_for_timeout(500)  # a second click sooner would be a double click
-    plot.locator(".legend .traces").nth(1).locator(".legendtoggle").click()
+    entry.click()
     opened.page.wait_for_function(
         "() => document.querySelector('#figure-slice-1').data.every(trace => trace.visible !== false)"
     )
@@ -85,17 +85,19 @@ def test_hovering_brings_one_line_forward_and_names_it(opened: Opened) -> None:
     plot.scroll_into_view_if_needed()
     x, y = plot.evaluate(
         """plot => {
-            const trace = plot.data.find(trace => trace.meta?.fixed && trace.y[1] !== null);
+            const lines = plot.data.filter(trace => trace.meta?.fixed && trace.xaxis === "x" && trace.y[0] !== null);
+            const trace = lines.reduce((a, b) => (a.y[0] > b.y[0] ? a : b)); // away from all others
             const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
-            return [box.left + xaxis._offset + xaxis.d2p(trace.x[1]), box.top + yaxis._offset + yaxis.d2p(trace.y[1])];
+            return [box.left + xaxis._offset + xaxis.d2p(trace.x[0]), box.top + yaxis._offset + yaxis.d2p(trace.y[0])];
         }"""
     )
     opened.page.mouse.move(x - 4, y - 2)
     opened.page.mouse.move(x, y)
     label = plot.locator(".hovertext")
     label.wait_for()
-    assert "dex²" in label.inner_text()
-    assert "kernel_size = " in label.inner_text()
+    words = label.text_content() or ""
+    assert "dex²" in words
+    assert "kernel_size = " in words
     opacities = plot.evaluate("plot => plot.data.filter(trace => trace.meta?.fixed).map(trace => trace.opacity)")
     assert opacities.count(1) == 3  # the same line in all panels
 

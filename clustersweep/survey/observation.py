@@ -34,6 +34,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "net_counts": ("ct", "counts of the cluster detected within R500c_arcmin of its centre, all bands"),
     "background_counts": ("ct", "background counts in the whole image"),
+    "point_counts": ("ct", "counts of point sources in the image, the central one included"),
     "point_sources": ("", "point sources brighter than 6.5e-15 erg/s/cm2 in and around the image"),
     "central_agn": ("erg cm-2 s-1", "flux 0.5-2 keV of an active galaxy at the centre, 0 for none"),
 }
@@ -82,8 +83,7 @@ def observe(seed: int, cluster: int, pixels: int) -> Observation:
     band = np.concatenate([photons.band for photons in everything])
     position = np.concatenate([photons.position_arcmin for photons in everything], axis=1)
 
-    distance = np.hypot(*gas_photons.position_arcmin)
-    in_field = np.abs(gas_photons.position_arcmin).max(axis=0, initial=0) < instrument.FIELD_ARCMIN / 2
+    within = (np.hypot(*gas_photons.position_arcmin) < theta500) & _inside(gas_photons)
     kt_kev = float(halo.kt_kev[0])
     row = {
         "identifier": cluster,
@@ -102,8 +102,9 @@ def observe(seed: int, cluster: int, pixels: int) -> Observation:
         "sigma_r": float(gas.velocity_dispersion_km_s(shape.beta, kt_kev)),
         "exposure": exposure_s,
         "expected_counts": float(expected.sum()),
-        "net_counts": int(np.count_nonzero((distance < theta500) & in_field)),
+        "net_counts": int(within.sum()),
         "background_counts": background.band.size,
+        "point_counts": int(_inside(agn_photons).sum()),
         "point_sources": sources,
         "central_agn": central_flux,
     }
@@ -152,6 +153,11 @@ def histogram(photons: Photons, pixels: int) -> NDArray[np.int64]:
     column, row = pixel[:, inside]
     flat = (row * pixels + column) * bands + photons.band[inside]
     return np.bincount(flat, minlength=pixels * pixels * bands).reshape(pixels, pixels, bands)
+
+
+def _inside(photons: Photons) -> NDArray[np.bool_]:
+    """Whether each photon falls into the image."""
+    return np.asarray((np.abs(photons.position_arcmin) < instrument.FIELD_ARCMIN / 2).all(axis=0))
 
 
 def _bands(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -56,10 +57,11 @@ def write_survey(spec: SimulateSpec, to: Path, *, jobs: int = 1, progress: Progr
     staging = to.with_name(f".{to.name}.partial-{spec.digest}")
     try:
         with _locked(staging):
-            if not _is_done(spec, to):
+            if not _is_done(spec, to):  # another process may have been faster
                 _simulate_chunks(spec, staging, jobs, tell)
                 _assemble(spec, staging)
                 _publish(staging / "survey", to)
+            tell(spec.clusters, spec.clusters)
             remove(staging)
     except OSError as error:
         remove(staging / "survey")
@@ -82,7 +84,7 @@ def simulate_chunk(spec: SimulateSpec, start: int, stop: int) -> tuple[NDArray[A
 def _simulate_chunks(spec: SimulateSpec, staging: Path, jobs: int, tell: Progress) -> None:
     todo, done = [], 0
     for start, stop in _ranges(spec):
-        if _part(staging, start).exists():
+        if zipfile.is_zipfile(_part(staging, start)):  # whole: the directory of an npz is at its end
             done += stop - start
         else:
             todo.append((start, stop))

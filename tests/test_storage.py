@@ -1,0 +1,215 @@
+"""The same tests on storage in memory and on a real PostgreSQL server over TCP."""
+
+import math
+
+import pytest
+from small_study import small_plan
+
+from clustersweep.errors import StorageError, StudyChangedError
+from clustersweep.storage import Storage
+from clustersweep.trial import ReplicateResult
+
+INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
+def storage(request):
+    if request.param == "memory":
+        yield Storage.in_memory()
+        return
+    server, name = request.getfixturevalue("postgres_tcp"), request.getfixturevalue("database_name")
+    storage = Storage.connect(url_of(server, name))
+    yield storage
+    storage.close()
+
+
+def url_of(server, name):
+    return server.url_with(database=name).replace("postgresql://", "postgresql+psycopg2://", 1)
+
+
+def replicate(seed, value=0.1, state="complete"):
+    curve = ((0.3, 0.2), (0.2, value or 0.5))
+    return ReplicateResult(seed, state, value, 2, 2, 1.5, "host:1", curve, error="" if value else "broke")
+
+
+def complete(storage, opened, *, seeds=(0, 1), value=0.1):
+    storage.start(opened)
+    for seed in seeds:
+        if seed not in opened.done:
+            storage.record_replicate(opened, replicate(seed, value + seed / 100))
+    storage.finish(opened, value)
+
+
+def test_all_combinations_are_trials_and_the_impossible_ones_say_why(storage, tmp_path):
+    opened = storage.begin(small_plan(tmp_path))
+    results = storage.results("small")
+    assert [t.state for t in results.trials] == ["infeasible", "waiting", "waiting", "waiting"]
+    assert len(opened) == 3
+    impossible = results.trials[0]
+    assert impossible.params == INFEASIBLE
+    assert impossible.infeasible.rule == "kernel_exceeds_input"
+    assert impossible.infeasible.trace[0] == ("image", (12, 12, 10))
+
+
+def test_the_trials_come_in_the_plans_order(storage, tmp_path):
+    plan = small_plan(tmp_path)
+    assert [t.trial for t in storage.begin(plan)] == list(plan.trials)
+
+
+def test_a_replicate_is_read_back_as_it_was_written(storage, tmp_path):
+    opened = storage.begin(small_plan(tmp_path))[0]
+    storage.start(opened)
+    written = replicate(1, 0.1 + 1e-17)
+    storage.record_replicate(opened, written)
+    trial = next(t for t in storage.results("small").trials if t.number == opened.number)
+    assert trial.state == "running"
+    assert trial.replicates == {1: written}
+
+
+def test_a_relaunch_of_a_finished_study_leaves_nothing_to_do(storage, tmp_path):
+    plan = small_plan(tmp_path)
+    for opened in storage.begin(plan):
+        complete(storage, opened)
+    assert storage.begin(plan) == []
+    assert storage.results("small").count("complete") == 3
+    assert len(storage.results("small").trials) == 4
+
+
+def test_a_trial_left_running_by_a_lost_launch_goes_on_with_its_finished_replicates(storage, tmp_path):
+    plan = small_plan(tmp_path)
+    first = storage.begin(plan)[0]
+    storage.start(first)
+    storage.record_replicate(first, replicate(0))
+    again = storage.begin(plan)[0]
+    assert again.trial_id == first.trial_id
+    assert set(again.done) == {0}
+    complete(storage, again)
+    assert storage.results("small").count("complete") == 1
+
+
+def test_a_new_seed_makes_a_new_trial_that_takes_over_the_finished_replicates(storage, tmp_path):
+    for opened in storage.begin(small_plan(tmp_path)):
+        complete(storage, opened)
+    opened = storage.begin(small_plan(tmp_path, seeds=[0, 1, 2]))
+    assert len(opened) == 3
+    assert set(opened[0].done) == {0, 1}
+    complete(storage, opened[0], seeds=(0, 1, 2), value=0.05)
+    newest = next(t for t in storage.results("small").trials if t.number == opened[0].number)
+    assert newest.supersedes is not None
+    assert newest.value == 0.05
+    assert set(newest.replicates) == {0, 1, 2}
+    assert len(storage.results("small").trials) == 4  # the superseded ones are not read
+
+
+def test_a_new_value_on_an_axis_adds_only_its_own_trials(storage, tmp_path):
+    for opened in storage.begin(small_plan(tmp_path)):
+        complete(storage, opened)
+    opened = storage.begin(small_plan(tmp_path, search_space={"kernel_size": [3, 5, 7]}))
+    assert [t.trial.params for t in opened] == [{"kernel_size": 5, "conv_blocks": 1}]
+    assert storage.results("small").count("infeasible") == 2
+    assert storage.results("small").axes["kernel_size"] == (3, 5, 7)
+
+
+def test_a_failed_trial_is_tried_once_more_keeping_what_is_complete(storage, tmp_path):
+    plan = small_plan(tmp_path)
+    opened = storage.begin(plan)[0]
+    storage.start(opened)
+    storage.record_replicate(opened, replicate(0))
+    storage.record_replicate(opened, replicate(1, None, "failed"))
+    storage.finish(opened, None)
+    assert storage.results("small").count("failed") == 1
+    assert opened.trial not in [t.trial for t in storage.begin(plan, retry_failed=False)]
+    again = next(t for t in storage.begin(plan) if t.trial == opened.trial)
+    assert set(again.done) == {0}
+    complete(storage, again)
+    assert storage.results("small").count("failed") == 0
+
+
+def test_a_changed_study_is_refused_with_a_diff(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    with pytest.raises(StudyChangedError, match=r"(?s)'small' is stored .*training.epochs: 3 -> 4.*give it a new name"):
+        storage.begin(small_plan(tmp_path, training={"epochs": 4}))
+
+
+def test_removing_a_seed_is_refused_with_a_diff(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    with pytest.raises(StudyChangedError, match=r"seeds: \[0, 1\] -> \[0\]"):
+        storage.begin(small_plan(tmp_path, seeds=[0]))
+
+
+def test_a_new_axis_is_refused(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    with pytest.raises(StudyChangedError, match="search_space"):
+        storage.begin(small_plan(tmp_path, search_space={"stride": [1, 2]}))
+
+
+def test_a_study_that_is_not_stored_is_an_error_that_names_those_that_are(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    with pytest.raises(StorageError, match=r"there is no study 'other' in this database \(stored: small\). Launch it"):
+        storage.results("other")
+
+
+def test_a_study_that_somebody_else_made_is_left_alone(storage, tmp_path):
+    import optuna
+
+    optuna.create_study(storage=storage.backend, study_name="small")
+    with pytest.raises(StorageError, match="was not made by clustersweep. Choose another name"):
+        storage.begin(small_plan(tmp_path))
+    with pytest.raises(StorageError, match="was not made by clustersweep. Give yours another name"):
+        storage.results("small")
+
+
+def test_intermediate_values_are_written_once_and_again_only_when_they_change(storage, tmp_path):
+    opened = storage.begin(small_plan(tmp_path))[0]
+    storage.start(opened)
+    storage.record_curve(opened, {1: 0.5})
+    storage.record_curve(opened, {1: 0.4, 2: 0.3})
+    assert storage.backend.get_trial(opened.trial_id).intermediate_values == {1: 0.4, 2: 0.3}
+
+
+def test_numeric_axes_have_numeric_distributions_and_choices_list_all_that_the_schema_allows(storage, tmp_path):
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    axes = {"dropout": [0.0, 0.5], "optimizer": ["adam", "sgd"]}
+    opened = storage.begin(small_plan(tmp_path, search_space=axes))[0]
+    found = storage.backend.get_trial(opened.trial_id).distributions
+    assert found["kernel_size"] == IntDistribution(3, 7)
+    assert found["dropout"] == FloatDistribution(0.0, 0.5)
+    assert found["optimizer"] == CategoricalDistribution(("adam", "sgd", "rmsprop"))
+
+
+def test_an_axis_of_choices_can_grow(storage, tmp_path):
+    storage.begin(small_plan(tmp_path, search_space={"optimizer": ["adam"]}))
+    assert len(storage.begin(small_plan(tmp_path, search_space={"optimizer": ["adam", "sgd"]}))) == 6
+
+
+def test_the_dashboards_note_of_an_impossible_combination_gives_the_reason(storage, tmp_path):
+    import optuna
+    from optuna_dashboard import get_note
+
+    storage.begin(small_plan(tmp_path))
+    study = optuna.load_study(study_name="small", storage=storage.backend)
+    trial = next(t for t in study.trials if t.state == optuna.trial.TrialState.PRUNED)
+    note = get_note(optuna.trial.Trial(study, trial._trial_id))
+    assert "**Impossible: a 7 x 7 kernel does not fit" in note
+    assert "| image | 12 x 12 x 10 |" in note
+
+
+def test_what_predicting_a_constant_gives_is_kept_with_the_study(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    assert storage.results("small").label_variance is None
+    storage.describe_data("small", 0.16)
+    assert math.isclose(storage.results("small").label_variance, 0.16)
+
+
+@pytest.mark.integration
+def test_a_database_that_goes_away_is_a_storage_error_without_the_password(postgres_tcp, database_name, tmp_path):
+    storage = Storage.connect(url_of(postgres_tcp, database_name))
+    opened = storage.begin(small_plan(tmp_path))[0]
+    terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database_name}'"
+    postgres_tcp.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS false", terminate)
+    with pytest.raises(StorageError, match="the database does not answer as it should") as raised:
+        storage.start(opened)
+    assert postgres_tcp.password not in str(raised.value)
+    assert raised.value.exit_code == 3
+    storage.close()

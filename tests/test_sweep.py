@@ -1,0 +1,278 @@
+"""The loop, on storage in memory and on workers that answer by arithmetic instead of training."""
+
+import dataclasses
+import threading
+
+import pytest
+from small_study import small_plan
+
+from clustersweep.run_folder import RunFolder
+from clustersweep.storage import Storage
+from clustersweep.sweep import ReplicateBegan, ReplicateDone, Sweep, TrialDone, WorkerLost
+from clustersweep.training.checkpoint import Progress, pack_state, progress_of
+from clustersweep.training.events import Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.workers import Began, Lost
+
+EPOCHS = 3
+
+
+def loss(replicate, epoch):
+    """A loss that depends on the replicate and the epoch only, as real ones do."""
+    params = replicate.trial.params
+    return 1.0 / (params["kernel_size"] + params["conv_blocks"] + replicate.seed + epoch)
+
+
+class ArithmeticWorkers:
+    """Workers that tell what training would, with a checkpoint after every epoch; `faults` make them misbehave."""
+
+    def __init__(self, count=2, faults=()):
+        self.faults = list(faults)  # (seed, epoch, event) told once instead of going on
+        self._idle = [f"worker-{i}" for i in range(1, count + 1)]
+        self._streams = {}
+        self._hired = count
+        self._stop = threading.Event()
+        self.log = []
+
+    def idle(self):
+        return tuple(self._idle)
+
+    def start(self, worker, replicate, checkpoint):
+        self._idle.remove(worker)
+        self.log.append((worker, replicate))
+        self._streams[worker] = self._train(replicate, checkpoint)
+
+    def events(self, timeout_s):
+        told = []
+        for worker, stream in list(self._streams.items()):
+            event = next(stream, None)
+            if event is None:
+                del self._streams[worker]
+                self._idle.append(worker)
+            else:
+                told.append((worker, event))
+            if isinstance(event, Lost):
+                del self._streams[worker]
+                self._hired += 1
+                self._idle.append(f"worker-{self._hired}")
+        return told
+
+    def stop(self):
+        self._stop.set()
+
+    def close(self):
+        pass
+
+    def _train(self, replicate, checkpoint):
+        yield Began("host", 1)
+        curve = list(progress_of(checkpoint, replicate.key).curve) if checkpoint else []
+        resumed = int(checkpoint is not None)
+        for epoch in range(len(curve) + 1, EPOCHS + 1):
+            for fault in self.faults:
+                seed, at, event = fault[:3]
+                params = fault[3] if len(fault) > 3 else {}
+                if (seed, at) == (replicate.seed, epoch) and params.items() <= replicate.trial.params.items():
+                    self.faults.remove(fault)
+                    yield event
+                    return
+            value = loss(replicate, epoch)
+            curve.append((2 * value, value))
+            yield EpochEnd(epoch, 2 * value, value, 0.01)
+            progress = Progress(replicate.key, epoch, epoch, 0.01 * epoch, resumed, tuple(curve))
+            yield Checkpoint(epoch, pack_state(progress, weights=[], best=[], optimizer=[]))
+            if self._stop.is_set():
+                yield Stopped()
+                return
+        best = min(range(EPOCHS), key=lambda i: curve[i][1])
+        yield Finished(curve[best][1], best + 1, EPOCHS, 0.01 * EPOCHS, tuple(curve), resumed, b"weights")
+
+
+@pytest.fixture
+def storage():
+    return Storage.in_memory()
+
+
+@pytest.fixture
+def files(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def sweep(plan, storage, files, workers, **options):
+    notices = []
+    outcome = Sweep(plan, storage.begin(plan), storage, workers, files, notify=notices.append, **options).run()
+    return outcome, notices
+
+
+def losses(storage):
+    return {
+        (tuple(sorted(t.params.items())), seed): (r.value, r.curve)
+        for t in storage.results("small").trials
+        for seed, r in t.replicates.items()
+    }
+
+
+def undisturbed(plan, tmp_path):
+    storage = Storage.in_memory()
+    sweep(plan, storage, RunFolder(tmp_path / "undisturbed"), ArithmeticWorkers(1))
+    return losses(storage)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, 20])
+def test_every_feasible_replicate_is_trained_exactly_once_whatever_the_number_of_workers(
+    tmp_path, storage, files, workers
+):
+    plan, hired = small_plan(tmp_path), ArithmeticWorkers(workers)
+    outcome, notices = sweep(plan, storage, files, hired)
+    assert (outcome.finished, outcome.failed, outcome.interrupted, outcome.aborted) == (3, 0, False, "")
+    trained = [replicate.key for _, replicate in hired.log]
+    assert sorted(trained) == sorted(plan.replicate(t, seed).key for t in plan.trials for seed in (0, 1))
+    assert storage.results("small").count("complete") == 3
+    assert sum(isinstance(n, TrialDone) for n in notices) == 3
+    assert sum(isinstance(n, ReplicateDone) for n in notices) == 6
+
+
+@pytest.mark.parametrize(("over_seeds", "value"), [("mean", (1 / 7 + 1 / 8) / 2), ("min", 1 / 8), ("max", 1 / 7)])
+def test_a_trials_value_is_the_objective_over_its_seeds(tmp_path, storage, files, over_seeds, value):
+    plan = small_plan(tmp_path, objective={"over_seeds": over_seeds})
+    sweep(plan, storage, files, ArithmeticWorkers())
+    trial = next(t for t in storage.results("small").trials if t.params == {"kernel_size": 3, "conv_blocks": 1})
+    assert trial.value == pytest.approx(value)
+
+
+def test_the_seeds_of_a_trial_stay_on_one_worker_while_there_is_other_work(tmp_path, storage, files):
+    hired = ArithmeticWorkers(2)
+    sweep(small_plan(tmp_path), storage, files, hired)
+    first, second = hired.log[0], hired.log[1]
+    assert first[1].trial != second[1].trial
+    by_worker = [replicate.trial for worker, replicate in hired.log if worker == first[0]]
+    assert by_worker[0] == by_worker[1]
+
+
+def test_at_the_end_the_seeds_of_the_last_trial_are_spread_over_idle_workers(tmp_path, storage, files):
+    hired = ArithmeticWorkers(6)
+    sweep(small_plan(tmp_path), storage, files, hired)
+    assert len({worker for worker, _ in hired.log}) == 6
+
+
+def test_the_learning_curve_in_the_database_is_the_mean_over_the_seeds(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    sweep(plan, storage, files, ArithmeticWorkers())
+    trial = next(t for t in storage.backend.get_all_trials(0) if t.params == {"kernel_size": 3, "conv_blocks": 1})
+    by_hand = {epoch: (1 / (4 + epoch) + 1 / (5 + epoch)) / 2 for epoch in (1, 2, 3)}
+    assert trial.intermediate_values == pytest.approx(by_hand)
+
+
+def test_a_dead_workers_replicate_goes_on_from_its_checkpoint_and_gives_the_same_losses(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    hired = ArithmeticWorkers(2, [(1, 3, Lost("killed"))])
+    outcome, notices = sweep(plan, storage, files, hired)
+    assert outcome.failed == 0
+    assert losses(storage) == undisturbed(plan, tmp_path)
+    lost = next(n for n in notices if isinstance(n, WorkerLost))
+    assert lost.again
+    again = [n for n in notices if isinstance(n, ReplicateBegan) and n.replicate.key == lost.replicate.key]
+    assert [n.epoch for n in again] == [0, 2]
+
+
+def test_a_replicate_that_kills_its_worker_three_times_fails_with_the_reason(tmp_path, storage, files):
+    where = {"kernel_size": 7}
+    hired = ArithmeticWorkers(1, [(1, 1, Lost("exit code 9"), where)] * 3)
+    outcome, _ = sweep(small_plan(tmp_path), storage, files, hired)
+    assert outcome.failed == 1
+    failed = next(t for t in storage.results("small").trials if t.state == "failed")
+    assert failed.replicates[1].signature == "WorkerLost"
+    assert failed.replicates[1].error == "its worker died 3 times: exit code 9"
+    assert failed.replicates[0].state == "complete"  # the other seed's result is kept
+    assert failed.value is None
+
+
+def test_a_failed_replicate_fails_its_trial_and_no_other(tmp_path, storage, files):
+    broken = Failed("NonFiniteLoss", "the loss is not finite", "trace")
+    outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(2, [(0, 2, broken)]))
+    assert (outcome.finished, outcome.failed) == (3, 1)
+    failed = next(t for t in storage.results("small").trials if t.state == "failed")
+    assert failed.replicates[0].error == "the loss is not finite\ntrace"
+
+
+def test_three_combinations_that_fail_alike_stop_the_sweep(tmp_path, storage, files):
+    broken = [(0, 1, Failed("ValueError", "bad layer"))] * 3
+    plan = small_plan(tmp_path, search_space={"kernel_size": [2, 3, 4, 5]})
+    outcome, _ = sweep(plan, storage, files, ArithmeticWorkers(1, broken))
+    assert outcome.aborted.startswith("3 combinations failed alike (ValueError: bad layer)")
+    assert not outcome.interrupted
+    assert storage.results("small").count("waiting") > 0
+
+
+def test_failures_with_different_causes_do_not_stop_the_sweep(tmp_path, storage, files):
+    broken = [(0, 1, Failed(name, "x")) for name in ("A", "B", "C")]
+    outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(1, broken))
+    assert (outcome.aborted, outcome.failed) == ("", 3)
+
+
+def test_a_sweep_that_is_asked_to_stop_checkpoints_and_a_relaunch_gives_the_same_losses(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    asked = iter([False] * 6)
+    outcome, notices = sweep(plan, storage, files, ArithmeticWorkers(2), stop=lambda: next(asked, True))
+    assert outcome.interrupted
+    assert storage.results("small").count("complete") < 3
+    done_before = {n.replicate.key for n in notices if isinstance(n, ReplicateDone)}
+    hired = ArithmeticWorkers(2)
+    outcome, notices = sweep(plan, storage, files, hired)
+    assert not outcome.interrupted
+    assert losses(storage) == undisturbed(plan, tmp_path)
+    assert not done_before & {replicate.key for _, replicate in hired.log}
+    assert any(n.epoch > 0 for n in notices if isinstance(n, ReplicateBegan))
+
+
+def test_a_lost_launchs_last_replicate_only_needs_its_trial_to_be_finished(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    sweep(plan, storage, files, ArithmeticWorkers())
+    finished = storage.results("small").trials[-1]
+    other = Storage.in_memory()
+    opened = next(t for t in other.begin(plan) if dict(t.trial.params) == finished.params)
+    other.start(opened)
+    for result in finished.replicates.values():
+        other.record_replicate(opened, result)
+    hired = ArithmeticWorkers()
+    sweep(plan, other, files, hired)
+    assert opened.trial not in [replicate.trial for _, replicate in hired.log]
+    assert other.results("small").count("complete") == 3
+
+
+def test_a_damaged_checkpoint_means_starting_that_replicate_again(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    files.save_checkpoint(plan.replicate(plan.trials[0], 0).key, b"not a checkpoint")
+    _, notices = sweep(plan, storage, files, ArithmeticWorkers())
+    assert all(n.epoch == 0 for n in notices if isinstance(n, ReplicateBegan))
+    assert losses(storage) == undisturbed(plan, tmp_path)
+
+
+def test_checkpoints_of_finished_replicates_are_removed_and_only_the_best_weights_kept(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    sweep(plan, storage, files, ArithmeticWorkers())
+    assert list((files.path / "checkpoints").iterdir()) == []
+    kept = {path.stem for path in (files.path / "weights").iterdir()}
+    assert kept == {plan.replicate(trial, 1).key for trial in plan.trials}  # seed 1 has the lower loss
+
+
+def test_a_sweep_measures_how_fast_its_workers_are(tmp_path, storage, files):
+    outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers())
+    assert outcome.rates is not None
+    assert outcome.rates.measured
+    assert outcome.rates.flops_per_s > 0
+
+
+def test_losing_the_study_to_another_launch_stops_the_sweep(tmp_path, storage, files, monkeypatch):
+    def gone():
+        raise RuntimeError("lost the lock")
+
+    monkeypatch.setattr("clustersweep.sweep.LOOK_EVERY_S", -1.0)
+    with pytest.raises(RuntimeError, match="lost the lock"):
+        sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(), still_ours=gone)
+
+
+def test_the_results_say_which_worker_trained_and_whether_it_was_resumed(tmp_path, storage, files):
+    sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(1, [(0, 2, Lost("x"))]))
+    replicates = [r for t in storage.results("small").trials for r in t.replicates.values()]
+    assert {r.worker for r in replicates} == {"host:1"}
+    assert sum(r.resumed for r in replicates) == 1
+    assert dataclasses.asdict(replicates[0])["epochs"] == EPOCHS
