@@ -76,7 +76,7 @@ class Display:
         if self._live is not None and not self._live.is_started:
             self._live.start()
         match notice:
-            case ReplicateBegan(worker, replicate, epoch):
+            case ReplicateBegan(worker, replicate, epoch, _, _):
                 since = f"continues after epoch {epoch}" if epoch else "compiling"
                 self._workers[worker] = (*_described(replicate), since, "")
             case EpochDone(worker, replicate, event):

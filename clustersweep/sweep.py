@@ -32,6 +32,8 @@ class ReplicateBegan:
     worker: str
     replicate: Replicate
     epoch: int
+    host: str
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class Sweep:
         match event:
             case Began():
                 job.host = f"{event.host}:{event.pid}"
-                self._notify(ReplicateBegan(worker, job.replicate, len(job.curve)))
+                self._notify(ReplicateBegan(worker, job.replicate, len(job.curve), event.host, event.pid))
             case EpochEnd():
                 self._losses.pop(job.replicate.key, None)
                 del job.curve[event.epoch - 1 :]  # a worker that could not use the checkpoint began again

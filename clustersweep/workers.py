@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+# Ray prints a page about every worker that dies, whatever the log level; the sweep says so itself, in a line.
+# Read when Ray is imported.
+os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "A worker died or was killed"
+
 import ray
 import ray.exceptions
 
@@ -283,6 +287,7 @@ def _connect(address: str | None, data_bytes: int, token_file: Path) -> None:
             # The default takes 30 % of the memory for objects; the data are all that goes there.
             ray.init(address="local", object_store_memory=256 * 2**20 + 2 * data_bytes, **quiet)
         else:
+            _reach(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         where = address or "this machine"
@@ -290,6 +295,21 @@ def _connect(address: str | None, data_bytes: int, token_file: Path) -> None:
             f"Ray does not answer at {where}: {str(error).strip().splitlines()[0]}. "
             "Check --address, or leave it out to use this machine"
         ) from None
+
+
+def _reach(address: str) -> None:
+    """Fail within seconds where nothing listens; Ray itself would try for minutes.
+
+    Raises:
+        OSError: Nothing answers, or it is no address.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in address:
+        raise OSError("an address is `host:port` of the cluster's head (6379 as a rule), or `auto`")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+        pass
 
 
 def _room(resources: dict[str, float], cpus: int, gpus: float | str) -> tuple[int, float]:

@@ -103,7 +103,7 @@ def test_images_hold_the_counts_of_the_catalogue(survey: tuple[Dataset, Columns]
     whole = dataset.images.sum(axis=(1, 2, 3), dtype=np.int64)
     known = columns["net_counts"] + columns["background_counts"] + columns["point_counts"]
     assert np.all(whole >= known)  # the rest is the cluster's light beyond R500
-    assert np.median((whole - known) / columns["net_counts"]) < 0.6
+    assert np.median((whole - known) / columns["expected_counts"]) < 0.6
     assert dataset.is_counts
 
 

@@ -5,7 +5,7 @@ What the tests assert and the figures of PHYSICS.md show; nothing here is used t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def expected_mean_mass(edges: tuple[float, ...] = REDSHIFT_BINS) -> Floats:
     number = np.trapezoid(found, log_mass, axis=1)
     mass = np.trapezoid(found * log_mass, log_mass, axis=1)
     means = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         fine = np.linspace(low, high, 101)
         parts = [np.trapezoid(np.interp(fine, redshift, part), fine) for part in (mass, number)]
         means.append(parts[0] / parts[1])

@@ -70,7 +70,7 @@ class Trainer:
         self._variables = self._model.trainable_variables
         self._optimizer = _build_optimizer(training)
         self._optimizer.build(self._variables)
-        self._fresh_optimizer = [np.array(v) for v in self._optimizer.variables]
+        self._fresh_optimizer = _values(self._optimizer.variables)
         self._dropouts = [layer for layer in self._model.layers if isinstance(layer, keras.layers.Dropout)]
         self._epoch = tf.function(self._run_epoch, autograph=False)
         self._validate = tf.function(self._run_validation, autograph=False)
@@ -216,11 +216,11 @@ def forget_networks() -> None:
 
 def _build_optimizer(spec: TrainingSpec) -> "keras.optimizers.Optimizer":
     optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
-    return optimizers[spec.optimizer](learning_rate=spec.learning_rate, weight_decay=spec.weight_decay or None)
+    return optimizers[spec.optimizer](learning_rate=float(spec.learning_rate), weight_decay=spec.weight_decay or None)
 
 
 def _values(variables: list["keras.Variable"]) -> Arrays:
-    return [np.array(variable) for variable in variables]
+    return [variable.numpy() for variable in variables]
 
 
 def _assign(variables: list["keras.Variable"], values: Arrays) -> None:

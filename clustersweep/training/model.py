@@ -44,7 +44,7 @@ def initial_weights(model: "keras.Model", seed: int) -> Weights:
                 drawn.append(np.zeros(variable.shape, np.float32))
             else:
                 initializer = keras.initializers.GlorotUniform(seed=derived_seed(seed, layer.name))
-                drawn.append(np.asarray(initializer(variable.shape), np.float32))
+                drawn.append(initializer(variable.shape).numpy())
     return drawn
 
 
@@ -93,4 +93,4 @@ def load_weights(spec: NetworkSpec, image_shape: Shape, path: Path) -> Weights:
     """
     model = build_model(spec, image_shape)
     model.load_weights(path)
-    return [np.array(variable) for variable in model.trainable_variables]
+    return [variable.numpy() for variable in model.trainable_variables]

@@ -1,0 +1,102 @@
+"""What a person sees of a data set: the summary, the figures' data, and the page."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clustersweep.errors import StorageError
+from clustersweep.report.survey import survey_page, write_survey_page
+from clustersweep.survey import figures
+from clustersweep.survey.dataset import Dataset
+
+BANDS = ((0.25, 0.455), (0.455, 0.66), (0.66, 0.865))
+
+
+def make_dataset(clusters: int = 40, pixels: int = 10) -> Dataset:
+    rng = np.random.default_rng(8)
+    images = rng.poisson(2.0, (clusters, pixels, pixels, 3)).astype(np.uint8)
+    mass, redshift = rng.uniform(13.0, 15.0, clusters), rng.uniform(0.02, 0.98, clusters)
+    return Dataset(images, mass, redshift, np.arange(clusters), BANDS, "0123456789abcdef")
+
+
+def test_the_summary_says_what_there_is() -> None:
+    dataset = make_dataset()
+    found = figures.summary(dataset)
+    assert found.log_mass_mean == dataset.log_mass.mean()
+    assert found.redshift_quantiles[2] == np.median(dataset.redshift)
+    assert found.counts_quantiles[2] == np.median(dataset.images.sum(axis=(1, 2, 3), dtype=int))
+    lines = dict(found.items())
+    assert lines["clusters"] == "40"
+    assert lines["images"] == "10 x 10 pixels x 3 bands, 0.25 to 0.865 keV"
+    assert lines["pixels"].startswith("counts, uint8")
+    assert lines["identifiers"] == "all different"
+    assert lines["digest"] == dataset.digest
+
+
+def test_the_summary_names_what_is_unusual() -> None:
+    images = make_dataset().images.astype(np.float32) / 3
+    dataset = Dataset(images, np.full(40, 14.0), np.full(40, 0.3), np.repeat([1, 2], [3, 37]), (), "d")
+    lines = dict(figures.summary(dataset).items())
+    assert lines["pixels"].startswith("not whole counts (smoothed or scaled), float32")
+    assert lines["identifiers"] == "40 clusters share an identifier with another"
+    assert lines["images"].endswith("energies unknown")
+
+
+@pytest.mark.parametrize("make", [figures.mass_histogram, figures.redshift_histogram])
+def test_a_histogram_holds_every_cluster_in_bins_that_begin_at_round_numbers(make: object) -> None:
+    dataset = make_dataset(500)
+    data = make(dataset)  # type: ignore[operator]
+    assert data.clusters.sum() == 500
+    width = data.edges[1] - data.edges[0]
+    assert data.edges / width == pytest.approx(np.round(data.edges / width))
+    values = dataset.redshift if data.quantity == "redshift" else dataset.log_mass
+    assert data.clusters[0] == (values < data.edges[1]).sum() > 0
+    assert data.clusters[-1] > 0
+    assert data.median == np.median(values)
+
+
+def test_equal_values_still_make_a_histogram() -> None:
+    dataset = make_dataset()
+    same = Dataset(dataset.images, np.full(40, 14.0), np.full(40, 0.3), dataset.identifiers, BANDS, "d")
+    assert figures.mass_histogram(same).clusters.tolist() == [40]
+    assert figures.redshift_histogram(same).clusters.sum() == 40
+
+
+def test_examples_go_from_light_to_heavy_and_keep_their_counts() -> None:
+    dataset = make_dataset()
+    shown = figures.examples(dataset)
+    assert len(shown) == 6
+    masses = [example.log_mass for example in shown]
+    assert masses == sorted(masses)
+    for example in shown:
+        assert example.bands.shape == (3, 10, 10)
+        assert np.array_equal(example.bands[1], dataset.images[example.row, :, :, 1])
+        assert example.counts == dataset.images[example.row].sum(dtype=int) == example.bands.sum()
+        assert example.redshift == dataset.redshift[example.row]
+
+
+def test_large_images_are_shown_coarser_and_few_clusters_are_all_shown() -> None:
+    shown = figures.examples(make_dataset(clusters=3, pixels=300))
+    assert len(shown) == 3
+    assert shown[0].bands.shape == (3, 60, 60)
+    assert shown[0].bands.sum() == shown[0].counts
+
+
+def test_the_page_holds_every_figure_and_names_its_source_safely(tmp_path: Path) -> None:
+    page = survey_page(make_dataset(), "images <&> catalogue")
+    assert "images &lt;&amp;&gt; catalogue" in page
+    names = set(re.findall(r'id="(figure-[a-z0-9-]+)"', page))
+    assert names == {"figure-histograms", "figure-plane", *(f"figure-example-{n}" for n in range(1, 7))}
+    assert "0.455 to 0.66 keV" in page
+    assert page.count("Figure ") == 8
+    assert "default-src 'none'" in page  # the browser itself refuses every request
+    written = write_survey_page(make_dataset(), tmp_path / "a" / "survey.html", "source")
+    assert written.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="survey's page"):
+        write_survey_page(make_dataset(), tmp_path / "file" / "survey.html", "source")

@@ -1,0 +1,332 @@
+"""The training package with real TensorFlow."""
+
+import itertools
+import zipfile
+
+import numpy as np
+import pytest
+
+from clustersweep.network import Infeasible, NetworkSpec, layers, parameters
+from clustersweep.training.checkpoint import (
+    DamagedCheckpointError,
+    Progress,
+    pack_state,
+    pack_weights,
+    unpack_state,
+    unpack_weights,
+)
+from clustersweep.training.data import fit_scaling, prepare, transformed
+from clustersweep.training.events import Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.spec import TrainingSpec
+
+integration = pytest.mark.integration
+SPEC = NetworkSpec(filters=4, dense_layers=2, dense_units=(8, 6), dropout=0.2)
+TRAINING = TrainingSpec(epochs=5, patience=5, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Images whose brightness tells the mass, as float-free counts: 12 x 12 pixels, 3 bands."""
+    rng = np.random.default_rng(3)
+    log_mass = rng.normal(14.0, 0.4, 90)
+    images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (90, 12, 12, 3)).astype(np.uint8)
+    return prepare(images, log_mass, train=np.arange(60), validation=np.arange(60, 90), transform="sqrt")
+
+
+@pytest.fixture(scope="module")
+def device_data(data):
+    from clustersweep.training.device import configure_device
+    from clustersweep.training.engine import DeviceData
+
+    configure_device(1)
+    return DeviceData(data)
+
+
+@pytest.fixture(scope="module")
+def trainer(device_data):
+    from clustersweep.training.engine import Trainer
+
+    return Trainer(SPEC, TRAINING, device_data)
+
+
+def finished(events):
+    last = list(events)[-1]
+    assert isinstance(last, Finished), last
+    return last
+
+
+# --- scaling and checkpoints: no TensorFlow -----------------------------------------------------------------
+
+
+def test_scaling_is_fitted_on_the_training_part_only():
+    rng = np.random.default_rng(0)
+    images = rng.poisson(5, (20, 4, 4, 2)).astype(np.uint16)
+    log_mass = rng.normal(14, 0.3, 20)
+    one = prepare(images, log_mass, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
+    images[10:] += 100
+    other = prepare(images, log_mass, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
+    assert one.scaling == other.scaling
+
+
+@pytest.mark.parametrize("transform", ["none", "sqrt", "log1p"])
+def test_scaled_training_images_have_zero_mean_and_unit_deviation_in_every_band(transform):
+    images = np.random.default_rng(0).poisson((1, 30), (40, 5, 5, 2)).astype(np.uint16)
+    scaling = fit_scaling(images, np.linspace(13, 15, 40), transform, chunk=7)
+    scaled = (transformed(images, transform) - np.array(scaling.band_mean)) / np.array(scaling.band_sd)
+    assert scaled.mean(axis=(0, 1, 2)) == pytest.approx([0, 0], abs=1e-5)
+    assert scaled.std(axis=(0, 1, 2)) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_a_band_without_any_counts_is_scaled_to_zeros_not_to_nan():
+    scaling = fit_scaling(np.zeros((4, 3, 3, 1), np.uint8), np.linspace(13, 14, 4), "sqrt")
+    assert scaling.band_sd == (1.0,)
+
+
+def test_predicting_the_training_mean_gives_the_label_variance(data):
+    expected = np.mean((data.validation_log_mass - data.train_log_mass.mean()) ** 2)
+    assert data.label_variance == pytest.approx(expected)
+
+
+def test_a_checkpoint_is_read_back_as_it_was_written():
+    progress = Progress("key", 2, 1, 3.5, 0, ((0.3, 0.2), (0.25, 0.21)))
+    arrays = [np.arange(3.0), np.ones((2, 2), np.float32)]
+    packed = pack_state(progress, weights=arrays, best=arrays[::-1], optimizer=arrays)
+    again, weights, best, optimizer = unpack_state(packed, "key")
+    assert again == progress
+    for series, expected in ((weights, arrays), (best, arrays[::-1]), (optimizer, arrays)):
+        assert all(np.array_equal(a, b) for a, b in zip(series, expected, strict=True))
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-30], lambda b: b"", lambda b: b[:200] + b"\0" * 9 + b[209:]])
+def test_a_damaged_checkpoint_is_recognised(damage):
+    packed = pack_state(Progress("key", 1, 1, 1.0, 0, ((1.0, 1.0),)), weights=[np.arange(99.0)], best=[], optimizer=[])
+    with pytest.raises(DamagedCheckpointError):
+        unpack_state(damage(packed), "key")
+
+
+def test_a_checkpoint_of_another_replicate_is_refused():
+    packed = pack_state(Progress("key", 1, 1, 1.0, 0, ()), weights=[], best=[], optimizer=[])
+    with pytest.raises(DamagedCheckpointError, match="belongs to replicate key, not to other"):
+        unpack_state(packed, "other")
+
+
+def test_weights_that_hold_a_pickle_are_refused(tmp_path):
+    path = tmp_path / "evil.npz"
+    np.savez(path, weights_0=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(DamagedCheckpointError, match="allow_pickle"):
+        unpack_weights(path.read_bytes())
+    assert all(np.array_equal(a, b) for a, b in zip(unpack_weights(pack_weights([np.ones(2)])), [np.ones(2)], strict=True))
+
+
+# --- Keras --------------------------------------------------------------------------------------------------
+
+
+@integration
+def test_shapes_and_parameters_of_keras_equal_the_arithmetic_over_the_whole_grid(device_data):
+    from clustersweep.training.engine import forget_networks
+    from clustersweep.training.model import build_model
+
+    checked = 0
+    grid = itertools.product((10, 30), (3, 5, 7), (1, 2, 3), (1, 3), ("valid", "same"), (1, 2))
+    for filters, kernel, blocks, dense, padding, stride in grid:
+        spec = NetworkSpec(
+            filters=filters, kernel_size=kernel, conv_blocks=blocks, dense_layers=dense, padding=padding, stride=stride
+        )
+        planned = layers(spec, (50, 50, 10))
+        if isinstance(planned, Infeasible):
+            with pytest.raises(ValueError, match="does not fit"):
+                build_model(spec, (50, 50, 10))
+            continue
+        model = build_model(spec, (50, 50, 10))
+        assert [tuple(x.output.shape[1:]) for x in model.layers[1:]] == [x.output_shape for x in planned]
+        assert model.count_params() == parameters(planned)
+        checked += 1
+        forget_networks()
+    assert checked > 80
+
+
+@integration
+@pytest.mark.parametrize(
+    "spec",
+    [
+        NetworkSpec(filters=2, convs_per_block=2, activation="tanh", pooling="average"),
+        NetworkSpec(filters=2, activation="elu", dense_layers=0),
+        NetworkSpec(filters=2, activation="gelu", padding="same", stride=2, pool_size=3),
+    ],
+)
+def test_every_kind_of_network_and_optimizer_trains(device_data, spec):
+    from clustersweep.training.engine import Trainer
+
+    for optimizer in ("adam", "sgd", "rmsprop"):
+        training = TrainingSpec(epochs=1, optimizer=optimizer, weight_decay=0.01)
+        assert finished(Trainer(spec, training, device_data).replicate(0)).epochs == 1
+
+
+@integration
+def test_relu_after_the_pooling_gives_what_relu_before_it_gives(device_data):
+    from clustersweep.training.device import keras, tf
+    from clustersweep.training.model import build_model, initial_weights
+
+    spec = NetworkSpec(filters=3)
+    after = build_model(spec, (12, 12, 3))
+    weights = initial_weights(after, 5)
+    for variable, value in zip(after.trainable_variables, weights, strict=True):
+        variable.assign(value)
+    image = tf.constant(np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype(np.float32))
+    convolution, pool = after.layers[1], after.layers[2]
+    before = pool(keras.activations.relu(convolution(image)))
+    assert np.array_equal(before, keras.activations.relu(pool(convolution(image))))
+
+
+# --- one replicate ------------------------------------------------------------------------------------------
+
+
+@integration
+def test_a_network_learns_what_there_is_to_learn(data, device_data):
+    from clustersweep.training.engine import Trainer
+
+    spec = NetworkSpec(filters=4, dense_layers=1, dense_units=(16,))
+    done = finished(Trainer(spec, TrainingSpec(epochs=60, patience=60), device_data).replicate(0))
+    assert done.val_loss < 0.2 * data.label_variance
+
+
+@integration
+def test_a_replicate_tells_every_epoch_and_ends_with_the_best(trainer):
+    events = list(trainer.replicate(0))
+    epochs = [e for e in events if isinstance(e, EpochEnd)]
+    done = events[-1]
+    assert [e.epoch for e in epochs] == [1, 2, 3, 4, 5]
+    assert done.curve == tuple((e.loss, e.val_loss) for e in epochs)
+    assert done.val_loss == min(e.val_loss for e in epochs)
+    assert epochs[done.best_epoch - 1].val_loss == done.val_loss
+    assert done.resumed == 0
+
+
+@integration
+def test_the_loss_is_the_mean_squared_error_of_log_mass_in_dex2(data, device_data, trainer):
+    from clustersweep.training.model import build_model
+
+    done = finished(trainer.replicate(0))
+    model = build_model(SPEC, data.image_shape)
+    for variable, value in zip(model.trainable_variables, unpack_weights(done.weights), strict=True):
+        variable.assign(value)
+    scaling = data.scaling
+    inputs = (transformed(data.validation_images, "sqrt") - scaling.band_mean) / np.array(scaling.band_sd)
+    predicted = np.asarray(model(inputs.astype(np.float32)))[:, 0] * scaling.log_mass_sd + scaling.log_mass_mean
+    assert done.val_loss == pytest.approx(np.mean((predicted - data.validation_log_mass) ** 2), rel=1e-4)
+
+
+@integration
+def test_a_replicate_gives_the_same_bits_whatever_was_trained_before_it(device_data, trainer):
+    from clustersweep.training.engine import Trainer
+
+    first = finished(Trainer(SPEC, TRAINING, device_data).replicate(7))
+    list(trainer.replicate(3))
+    assert finished(trainer.replicate(7)).curve == first.curve
+    assert finished(trainer.replicate(8)).curve != first.curve
+
+
+@integration
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_an_interrupted_replicate_gives_the_same_bits_from_every_checkpoint(device_data, optimizer):
+    from clustersweep.training.engine import Trainer
+
+    trainer = Trainer(SPEC, TrainingSpec(epochs=4, patience=4, optimizer=optimizer), device_data)
+    events = list(trainer.replicate(1, key="k", checkpoint_every_s=0))
+    whole, saved = events[-1], [e for e in events if isinstance(e, Checkpoint)]
+    assert [c.epoch for c in saved] == [1, 2, 3, 4]
+    for checkpoint in saved:
+        list(trainer.replicate(2))
+        again = finished(trainer.replicate(1, key="k", checkpoint=checkpoint.state))
+        assert (again.curve, again.val_loss, again.resumed) == (whole.curve, whole.val_loss, 1)
+        for a, b in zip(unpack_weights(again.weights), unpack_weights(whole.weights), strict=True):
+            assert np.array_equal(a, b)
+
+
+@integration
+def test_a_damaged_checkpoint_or_one_of_another_network_means_starting_again(device_data, trainer):
+    from clustersweep.training.engine import Trainer
+
+    whole = finished(trainer.replicate(1, key="k"))
+    other = Trainer(NetworkSpec(filters=2), TRAINING, device_data)
+    foreign = next(e for e in other.replicate(1, key="k", checkpoint_every_s=0) if isinstance(e, Checkpoint))
+    for state in (b"damaged", foreign.state):
+        again = finished(trainer.replicate(1, key="k", checkpoint=state))
+        assert (again.curve, again.resumed) == (whole.curve, 0)
+
+
+@integration
+def test_a_replicate_that_is_asked_to_stop_hands_over_a_checkpoint_first(trainer):
+    events = list(trainer.replicate(0, stop=lambda: True))
+    assert [type(e) for e in events] == [EpochEnd, Checkpoint, Stopped]
+
+
+@integration
+def test_checkpoints_are_no_more_frequent_than_asked(trainer):
+    assert not any(isinstance(e, Checkpoint) for e in trainer.replicate(0, checkpoint_every_s=1000))
+
+
+@integration
+def test_patience_ends_a_replicate_and_the_best_weights_are_kept(device_data):
+    from clustersweep.training.engine import Trainer
+
+    training = TrainingSpec(epochs=500, patience=2, learning_rate=0.05)
+    trainer = Trainer(NetworkSpec(filters=2), training, device_data)
+    done = finished(trainer.replicate(0))
+    assert done.epochs == done.best_epoch + 2 < 500
+    assert trainer.validation_loss(unpack_weights(done.weights)) == done.val_loss
+
+
+@integration
+def test_a_loss_that_is_not_finite_fails_the_replicate_with_a_remedy(device_data):
+    from clustersweep.training.engine import Trainer
+
+    trainer = Trainer(NetworkSpec(filters=2), TrainingSpec(epochs=30, optimizer="sgd", learning_rate=1000), device_data)
+    failed = list(trainer.replicate(0))[-1]
+    assert isinstance(failed, Failed)
+    assert failed.signature == "NonFiniteLoss"
+    assert "the loss is not finite in epoch" in failed.message
+    assert "a lower learning_rate may help" in failed.message
+
+
+@integration
+def test_whatever_breaks_a_replicate_is_told_and_does_not_end_the_worker(trainer):
+    failed = list(trainer.replicate("no seed"))[-1]
+    assert isinstance(failed, Failed)
+    assert "Traceback" in failed.trace
+    assert isinstance(list(trainer.replicate(0))[-1], Finished)
+
+
+@integration
+def test_no_seed_of_the_small_network_dies_because_labels_and_output_are_centred(data, trainer):
+    assert all(finished(trainer.replicate(seed)).val_loss < data.label_variance * 1.5 for seed in range(10))
+
+
+@integration
+def test_a_saved_model_is_read_back_by_its_weights_alone(data, tmp_path, trainer):
+    from clustersweep.training.model import load_weights, save_model
+
+    weights = unpack_weights(finished(trainer.replicate(0)).weights)
+    path = tmp_path / "model.keras"
+    save_model(SPEC, data.image_shape, weights, path)
+    assert zipfile.is_zipfile(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+    for a, b in zip(load_weights(SPEC, data.image_shape, path), weights, strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.gpu
+def test_a_workers_share_of_a_gpu_is_capped_before_the_first_operation():
+    import subprocess
+    import sys
+
+    script = (
+        "from clustersweep.training.device import configure_device, tf\n"
+        "configure_device(1, 0.25)\n"
+        "tf.zeros(1)\n"
+        "limits = [d for d in tf.config.list_logical_devices('GPU')]\n"
+        "assert limits, 'no GPU'\n"
+        "print(tf.config.get_logical_device_configuration(tf.config.list_physical_devices('GPU')[0])[0].memory_limit)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) > 0
