@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from clustersweep.export import versions
 from clustersweep.home import Home, write_atomically
+from clustersweep.notices import Notice
 from clustersweep.plan import Plan, make_plan, require_feasible
 from clustersweep.postgres import Database, StudyLock
 from clustersweep.run_folder import RunFolder
@@ -21,7 +22,7 @@ from clustersweep.storage import OpenTrial, Storage
 from clustersweep.study import Study
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.split import make_split
-from clustersweep.sweep import Notice, Outcome, Sweep
+from clustersweep.sweep import Outcome, Sweep
 from clustersweep.training.data import TrainingData, prepare
 from clustersweep.trial import SweepResults
 
@@ -204,11 +205,13 @@ def write_study_report(results: SweepResults, study: Study, data: str, to: Path,
 
 def _hire(study: Study, data: TrainingData, plan: Plan, home: Home, options: Options) -> "Workers":
     # Imported here: Ray takes half a second, and a finished study needs no workers.
-    from clustersweep.workers import InProcessWorkers, RayWorkers
-
     cpus = study.resources.cpus_per_worker
     if options.in_process:
+        from clustersweep.workers import InProcessWorkers
+
         return InProcessWorkers(data, cpus=cpus, checkpoint_every_s=options.checkpoint_every_s)
+    from clustersweep.ray_workers import RayWorkers
+
     return RayWorkers(
         data,
         address=options.address,

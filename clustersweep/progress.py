@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.plan import Plan
 from clustersweep.storage import OpenTrial
-from clustersweep.sweep import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.tables import duration, params_text
 from clustersweep.trial import Params, Replicate
 
@@ -93,7 +93,9 @@ class Display:
             case WorkerLost(worker, replicate, reason, again):
                 self._workers.pop(worker, None)
                 then = "goes on elsewhere" if again else "is given up"
-                text = f"{worker} died ({reason}); seed {replicate.seed} of {params_text(replicate.trial.params)} {then}"
+                text = (
+                    f"{worker} died ({reason}); seed {replicate.seed} of {params_text(replicate.trial.params)} {then}"
+                )
                 self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._picture())
@@ -142,7 +144,9 @@ class Display:
         for worker in sorted(self._workers):
             table.add_row(worker, *self._workers[worker])
         best = (
-            f"best so far: {self._best[0]:.4f} with {params_text(self._best[1])}" if self._best else "no trial finished yet"
+            f"best so far: {self._best[0]:.4f} with {params_text(self._best[1])}"
+            if self._best
+            else "no trial finished yet"
         )
         return Group(table, self._bar, best)
 

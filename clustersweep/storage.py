@@ -4,45 +4,28 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 import sqlalchemy.exc
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.network import Infeasible
 from clustersweep.plan import Plan
-from clustersweep.study import axis_choices, axis_kind, changes, extends
+from clustersweep.storage_records import distribution, infeasible_note, replicate_attributes, replicates, trial_result
+from clustersweep.study import changes, extends
 from clustersweep.trial import (
     Params,
     ReplicateResult,
-    Scalar,
     SweepResults,
     Trial,
-    TrialResult,
     combination,
 )
-from clustersweep.trial import TrialState as State
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-_STATES: dict[TrialState, State] = {
-    TrialState.WAITING: "waiting",
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.FAIL: "failed",
-    TrialState.PRUNED: "infeasible",
-}
-
-
-class Lock(Protocol):
-    """What tells that this launch still owns the study."""
-
-    def check(self) -> None:
-        """Raise StorageError when it does not."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +98,12 @@ class Storage:
         if plan.definition is None:
             raise ValueError("a plan whose data were not read cannot be stored")
         with _translated():
-            study_id = self._study_id(plan)
+            study_id = self._study_id(plan, plan.definition)
             attributes = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             for name, value in attributes.items():
                 self._backend.set_study_user_attr(study_id, name, value)
             newest = {combination(t.params): t for t in self._backend.get_all_trials(study_id, deepcopy=False)}
-            spaces = {name: _distribution(name, values) for name, values in plan.study.axes.items()}
+            spaces = {name: distribution(name, values) for name, values in plan.study.axes.items()}
             for params, why in plan.infeasible:
                 if combination(params) not in newest:
                     self._add_infeasible(study_id, params, why, spaces)
@@ -184,7 +167,7 @@ class Storage:
             digest=attributes["digest"],
             axes=axes,
             seeds=tuple(attributes["seeds"]),
-            trials=tuple(_trial_result(trial) for trial in sorted(newest.values(), key=lambda t: t.number)),
+            trials=tuple(trial_result(trial) for trial in sorted(newest.values(), key=lambda t: t.number)),
             label_variance=attributes.get("label_variance"),
         )
 
@@ -194,7 +177,7 @@ class Storage:
             self._backend.remove_session()
             self._backend.engine.dispose()
 
-    def _study_id(self, plan: Plan) -> int:
+    def _study_id(self, plan: Plan, definition: dict[str, Any]) -> int:
         """Find the stored study and make sure that the plan continues it, or create it."""
         name = plan.study.name
         try:
@@ -205,9 +188,8 @@ class Storage:
         if "definition" not in stored:
             raise StorageError(f"the study {name!r} in this database was not made by clustersweep. Choose another name")
         removed = [seed for seed in stored["seeds"] if seed not in plan.study.seeds]
-        assert plan.definition is not None
-        if removed or not extends(stored["definition"], plan.definition):
-            lines = list(changes(stored["definition"], plan.definition))
+        if removed or not extends(stored["definition"], definition):
+            lines = list(changes(stored["definition"], definition))
             if removed:
                 lines.append(f"seeds: {stored['seeds']} -> {list(plan.study.seeds)}")
             raise StudyChangedError(
@@ -230,7 +212,7 @@ class Storage:
         """Give the stored trial that continues this combination, a new one if need be, None when nothing is left."""
         if stored is None:
             return self._add_waiting(study_id, trial, {}, None, spaces)
-        done = _replicates(stored)
+        done = replicates(stored)
         if retry_failed:
             done = {seed: result for seed, result in done.items() if result.state == "complete"}
         if not stored.state.is_finished():
@@ -252,7 +234,7 @@ class Storage:
         if supersedes is not None:
             attributes["supersedes"] = supersedes
         for result in done.values():
-            attributes |= _replicate_attributes(result)
+            attributes |= replicate_attributes(result)
         frozen = create_trial(
             state=TrialState.WAITING, params=dict(trial.params), distributions=dict(spaces), user_attrs=attributes
         )
@@ -277,64 +259,8 @@ class Storage:
         save_note(optuna.trial.Trial(study, trial_id), infeasible_note(why))
 
     def _set_replicate(self, trial_id: int, result: ReplicateResult) -> None:
-        for name, value in _replicate_attributes(result).items():
+        for name, value in replicate_attributes(result).items():
             self._backend.set_trial_user_attr(trial_id, name, value)
-
-
-def infeasible_note(why: Infeasible) -> str:
-    """Write the note that the dashboard shows beside an impossible combination (Markdown)."""
-    trace = "\n".join(f"| {name} | {' x '.join(map(str, shape))} |" for name, shape in why.trace)
-    return (
-        f"**Impossible: {why.reason}.**\n\nRule `{why.rule}` at `{why.layer}`; no worker was used.\n\n"
-        f"| layer | output |\n|---|---|\n{trace}\n| {why.layer} | impossible |\n"
-    )
-
-
-def _distribution(name: str, values: tuple[Scalar, ...]) -> BaseDistribution:
-    """Give an axis's distribution from its type, so that the dashboard draws numbers as numbers.
-
-    Optuna lets a range grow, but never a list of choices: those are all that the schema allows.
-    """
-    kind = axis_kind(name)
-    if kind == "choice":
-        return CategoricalDistribution(axis_choices(name))
-    numbers = [value for value in values if not isinstance(value, str)]
-    if kind == "integer":
-        return IntDistribution(int(min(numbers)), int(max(numbers)))
-    return FloatDistribution(float(min(numbers)), float(max(numbers)))
-
-
-# A replicate is two attributes, so that the table in the dashboard stays readable beside the long curve.
-def _replicate_attributes(result: ReplicateResult) -> dict[str, Any]:
-    fields = dataclasses.asdict(result)
-    curve = [list(pair) for pair in fields.pop("curve")]
-    return {f"curve:{result.seed}": curve, f"seed:{result.seed}": fields}
-
-
-def _replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
-    found = {}
-    for name, fields in trial.user_attrs.items():
-        if name.startswith("seed:"):
-            curve = tuple((a, b) for a, b in trial.user_attrs.get(f"curve:{fields['seed']}", ()))
-            found[int(fields["seed"])] = ReplicateResult(**fields, curve=curve)
-    return dict(sorted(found.items()))
-
-
-def _trial_result(trial: FrozenTrial) -> TrialResult:
-    why = trial.user_attrs.get("infeasible")
-    if why is not None:
-        trace = tuple((name, tuple(shape)) for name, shape in why["trace"])
-        why = Infeasible(why["rule"], why["layer"], trace, why["reason"])
-    return TrialResult(
-        number=trial.number,
-        params=dict(trial.params),
-        state=_STATES[trial.state],
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
-        replicates=_replicates(trial),
-        infeasible=why,
-        supersedes=trial.user_attrs.get("supersedes"),
-        parameters=trial.user_attrs.get("parameters"),
-    )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.plan import Plan, Rates
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import OpenTrial, Storage
@@ -23,58 +24,6 @@ CURVES_EVERY_S = 5.0
 LOOK_EVERY_S = 5.0
 # How long workers may take to end their epoch once they are asked to stop.
 STOP_GRACE_S = 60.0
-
-
-@dataclass(frozen=True)
-class ReplicateBegan:
-    """A worker took up a replicate; `epoch` is where a checkpoint lets it go on from, 0 for a new one."""
-
-    worker: str
-    replicate: Replicate
-    epoch: int
-    host: str
-    pid: int
-
-
-@dataclass(frozen=True)
-class EpochDone:
-    """A worker ended an epoch."""
-
-    worker: str
-    replicate: Replicate
-    event: EpochEnd
-
-
-@dataclass(frozen=True)
-class ReplicateDone:
-    """A replicate ended."""
-
-    worker: str
-    replicate: Replicate
-    result: ReplicateResult
-
-
-@dataclass(frozen=True)
-class TrialDone:
-    """A trial ended; `value` is None when it failed."""
-
-    number: int
-    replicate: Replicate
-    value: float | None
-    results: tuple[ReplicateResult, ...]
-
-
-@dataclass(frozen=True)
-class WorkerLost:
-    """A worker died; its replicate goes on elsewhere, if `again`."""
-
-    worker: str
-    replicate: Replicate
-    reason: str
-    again: bool
-
-
-Notice = ReplicateBegan | EpochDone | ReplicateDone | TrialDone | WorkerLost
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """A whole survey of 7,946 clusters against the real set's distribution, and the references for any network."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,3 +128,15 @@ def test_the_references_that_a_network_must_beat(survey: tuple[Dataset, Columns]
     # With them, as the images are, the same numbers tell less.
     assert found["counts of the whole image, redshift"] == pytest.approx(0.28, abs=0.02)
     assert found["background-subtracted counts within R500, redshift"] == pytest.approx(0.193, abs=0.015)
+
+
+def test_the_page_of_the_physics_has_the_measured_references(survey: tuple[Dataset, Columns]) -> None:
+    dataset, columns = survey
+    page = (Path(fitsfile.__file__).parent / "PHYSICS.md").read_text()
+    found = verification.references(dataset.images, columns, make_split(len(dataset), SplitSpec()))
+    for name, error in found.items():
+        written = re.search(rf"\| {re.escape(name)} \| ([0-9.]+) \|", page)
+        assert written, f"benchmarks/physics.py has not been run: {name}"
+        assert float(written[1]) == pytest.approx(error, abs=0.003)
+    for drawn in re.findall(r"\]\((physics/[a-z-]+\.svg)\)", page):
+        assert (Path(fitsfile.__file__).parent / drawn).exists()

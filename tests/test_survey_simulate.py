@@ -110,6 +110,16 @@ def test_opening_simulates_once_and_agrees_with_the_header(tmp_path: Path) -> No
     assert (tmp_path / "surveys" / SMALL.digest / "images.fits").stat().st_mtime_ns == written
 
 
+def test_a_damaged_survey_in_the_cache_says_what_to_remove(tmp_path: Path) -> None:
+    spec = DataSpec(simulate=SMALL)
+    open_dataset(spec, tmp_path)
+    images = tmp_path / SMALL.digest / "images.fits"
+    images.write_bytes(images.read_bytes()[:20_000])
+    with pytest.raises(DataError, match="is truncated") as info:
+        open_dataset(spec, tmp_path)
+    assert f"Remove {images.parent}, and it will be simulated again" in str(info.value)
+
+
 def test_every_part_of_the_recipe_changes_its_digest() -> None:
     specs = [SMALL, SimulateSpec(clusters=13, seed=3, pixels=20), SimulateSpec(clusters=12, seed=4, pixels=20),
              SimulateSpec(clusters=12, seed=3, pixels=21)]  # fmt: skip

@@ -6,9 +6,10 @@ import threading
 import pytest
 from small_study import small_plan
 
+from clustersweep.notices import ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
-from clustersweep.sweep import ReplicateBegan, ReplicateDone, Sweep, TrialDone, WorkerLost
+from clustersweep.sweep import Sweep
 from clustersweep.training.checkpoint import Progress, pack_state, progress_of
 from clustersweep.training.events import Checkpoint, EpochEnd, Failed, Finished, Stopped
 from clustersweep.workers import Began, Lost

@@ -115,7 +115,9 @@ def test_weights_that_hold_a_pickle_are_refused(tmp_path):
     np.savez(path, weights_0=np.array([{"a": 1}], dtype=object))
     with pytest.raises(DamagedCheckpointError, match="allow_pickle"):
         unpack_weights(path.read_bytes())
-    assert all(np.array_equal(a, b) for a, b in zip(unpack_weights(pack_weights([np.ones(2)])), [np.ones(2)], strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(unpack_weights(pack_weights([np.ones(2)])), [np.ones(2)], strict=True)
+    )
 
 
 # --- Keras --------------------------------------------------------------------------------------------------

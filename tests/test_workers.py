@@ -10,11 +10,13 @@ import pytest
 from small_study import small_plan
 
 from clustersweep.errors import WorkersError
+from clustersweep.notices import EpochDone, ReplicateBegan, WorkerLost
+from clustersweep.ray_workers import RayWorkers, _room
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
-from clustersweep.sweep import EpochDone, ReplicateBegan, Sweep, WorkerLost
+from clustersweep.sweep import Sweep
 from clustersweep.training.data import prepare
-from clustersweep.workers import InProcessWorkers, RayWorkers, _room
+from clustersweep.workers import InProcessWorkers
 
 EPOCHS = 150
 LONG = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 2}  # long enough to be killed in the middle

@@ -51,21 +51,19 @@ def write_survey(spec: SimulateSpec, to: Path, *, jobs: int = 1, progress: Progr
     """
     to = to.absolute()
     tell = progress or (lambda done, total: None)
-    if _is_done(spec, to):
-        tell(spec.clusters, spec.clusters)
-        return
     staging = to.with_name(f".{to.name}.partial-{spec.digest}")
     try:
-        with _locked(staging):
-            if not _is_done(spec, to):  # another process may have been faster
-                _simulate_chunks(spec, staging, jobs, tell)
-                _assemble(spec, staging)
-                _publish(staging / "survey", to)
-            tell(spec.clusters, spec.clusters)
-            remove(staging)
+        if not _is_done(spec, to):
+            with _locked(staging):
+                if not _is_done(spec, to):  # another process may have been faster
+                    _simulate_chunks(spec, staging, jobs, tell)
+                    _assemble(spec, staging)
+                    _publish(staging / "survey", to)
+                remove(staging)
     except OSError as error:
         remove(staging / "survey")
         raise unwritable(to, error) from error
+    tell(spec.clusters, spec.clusters)
 
 
 def simulate_chunk(spec: SimulateSpec, start: int, stop: int) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:

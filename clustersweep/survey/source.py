@@ -58,7 +58,11 @@ def open_dataset(spec: DataSpec, surveys: Path, progress: Progress | None = None
 
     if spec.simulate is not None:
         folder = simulated(spec.simulate, surveys, progress, jobs)
-        dataset = formats.read_source(folder / IMAGES_FILE, folder / CATALOGUE_FILE, Choice()).dataset
+        try:
+            dataset = formats.read_source(folder / IMAGES_FILE, folder / CATALOGUE_FILE, Choice()).dataset
+        except DataError as error:
+            remedy = f"Remove {folder}, and it will be simulated again."
+            raise DataError(replace(problem, remedy=remedy) for problem in error.problems) from error
         # The recipe names the survey before it exists, so that a plan and its launch agree.
         dataset = replace(dataset, digest=spec.simulate.digest)
     else:

@@ -13,7 +13,10 @@ SIMULATOR_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateSpec:
-    """A simulated survey, identified by what makes it: cluster i of a seed is always the same."""
+    """A simulated survey, identified by what makes it: cluster i of a seed is always the same.
+
+    `pixels` along each side of an image, which is 20 arcmin wide whatever their number.
+    """
 
     clusters: Annotated[int, Ge(10), Le(10_000_000)]
     seed: Annotated[int, Ge(0), Lt(2**63)] = 42

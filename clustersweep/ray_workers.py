@@ -1,0 +1,218 @@
+"""The door to Ray: long-lived actors that train replicates, on this machine or on a cluster."""
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Ray prints a page about every worker that dies, whatever the log level; the sweep says so itself, in a line.
+# Read when Ray is imported.
+os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "A worker died or was killed"
+
+import ray
+import ray.exceptions
+
+from clustersweep.errors import WorkersError
+from clustersweep.training.data import TrainingData
+from clustersweep.trial import Replicate
+from clustersweep.workers import Lost, Station, WorkerEvent
+
+# Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
+AUTO_WORKERS_PER_GPU = 4
+# So many workers in a row that die without having told anything mean that no worker can start.
+MAX_STILLBORN = 3
+
+
+class _Actor:
+    """A worker's process. `train` streams; `stop` runs beside it in a group of its own."""
+
+    def __init__(self, data: TrainingData, cpus: int, gpu_share: float, checkpoint_every_s: float) -> None:
+        from clustersweep.training.device import configure_device
+
+        configure_device(cpus, gpu_share)
+        self._station = Station(data, checkpoint_every_s)
+
+    def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
+        yield from self._station.train(replicate, checkpoint)
+
+    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]  # Ray is not read by mypy
+    def stop(self) -> None:
+        self._station.stop()
+
+
+_REMOTE = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(_Actor)
+
+
+class RayWorkers:
+    """Actors on a Ray cluster, each training one replicate at a time.
+
+    Args:
+        data: Shipped once, through Ray's object store.
+        address: A running cluster; None starts one on this machine.
+        cpus_per_worker: Threads of each worker.
+        gpus_per_worker: Share of a GPU for each, or `auto`.
+        limit: No more workers than this.
+        token_file: Where the token of a cluster on this machine is kept, readable by its owner only.
+        checkpoint_every_s: Least time between two checkpoints of a replicate.
+
+    Raises:
+        WorkersError: The cluster cannot be reached or has no room for one worker.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        *,
+        address: str | None = None,
+        cpus_per_worker: int = 1,
+        gpus_per_worker: float | str = "auto",
+        limit: int | None = None,
+        token_file: Path,
+        checkpoint_every_s: float = 10.0,
+    ) -> None:
+        _connect(address, data.bytes, token_file)
+        self._cpus, self._every_s = cpus_per_worker, checkpoint_every_s
+        count, self._gpu_share = _room(ray.cluster_resources(), cpus_per_worker, gpus_per_worker)
+        self._data = ray.put(data)
+        self._actors: dict[str, Any] = {}
+        self._streams: dict[Any, str] = {}
+        self._hired = 0
+        self._stillborn = 0
+        for _ in range(min(count, limit or count)):
+            self._hire()
+
+    def idle(self) -> tuple[str, ...]:
+        """See `workers.Workers`."""
+        busy = set(self._streams.values())
+        return tuple(name for name in self._actors if name not in busy)
+
+    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
+        """See `workers.Workers`."""
+        stream = self._actors[worker].train.options(num_returns="streaming").remote(replicate, checkpoint)
+        self._streams[stream] = worker
+
+    def events(self, timeout_s: float) -> list[tuple[str, WorkerEvent]]:
+        """See `workers.Workers`. A worker that died is replaced.
+
+        Raises:
+            WorkersError: Workers die as soon as they are started.
+        """
+        if not self._streams:
+            return []
+        ready, _ = ray.wait(list(self._streams), num_returns=len(self._streams), timeout=0)
+        if not ready:
+            ready, _ = ray.wait(list(self._streams), num_returns=1, timeout=timeout_s, fetch_local=False)
+        found: list[tuple[str, WorkerEvent]] = []
+        for stream in ready:
+            worker = self._streams[stream]
+            try:
+                found.append((worker, ray.get(next(stream))))
+                self._stillborn = 0
+            except StopIteration:
+                del self._streams[stream]
+            except ray.exceptions.RayError as error:
+                del self._streams[stream]
+                found.append((worker, self._replace(worker, error)))
+        return found
+
+    def stop(self) -> None:
+        """See `workers.Workers`."""
+        for actor in self._actors.values():
+            actor.stop.remote()
+
+    def close(self) -> None:
+        """See `workers.Workers`. Also ends the cluster where it was started for this sweep."""
+        for actor in self._actors.values():
+            ray.kill(actor)
+        self._actors, self._streams = {}, {}
+        ray.shutdown()
+
+    def _hire(self) -> None:
+        self._hired += 1
+        options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share)
+        self._actors[f"worker-{self._hired}"] = options.remote(self._data, self._cpus, self._gpu_share, self._every_s)
+
+    def _replace(self, worker: str, error: ray.exceptions.RayError) -> Lost:
+        reason = str(error).strip().splitlines()[0]
+        self._stillborn += 1
+        if self._stillborn >= MAX_STILLBORN:
+            raise WorkersError(f"{self._stillborn} workers in a row died before they trained anything: {error}")
+        ray.kill(self._actors.pop(worker))
+        self._hire()
+        return Lost(reason, isinstance(error, ray.exceptions.OutOfMemoryError))
+
+
+def _make_token(path: Path) -> None:
+    """Make the token that Ray's processes ask of one another, once; only its owner can read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), open(path, "x", opener=_private) as file:
+        file.write(secrets.token_hex(32))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _connect(address: str | None, data_bytes: int, token_file: Path) -> None:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else `uv run` makes a new environment for every worker
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    try:
+        if address is None:
+            # Ray listens on all interfaces, even for this machine alone: nobody gets in without the token.
+            _make_token(token_file)
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
+            # Ray has read its environment when it was imported; this is how it reads it again itself.
+            ray._raylet.Config.initialize("")
+            # The default takes 30 % of the memory for objects; the data are all that goes there.
+            ray.init(address="local", object_store_memory=256 * 2**20 + 2 * data_bytes, **quiet)
+        else:
+            _reach(address)
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        where = address or "this machine"
+        raise WorkersError(
+            f"Ray does not answer at {where}: {str(error).strip().splitlines()[0]}. "
+            "Check --address, or leave it out to use this machine"
+        ) from None
+
+
+def _reach(address: str) -> None:
+    """Fail within seconds where nothing listens; Ray itself would try for minutes.
+
+    Raises:
+        OSError: Nothing answers, or it is no address.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in address:
+        raise OSError("an address is `host:port` of the cluster's head (6379 as a rule), or `auto`")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+        pass
+
+
+def _room(resources: dict[str, float], cpus: int, gpus: float | str) -> tuple[int, float]:
+    """Give the number of workers that a cluster has room for, and the share of a GPU that each takes.
+
+    Raises:
+        WorkersError: Not even one fits.
+    """
+    has_cpus, has_gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    share = gpus if isinstance(gpus, float | int) else (1 / AUTO_WORKERS_PER_GPU if has_gpus else 0.0)
+    count = int(has_cpus // cpus)
+    if share > 0:
+        # A share above one half leaves room for one worker on each GPU; Ray never splits one over two.
+        count = min(count, int(has_gpus) * int(1 / share) if share <= 1 else int(has_gpus // share))
+    if count < 1:
+        raise WorkersError(
+            f"no room for a worker: one needs {cpus} CPU and {share:g} GPU, the cluster has {has_cpus:g} CPU and "
+            f"{has_gpus:g} GPU. Lower resources.cpus_per_worker or resources.gpus_per_worker, or name a larger "
+            "cluster with --address"
+        )
+    return count, float(share)

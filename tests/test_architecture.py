@@ -1,0 +1,148 @@
+"""The import table of the package: who may know whom, and which door each heavy library has."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "clustersweep"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Each heavy library's doors: nobody else imports it.
+DOORS = {
+    "tensorflow": {"training/device.py"},
+    "keras": {"training/device.py"},
+    "ray": {"ray_workers.py"},
+    "optuna": {"storage.py", "storage_records.py"},
+    "optuna_dashboard": {"storage.py"},
+    "sqlalchemy": {"storage.py"},
+    "psycopg2": {"postgres.py", "postgres_url.py", "embedded.py"},
+    "psutil": {"embedded.py"},
+    "plotly": {"report/"},
+    "astropy": {"survey/"},
+    "pyarrow": {"survey/"},
+    "sklearn": {"survey/"},
+    "scipy": {"survey/"},
+    "pydantic": {"study.py"},
+    "yaml": {"yaml_reader.py", "yaml_lines.py", "export.py"},
+    "typer": {"cli.py"},
+    "rich": {"cli.py", "progress.py", "tables.py"},
+}
+
+# What each part of the package may import of the others, beside itself and `errors`.
+STUDY = {"study", "study_keys", "study_problems", "study_rules", "yaml_reader", "yaml_lines"}
+MAY_IMPORT = {
+    "errors": set(),
+    "home": set(),
+    "network": set(),
+    "training": {"network"},
+    "survey": {"home"},
+    "trial": {"network", "training"},
+    "yaml_lines": set(),
+    "yaml_reader": {"yaml_lines"},
+    "study_keys": {"network", "survey", "training", "trial"},
+    "study_problems": {"study_keys", "yaml_lines"},
+    "study_rules": {"network", "survey", "study_keys", "study_problems", "yaml_lines"},
+    "study": {"network", "survey", "training", "trial", *STUDY},
+    "plan": {"network", "study", "survey", "trial"},
+    "postgres_programs": {"home"},
+    "postgres_url": set(),
+    "embedded_folder": {"home", "postgres_programs"},
+    "embedded": {"embedded_folder", "home", "postgres_programs", "postgres_url"},
+    "postgres": {"embedded", "home", "postgres_url"},
+    "run_folder": {"home"},
+    "storage_records": {"network", "study", "trial"},
+    "storage": {"network", "plan", "storage_records", "study", "trial"},
+    "workers": {"training", "trial"},
+    "ray_workers": {"training", "trial", "workers"},
+    "notices": {"training", "trial"},
+    "sweep": {"notices", "plan", "run_folder", "storage", "training", "trial", "workers"},
+    "report": {"home", "network", "trial", "survey"},
+    "export": {"home", "plan", "run_folder", "study", "training", "trial"},
+    "tables": {"network", "plan", "trial"},
+    "progress": {"notices", "plan", "storage", "tables", "trial"},
+    "launch": {"export", "home", "notices", "plan", "postgres", "ray_workers", "report", "run_folder", "storage",
+               "study", "survey", "sweep", "training", "trial", "workers"},
+    "cli": {"*"},
+    "__main__": {"cli"},
+}  # fmt: skip
+
+
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def part_of(path):
+    inside = path.relative_to(PACKAGE)
+    return inside.parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Yield every imported module of a file, wherever in the file it is imported."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "clustersweep")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_heavy_libraries_are_imported_through_their_doors_only(path):
+    for module in imports(path):
+        doors = DOORS.get(module.split(".")[0])
+        assert doors is None or any(name_of(path).startswith(door) for door in doors), f"{module} has other doors"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_parts_of_the_package_know_only_those_in_the_table(path):
+    part = part_of(path)
+    if part == "__init__":
+        assert not [module for module in imports(path) if module.startswith("clustersweep")]
+        return
+    allowed = MAY_IMPORT[part] | {part, "errors"}
+    for module in imports(path):
+        if module.startswith("clustersweep.") and "*" not in allowed:
+            other = module.split(".")[1]
+            assert other in allowed or other == "__version__", f"{name_of(path)} must not import {module}"
+
+
+def test_the_table_has_no_part_that_is_gone():
+    assert set(MAY_IMPORT) == {part_of(path) for path in FILES} - {"__init__"}
+
+
+def test_the_wings_know_nothing_of_the_sweep():
+    for wing in ("training", "survey"):
+        assert not MAY_IMPORT[wing] & {"sweep", "storage", "workers", "plan", "study", "trial", "report"}
+
+
+def test_only_the_command_line_and_the_progress_display_write_to_the_terminal():
+    for path in FILES:
+        names = {node.func.id for node in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
+        assert "print" not in names or name_of(path) == "cli.py", name_of(path)
+
+
+def test_user_input_is_never_checked_by_assert():
+    found = [name_of(path) for path in FILES if re.search(r"^\s+assert ", path.read_text(), re.MULTILINE)]
+    assert found == []
+
+
+def test_no_file_is_longer_than_a_newcomer_reads_in_one_go():
+    longest = {name_of(path): len(path.read_text().splitlines()) for path in FILES}
+    assert {name: lines for name, lines in longest.items() if lines > 330} == {}
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom clustersweep.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'tensorflow', 'ray', 'plotly', 'optuna', 'numpy', 'pydantic', 'astropy', 'yaml'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

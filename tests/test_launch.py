@@ -1,0 +1,291 @@
+"""Whole launches through the command line: real PostgreSQL, Ray and TensorFlow, as a person runs them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_study import small_study, write_study
+
+from clustersweep.postgres import open_database
+from clustersweep.storage import Storage
+
+pytestmark = pytest.mark.integration
+
+# Long enough to be interrupted in the middle: some seconds for each replicate.
+LONG = {"epochs": 400, "patience": 400, "batch_size": 2}
+# A launch with checkpoints so frequent that a test need not wait for them.
+DRIVER = """
+import os, sys
+from pathlib import Path
+from rich.console import Console
+from clustersweep.home import Home
+from clustersweep.launch import Options, launch
+from clustersweep.postgres import open_database
+from clustersweep.progress import Display
+from clustersweep.study import load_study
+home = Home(Path(sys.argv[2]))
+done = launch(load_study(Path(sys.argv[1])), sys.argv[1], home, lambda: open_database(None, {}, home),
+              Options(checkpoint_every_s=0.2), Display(Console(stderr=True)))
+sys.exit(130 if done.outcome and done.outcome.interrupted else 0)
+"""
+
+
+@pytest.fixture(scope="session")
+def runner(embedded_home):
+    """Run `clustersweep` with the session's home."""
+
+    def run(*words, code=0, **environ):
+        command = [sys.executable, "-m", "clustersweep", *map(str, words)]
+        env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path), **environ}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=110)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def drive(embedded_home):
+    """Start a driver that a test may kill."""
+    drivers = []
+
+    def start(study):
+        command = [sys.executable, "-c", DRIVER, str(study), str(embedded_home.path)]
+        drivers.append(subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return drivers[-1]
+
+    yield start
+    for driver in drivers:
+        driver.kill()
+        driver.communicate()
+
+
+@pytest.fixture
+def results(embedded_home):
+    """Read a study's results from the session's home."""
+    opened = []
+
+    def read(study):
+        if not opened:
+            opened.append(Storage.connect(open_database(None, {}, embedded_home).url))
+        return opened[0].results(study)
+
+    yield read
+    for storage in opened:
+        storage.close()
+
+
+def replicates(results):
+    return {(tuple(t.params.items()), seed): r for t in results.trials for seed, r in t.replicates.items()}
+
+
+def numbers(results):
+    return {key: (r.value, r.best_epoch, r.curve) for key, r in replicates(results).items()}
+
+
+def wait_for(condition, seconds=60.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture(scope="module")
+def undisturbed(runner, embedded_home, tmp_path_factory):
+    """What the long study gives when nothing happens to it."""
+    study = write_study(tmp_path_factory.mktemp("undisturbed"), study="undisturbed", training=LONG)
+    runner("launch", study)
+    storage = Storage.connect(open_database(None, {}, embedded_home).url)
+    yield numbers(storage.results("undisturbed"))
+    storage.close()
+
+
+def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_path, results):
+    study = write_study(tmp_path, study="whole")
+    first = runner("launch", study)
+    assert "4 combinations, 3 feasible, 1 impossible" in first.stderr
+    assert "6 of 6 replicates to train" in first.stderr
+    assert first.stderr.count("trial ") == 3  # one line per trial where there is no terminal
+    assert "4 combinations: 3 complete, 1 infeasible" in first.stdout
+    for line in ("report     ", "dashboard  ", "export     "):
+        assert line in first.stdout
+    before = replicates(results("whole"))
+    assert all(r.state == "complete" and r.epochs == 3 and r.seconds > 0 for r in before.values())
+    started = time.monotonic()
+    second = runner("launch", study)
+    assert time.monotonic() - started < 10
+    assert "0 of 6 replicates to train" in second.stderr
+    assert "Starting the workers" not in second.stderr
+    assert replicates(results("whole")) == before
+
+
+def test_a_new_value_and_a_new_seed_train_only_what_is_new(runner, tmp_path, results):
+    runner("launch", write_study(tmp_path, study="grows"))
+    before = replicates(results("grows"))
+    grown = runner("launch", write_study(tmp_path, study="grows", search_space={"kernel_size": [3, 5, 7]}))
+    assert "2 of 8 replicates to train" in grown.stderr
+    bigger = {"search_space": {"kernel_size": [3, 5, 7]}, "seeds": [0, 1, 2]}
+    grown = runner("launch", write_study(tmp_path, study="grows", **bigger))
+    assert "4 of 12 replicates to train" in grown.stderr
+    after = results("grows")
+    assert {key: r for key, r in replicates(after).items() if key in before} == before
+    assert len(replicates(after)) == 12
+    assert (after.count("complete"), after.count("infeasible")) == (4, 2)
+
+
+def test_a_changed_study_is_refused_with_a_diff_and_nothing_is_lost(runner, tmp_path, results):
+    runner("launch", write_study(tmp_path, study="changes"))
+    before = replicates(results("changes"))
+    refused = runner("launch", write_study(tmp_path, study="changes", training={"epochs": 4}), code=2)
+    assert "training.epochs: 3 -> 4" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert replicates(results("changes")) == before
+
+
+@pytest.mark.timeout(300)
+def test_after_kill_9_of_the_driver_a_relaunch_gives_the_same_bits_and_repeats_nothing(
+    drive, runner, tmp_path, results, embedded_home, undisturbed
+):
+    study = write_study(tmp_path, study="killed", training=LONG)
+    driver = drive(study)
+    folder = embedded_home.run("killed") / "checkpoints"
+    wait_for(lambda: folder.is_dir() and any(folder.glob("*.npz")))
+    wait_for(lambda: replicates(results("killed")))
+    wait_for(lambda: any(folder.glob("*.npz")))
+    done_before = replicates(results("killed"))
+    workers = {int(r.worker.rpartition(":")[2]) for r in done_before.values()}
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert 0 < len(done_before) < 6
+    wait_for(lambda: not any(alive(pid) for pid in workers), 30)  # no worker outlives its driver
+    again = runner("launch", study)
+    assert f"{6 - len(replicates_told(again))} of 6" in again.stderr
+    after = replicates(results("killed"))
+    assert numbers(results("killed")) == undisturbed
+    assert {key: r for key, r in after.items() if key in done_before} == done_before  # seconds and worker too
+    assert any(r.resumed for r in after.values())
+    assert results("killed").count("running") == 0
+
+
+def replicates_told(launched):
+    """Replicates that a relaunch says are done already, from `N of 6 replicates to train`."""
+    line = next(line for line in launched.stderr.splitlines() if "replicates to train" in line)
+    return range(6 - int(line.split("; ")[1].split(" of ")[0]))
+
+
+@pytest.mark.timeout(300)
+def test_ctrl_c_checkpoints_says_how_to_go_on_and_a_relaunch_gives_the_same_bits(
+    drive, runner, tmp_path, results, embedded_home, undisturbed
+):
+    study = write_study(tmp_path, study="stopped", training=LONG)
+    driver = drive(study)
+    wait_for(lambda: "stopped" in studies(embedded_home) and results("stopped").count("running"))
+    wait_for(lambda: any((embedded_home.run("stopped") / "checkpoints").glob("*.npz")))
+    os.kill(driver.pid, signal.SIGINT)
+    assert driver.wait(60) == 130
+    assert results("stopped").count("complete") < 3
+    again = runner("launch", study)
+    assert "Starting the workers" in again.stderr
+    assert numbers(results("stopped")) == undisturbed
+
+
+def studies(home):
+    storage = Storage.connect(open_database(None, {}, home).url)
+    try:
+        return storage.studies()
+    finally:
+        storage.close()
+
+
+@pytest.mark.timeout(300)
+def test_a_second_launch_while_the_first_lives_is_refused_and_names_it(drive, runner, tmp_path, results, embedded_home):
+    study = write_study(tmp_path, study="once", training={"epochs": 5000, "patience": 5000, "batch_size": 2})
+    driver = drive(study)
+    wait_for(lambda: "once" in studies(embedded_home) and results("once").count("running"))
+    refused = runner("launch", study, code=3)
+    assert f"pid {driver.pid}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(90) == 130
+
+
+def test_ctrl_c_in_the_command_line_exits_130_with_the_way_on(runner, tmp_path, embedded_home, results):
+    study = write_study(tmp_path, study="typed", training={"epochs": 5000, "patience": 5000, "batch_size": 2})
+    env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
+    command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    wait_for(lambda: "typed" in studies(embedded_home) and results("typed").count("running"))
+    time.sleep(1)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=90)
+    assert running.returncode == 130
+    assert "interrupted: what ran is checkpointed. The same command goes on from there" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_failed_replicate_is_reported_with_exit_1_and_tried_again_by_the_next_launch(runner, tmp_path, results):
+    axes = {"kernel_size": [3], "conv_blocks": [1], "optimizer": ["sgd"], "learning_rate": [1.0e-3, 1.0e3]}
+    study = write_study(tmp_path, study="fails", search_space=axes, training={"epochs": 30})
+    failed = runner("launch", study, "--in-process", code=1)
+    assert "the loss is not finite in epoch" in failed.stderr
+    assert (results("fails").count("failed"), results("fails").count("complete")) == (1, 1)
+    kept = runner("launch", study, "--in-process", "--keep-failed", code=1)
+    assert "0 of 4 replicates to train" in kept.stderr
+    again = runner("launch", study, "--in-process", code=1)
+    assert "2 of 4 replicates to train" in again.stderr
+
+
+def test_a_worker_that_does_not_fit_exits_3_and_says_what_the_cluster_has(runner, tmp_path):
+    study = write_study(tmp_path, study="gpus", resources={"gpus_per_worker": 64})
+    refused = runner("launch", study, code=3)
+    assert "one needs 1 CPU and 64 GPU, the cluster has" in refused.stderr
+
+
+def test_no_output_report_or_row_holds_the_databases_password(runner, tmp_path, postgres_tcp, database_name):
+    study = write_study(tmp_path, study="secret")
+    environ = {"CLUSTERSWEEP_STORAGE": postgres_tcp.url_with(database=database_name)}
+    home = tmp_path / "home"
+    said = []
+    for words in (["launch", study, "--in-process"], ["status", study], ["report", study, "--to", tmp_path / "out"]):
+        done = runner(*words, "--home", home, **environ)
+        said += [done.stdout, done.stderr]
+    said += [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    said.append(rows_of(postgres_tcp, database_name))
+    quoted = postgres_tcp.url.split("@")[0].rpartition(":")[2]
+    for text in said:
+        assert postgres_tcp.password not in text
+        assert quoted not in text
+
+
+def rows_of(server, database):
+    import psycopg2
+
+    connection = psycopg2.connect(
+        host=server.host, port=server.port, user=server.user, password=server.password, dbname=database
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = []
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"SELECT * FROM {table}")
+            rows.append(repr(cursor.fetchall()))
+    connection.close()
+    assert len(rows) > 5
+    return "\n".join(rows)
+
+
+def test_the_small_study_is_what_the_tests_take_it_for(tmp_path):
+    study = small_study(tmp_path)
+    assert (len(study.seeds), study.training.epochs) == (2, 3)
