@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import psycopg2
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from clustersweep.home import Home, find_home
 from clustersweep.postgres import stop_embedded
@@ -120,6 +121,25 @@ def postgres_tcp() -> Iterator[TcpServer]:
     finally:
         run_program(control, "stop", "-m", "immediate", *where, folder=inside, owner=owner)
         shutil.rmtree(folder)
+
+
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_OPTIONS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless. Where it is missing: in CI a failure, elsewhere a skip that says so."""
+    if shutil.which(CHROMIUM) is None:
+        message = f"{CHROMIUM} is missing: install Debian's package chromium"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -1,21 +1,13 @@
 """The report as a person sees it: Chromium opens the file and every figure must be there."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from example_results import fail_trial, grid_results
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from clustersweep.report import write_report
-
-CHROMIUM = "/usr/bin/chromium"
-OPTIONS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -33,17 +25,12 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    if shutil.which(CHROMIUM) is None:
-        message = f"{CHROMIUM} is missing: install Debian's package chromium"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     files = write_report(fail_trial(grid_results(), 4), tmp_path_factory.mktemp("report"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        found = Opened(browser.new_page(viewport={"width": 1200, "height": 900}))
-        found.page.goto(files.html.as_uri())
-        yield found
-        browser.close()
+    found = Opened(browser.new_page(viewport={"width": 1200, "height": 900}))
+    found.page.goto(files.html.as_uri())
+    yield found
+    found.page.close()
 
 
 def test_every_figure_is_drawn(opened: Opened) -> None:

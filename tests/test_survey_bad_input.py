@@ -340,3 +340,14 @@ def test_a_catalogue_that_is_a_pickle_is_refused(files: Files) -> None:
     refused((images, images), "is a pickle, and a catalogue is FITS, npz or feather")
     _, catalogue = files.write("lab")
     refused((catalogue, catalogue), "is a feather table; a sweep reads images from FITS or npz only")
+
+
+def test_images_without_a_catalogue_say_so_and_a_folder_or_an_npz_has_its_own(files: Files) -> None:
+    images, catalogue = files.write("lab")
+    with pytest.raises(
+        DataError, match=r"i\.pickle: needs a catalogue: only an npz file holds its own. Name the catalogue"
+    ):
+        convert(images, None, files.folder / "survey")
+    dataset = convert(images, catalogue, files.folder / "survey")
+    again = convert(files.folder / "survey", None, files.folder / "s.npz")
+    assert again.digest == dataset.digest == convert(files.folder / "s.npz", None, files.folder / "t").digest

@@ -67,6 +67,22 @@ def not_a_source(path: Path, kind: Kind) -> DataError:
     return DataError([Problem(str(path), "", "", rule, remedy)])
 
 
+def located(images: Path, catalogue: Path | None = None) -> tuple[Path, Path]:
+    """Give the files of images and catalogue that a person means: a survey's folder, an npz, or two files.
+
+    Raises:
+        DataError: There is no catalogue for these images.
+    """
+    if images.is_dir():
+        return images / IMAGES_FILE, catalogue or images / CATALOGUE_FILE
+    if catalogue is not None:
+        return images, catalogue
+    if kind_of(images) == "npz":
+        return images, images
+    rule = "needs a catalogue: only an npz file holds its own"
+    raise DataError([Problem(str(images), "", "", rule, "Name the catalogue's file too.")])
+
+
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Give a path beside `path` for a file or folder, renamed to `path` if all went well, else removed.

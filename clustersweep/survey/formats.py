@@ -17,7 +17,7 @@ from clustersweep.survey import fitsfile, npzfile
 from clustersweep.survey.catalogue import Catalogue, Choice, concerns, labels
 from clustersweep.survey.checks import check_axes, check_digest, check_pixels, check_rows
 from clustersweep.survey.dataset import Dataset, catalogue_digest, chunks, images_digest, joint_digest
-from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, not_a_source, written_beside
+from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source, written_beside
 from clustersweep.survey.fitsfile import ImagesHeader
 from clustersweep.survey.stack import ImageStack
 
@@ -108,8 +108,8 @@ def convert(
     """Turn any source into FITS or npz, checked, once; give the data set that was written.
 
     Args:
-        images: FITS, npz or the lab's pickle.
-        catalogue: FITS or feather; None where `images` is an npz that holds it.
+        images: FITS, npz, the lab's pickle, or a survey's folder.
+        catalogue: FITS or feather; None where `images` is an npz or a folder that holds it.
         to: A file that ends in `.npz`, or a folder for `images.fits` and `catalogue.fits`.
         choice: Columns that the checks use; all columns are kept.
         progress: Called with images read and their total.
@@ -119,7 +119,7 @@ def convert(
     """
     if to.exists() and (to.is_file() or any(to.iterdir())):
         raise DataError([Problem(str(to), "", "", "is there already", "Remove it, or write to another place.")])
-    source = read_source(images, catalogue or images, choice or Choice(), progress)
+    source = read_source(*located(images, catalogue), choice or Choice(), progress)
     dataset = source.dataset
     with written_beside(to) as beside:
         if to.suffix == ".npz":

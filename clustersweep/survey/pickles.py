@@ -1,52 +1,33 @@
 """Reading pickles of arrays without running anything: numbers, text, containers, numpy arrays and nothing else.
 
 Python's own unpickler can import and call whatever a file names. This one has no such step at all: a name in
-the file is looked up in a short list of constructors written below, and any other name, or any other operation,
+the file is looked up in the short list of `pickled_arrays`, and any other name, or any other operation,
 is refused. It also lets go of an array's raw bytes as soon as the array is built, where Python's keeps them all.
 """
 
 import pickletools
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
+from clustersweep.survey.pickled_arrays import (
+    CONSTRUCTORS,
+    Dtype,
+    Name,
+    PendingArray,
+    PickleRefusedError,
+    array_from_state,
+)
 
 Array = NDArray[Any]
 
 _KEPT_BYTES = 4096  # longer byte strings are an array's content, to which nothing refers a second time
-
-
-class PickleRefusedError(Exception):
-    """The pickle names or does something that an array file has no need of."""
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A global that the file names. It is never imported: only `_CONSTRUCTORS` gives it a meaning."""
-
-    module: str
-    name: str
-
-
-@dataclass
-class _Dtype:
-    """A numpy type: its code, and then its byte order."""
-
-    code: str
-    order: str = "="
-
-
-@dataclass
-class _Array:
-    """An array of which only the state that follows will tell the content."""
-
-    value: Any = None
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, ArithmeticError, MemoryError)
 
 
 class _LetGo:
@@ -71,15 +52,7 @@ def load(path: Path, on_array: Callable[[Array], Any] | None = None) -> Any:
         rule = f"is refused: {error}. Nothing in it was run"
         remedy = "Save the arrays again as a plain dict of lists, and do not load this file any other way."
         raise DataError([Problem(str(path), "", "", rule, remedy)]) from error
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:
+    except _DAMAGE as error:
         rule = f"is damaged or truncated, or no pickle of arrays ({error or type(error).__name__})"
         raise DataError([Problem(str(path), "", "", rule, "Copy the file again from where it came.")]) from error
 
@@ -121,9 +94,9 @@ class _Machine:
 
     def recall(self, key: int) -> None:
         value = self.memo[key]
-        if isinstance(value, _LetGo) or (isinstance(value, _Array) and value.value is None):
+        if isinstance(value, _LetGo) or (isinstance(value, PendingArray) and value.value is None):
             raise PickleRefusedError("it refers to an array's content from elsewhere, which numpy never does")
-        self.stack.append(value.value if isinstance(value, _Array) else value)
+        self.stack.append(value.value if isinstance(value, PendingArray) else value)
 
     def name(self, argument: str | None) -> None:
         if argument is None:
@@ -131,25 +104,25 @@ class _Machine:
             module = self.stack.pop()
         else:
             module, name = argument.split(" ", 1)
-        if not isinstance(module, str) or not isinstance(name, str) or _Name(module, name) not in _CONSTRUCTORS:
+        if not isinstance(module, str) or not isinstance(name, str) or Name(module, name) not in CONSTRUCTORS:
             raise PickleRefusedError(f"it asks for {module}.{name}, which is neither an array nor a plain value")
-        self.stack.append(_Name(module, name))
+        self.stack.append(Name(module, name))
 
     def reduce(self) -> None:
         arguments, name = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, _Name) or not isinstance(arguments, tuple):
+        if not isinstance(name, Name) or not isinstance(arguments, tuple):
             raise PickleRefusedError("it calls what is no constructor of arrays")
-        made = _CONSTRUCTORS[name](*arguments)
+        made = CONSTRUCTORS[name](*arguments)
         self.stack.append(self.on_array(made) if isinstance(made, np.ndarray) else made)
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, _Dtype) and isinstance(state, tuple):
+        if isinstance(target, Dtype) and isinstance(state, tuple):
             if any(part is not None for part in state[2:5]) or state[1] not in ("<", ">", "|", "="):
                 raise PickleRefusedError("it holds a structured array; only arrays of numbers and text are read")
             target.order = state[1]
-        elif isinstance(target, _Array) and isinstance(state, tuple):
-            target.value = self.on_array(_array(*state))
+        elif isinstance(target, PendingArray) and isinstance(state, tuple):
+            target.value = self.on_array(array_from_state(*state))
             self.stack[-1] = target.value
         else:
             raise PickleRefusedError("it sets the state of what is no array")
@@ -158,65 +131,6 @@ class _Machine:
 def _is_long(value: Any) -> bool:
     return isinstance(value, bytes | bytearray | str) and len(value) > _KEPT_BYTES
 
-
-def _array(version: int, shape: tuple[int, ...], dtype: _Dtype, fortran: bool, raw: Any) -> Array:
-    """Build an array from the state that `ndarray.__reduce__` gives."""
-    order: Literal["C", "F"] = "F" if fortran else "C"
-    if isinstance(raw, list):  # an array of objects, which are plain values themselves
-        values = np.empty(len(raw), dtype=object)
-        values[:] = raw
-        return values.reshape(shape, order=order)
-    content = raw.encode("latin-1") if isinstance(raw, str) else raw  # text is Python 2's bytes
-    return np.frombuffer(content, _dtype(dtype)).reshape(shape, order=order)
-
-
-def _from_buffer(raw: Any, dtype: _Dtype, shape: tuple[int, ...], order: str, axes: Any = None) -> Array:
-    """Build an array as protocol 5 describes it."""
-    values = np.frombuffer(raw, _dtype(dtype))
-    if order == "K" and axes is not None:
-        return values.reshape(shape).transpose(axes)
-    return values.reshape(shape, order="F" if order == "F" else "C")
-
-
-def _scalar(dtype: _Dtype, raw: Any) -> Any:
-    content = raw.encode("latin-1") if isinstance(raw, str) else raw
-    return np.frombuffer(content, _dtype(dtype), count=1)[0]
-
-
-def _dtype(dtype: _Dtype) -> np.dtype[Any]:
-    found = np.dtype(dtype.code)
-    if found.kind not in "biufcSU" or found.itemsize == 0:
-        raise PickleRefusedError(f"it holds an array of type {dtype.code}; only numbers and text are read")
-    return found if dtype.order == "|" else found.newbyteorder(dtype.order)  # type: ignore[arg-type]
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Give the bytes that protocols 0 to 2 write as text."""
-    if encoding not in ("latin1", "latin-1"):
-        raise PickleRefusedError(f"it encodes text as {encoding}")
-    return text.encode("latin-1")
-
-
-def _no_call(*_: Any) -> Any:
-    raise PickleRefusedError("it calls what it may only name")
-
-
-_CONSTRUCTORS: dict[_Name, Callable[..., Any]] = {
-    _Name("numpy", "ndarray"): _no_call,  # named as the type of an array to come
-    _Name("numpy", "dtype"): lambda code, *_: _Dtype(str(code)),
-    _Name("_codecs", "encode"): _encode,
-    _Name("collections", "OrderedDict"): lambda: {},
-}
-for _module in ("numpy.core", "numpy._core"):  # numpy 1 and numpy 2
-    _CONSTRUCTORS[_Name(f"{_module}.multiarray", "_reconstruct")] = lambda *_: _Array()
-    _CONSTRUCTORS[_Name(f"{_module}.multiarray", "scalar")] = _scalar
-    _CONSTRUCTORS[_Name(f"{_module}.numeric", "_frombuffer")] = _from_buffer
-for _module in ("builtins", "__builtin__"):  # Python 3 and Python 2
-    _CONSTRUCTORS[_Name(_module, "bytes")] = lambda: b""
-    _CONSTRUCTORS[_Name(_module, "bytearray")] = lambda content=b"": bytes(content)
-    _CONSTRUCTORS[_Name(_module, "set")] = lambda items=(): set(items)
-    _CONSTRUCTORS[_Name(_module, "frozenset")] = lambda items=(): frozenset(items)
-    _CONSTRUCTORS[_Name(_module, "complex")] = lambda real, imaginary: complex(real, imaginary)
 
 _Step = Callable[[_Machine, Any], None]
 

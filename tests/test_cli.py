@@ -1,0 +1,195 @@
+"""The command line: help, exit codes, JSON, and messages that name the cure."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from small_study import small_plan, write_study
+
+from clustersweep.plan import Rates
+from clustersweep.progress import Display
+from clustersweep.storage import Storage
+from clustersweep.tables import duration, print_best, print_plan, status_json
+
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+VERBS = ("plan", "launch", "status", "dashboard", "report", "export", "simulate", "schema", "stop")
+
+
+def run(*words, home=None, **environ):
+    env = {**os.environ, **({"CLUSTERSWEEP_HOME": str(home)} if home else {}), **environ}
+    command = [sys.executable, "-m", "clustersweep", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=60)
+
+
+def test_every_verb_has_help():
+    done = run("--help")
+    assert done.returncode == 0
+    for verb in VERBS:
+        assert verb in done.stdout
+
+
+def test_the_version_is_shown():
+    assert run("--version").stdout == "clustersweep 0.1.0\n"
+
+
+def test_a_wrong_verb_or_option_exits_2():
+    assert run("lunch").returncode == 2
+    assert run("plan", SWEEPS / "grid.yaml", "--worker", "x").returncode == 2
+
+
+def test_every_problem_of_a_study_file_is_listed_at_once_with_its_line_and_exit_2(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "study: bad\ndata: {simulate: {clusters: 100}}\nsearch_space: {filterz: [1]}\nnetwork: {padding: diagonal}\n"
+    )
+    done = run("plan", path, home=tmp_path / "home")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"{path}:3" in done.stderr
+    assert "filters" in done.stderr
+    assert f"{path}:4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_study_file_exits_2(tmp_path):
+    done = run("launch", tmp_path / "none.yaml", home=tmp_path / "home")
+    assert done.returncode == 2
+    assert "none.yaml" in done.stderr
+
+
+def test_a_plan_in_which_all_is_impossible_is_shown_and_exits_2(tmp_path):
+    done = run("plan", write_study(tmp_path, search_space={"kernel_size": [13, 15]}), home=tmp_path / "home")
+    assert done.returncode == 2
+    assert "0 feasible, 4 impossible" in done.stdout
+    assert "all 4 combinations are impossible" in done.stderr
+
+
+def test_the_json_of_plan_stands_alone_on_stdout(tmp_path):
+    done = run("plan", SWEEPS / "quickstart.yaml", "--json", home=tmp_path / "home")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["feasible"] == 63
+    assert done.stderr == ""
+
+
+def test_the_schema_is_the_shipped_one():
+    assert run("schema").stdout == (SWEEPS / "study.schema.json").read_text()
+
+
+def test_a_plan_shows_the_trace_that_kills_each_impossible_combination(tmp_path):
+    said = io.StringIO()
+    print_plan(small_plan(tmp_path), 2, Rates(), Console(width=200, file=said))
+    text = said.getvalue()
+    assert "4 combinations: 3 feasible, 1 impossible; 2 seeds make 6 replicates" in text
+    assert "image 12x12x10 → block1_conv1 6x6x4 → block1_pool 3x3x4 → block2_conv1: a 7 x 7 kernel" in text
+    assert "an assumption until a sweep has run here" in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (40, "40 s"), (600, "10 min"), (36000, "10.0 h")])
+def test_times_are_written_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_json_of_status_has_the_documented_form_also_before_anything_is_complete(tmp_path):
+    storage = Storage.in_memory()
+    storage.begin(small_plan(tmp_path))
+    shown = status_json(storage.results("small"))
+    assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "best"]
+    assert (shown["waiting"], shown["infeasible"], shown["best"]) == (3, 1, None)
+
+
+def test_nothing_complete_prints_counts_and_no_table(tmp_path, capsys):
+    storage = Storage.in_memory()
+    storage.begin(small_plan(tmp_path))
+    print_best(storage.results("small"), Console())
+    assert capsys.readouterr().out == "4 combinations: 3 waiting, 1 infeasible\n"
+
+
+@pytest.mark.integration
+def test_a_database_that_cannot_be_reached_exits_3_without_its_password(tmp_path):
+    study = write_study(tmp_path)
+    url = "postgresql://me:hunter2@127.0.0.1:1/sweeps"
+    for words in (["status", study, "--storage", url], ["launch", study], ["dashboard"]):
+        done = run(*words, home=tmp_path / "home", CLUSTERSWEEP_STORAGE=url)
+        assert done.returncode == 3, done.stderr
+        assert "127.0.0.1" in done.stderr
+        assert "hunter2" not in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.integration
+def test_reading_verbs_on_a_study_that_was_never_launched_exit_3_and_say_so(tmp_path, embedded_home):
+    study = write_study(tmp_path, study="never")
+    for verb in ("status", "report", "export"):
+        done = run(verb, study, home=embedded_home.path)
+        assert done.returncode == 3
+        assert "there is no study 'never' in this database" in done.stderr
+
+
+@pytest.mark.integration
+def test_reporting_a_study_with_nothing_complete_exits_1(tmp_path, embedded_home):
+    from clustersweep.postgres import open_database
+
+    storage = Storage.connect(open_database(None, {}, embedded_home).url)
+    storage.begin(small_plan(tmp_path, study="nothing"))
+    storage.close()
+    study = write_study(tmp_path, study="nothing")
+    for verb in ("report", "export"):
+        done = run(verb, study, "--to", tmp_path / "out", home=embedded_home.path)
+        assert done.returncode == 1
+        assert "complete" in done.stderr
+    done = run("status", study, "--json", home=embedded_home.path)
+    assert json.loads(done.stdout)["waiting"] == 3
+
+
+def test_steps_and_trials_are_lines_where_there_is_no_terminal(tmp_path, capsys):
+    from arithmetic_workers import ArithmeticWorkers
+
+    from clustersweep.run_folder import RunFolder
+    from clustersweep.sweep import Sweep
+    from clustersweep.training.events import Failed
+    from clustersweep.workers import Lost
+
+    said = io.StringIO()
+    display = Display(Console(file=said, width=300))
+    storage, plan = Storage.in_memory(), small_plan(tmp_path)
+    opened = storage.begin(plan)
+    with display.step("Looking"):
+        pass
+    display.survey(5, 10)
+    display.begin(plan, opened)
+    faults = [(0, 2, Lost("killed")), (1, 1, Failed("X", "broke"))]
+    Sweep(plan, opened, storage, ArithmeticWorkers(1, faults), RunFolder(tmp_path), notify=display.notice).run()
+    display.end()
+    text = said.getvalue()
+    assert "Looking (0.0 s)" in text
+    assert "simulated 5 of 10 clusters" in text
+    assert "6 of 6 replicates to train" in text
+    assert text.count("\ntrial ") == 3
+    assert "worker-1 died (killed); seed 0 of" in text
+    assert "failed: broke" in text
+
+
+def test_a_terminal_shows_the_workers_the_bar_and_the_best(tmp_path):
+    from arithmetic_workers import ArithmeticWorkers
+
+    from clustersweep.run_folder import RunFolder
+    from clustersweep.sweep import Sweep
+
+    said = io.StringIO()
+    display = Display(Console(file=said, width=160, force_terminal=True))
+    storage, plan = Storage.in_memory(), small_plan(tmp_path)
+    opened = storage.begin(plan)
+    display.begin(plan, opened)
+    Sweep(plan, opened, storage, ArithmeticWorkers(2), RunFolder(tmp_path), notify=display.notice).run()
+    display._live.refresh()
+    display.end()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.getvalue())
+    assert "worker" in text
+    assert "6/6" in text
+    assert "best so far: 0.1" in text
