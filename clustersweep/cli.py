@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clustersweep import __version__
+from clustersweep import __version__, cli_survey
 from clustersweep.errors import ClusterSweepError
 
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
@@ -58,6 +58,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+for verb in (cli_survey.simulate, cli_survey.show, cli_survey.convert):
+    app.command()(verb)
 
 
 @app.callback(invoke_without_command=True)
@@ -222,27 +226,6 @@ def export(
     place = f"rank {done.rank} of {len(results.ranked())}"
     print(f"{done.folder}/: trial {chosen.number} ({place}): {params_text(chosen.params)}")
     print(f"weights of seed {done.seed}: val_loss {done.recorded_loss:.6f} recorded, {done.reloaded_loss:.6f} reloaded")
-
-
-@app.command()
-def simulate(
-    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for images.fits and catalogue.fits.")],
-    clusters: Annotated[int, typer.Option(min=10, help="How many clusters.")] = 7946,
-    seed: Annotated[int, typer.Option(min=0, help="Cluster i of a seed is always the same.")] = 42,
-    pixels: Annotated[int, typer.Option(min=4, help="Pixels along each side.")] = 50,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = os.cpu_count() or 1,
-) -> None:
-    """Write a mock of the eFEDS cluster survey: images in ten energy bands, and their catalogue."""
-    from rich.progress import Progress
-
-    from clustersweep.survey.simulate import write_survey
-    from clustersweep.survey.spec import SimulateSpec
-
-    with Progress(console=_err(), transient=True) as bar:
-        task = bar.add_task("clusters", total=clusters)
-        spec = SimulateSpec(clusters=clusters, seed=seed, pixels=pixels)
-        write_survey(spec, to, jobs=jobs, progress=lambda done, total: bar.update(task, completed=done, total=total))
-    print(f"{to / 'images.fits'}\n{to / 'catalogue.fits'}")
 
 
 @app.command()

@@ -105,7 +105,7 @@ def read_training_data(study: Study, home: Home, progress: Callable[[int, int], 
         DataError: The data cannot be read, or are not what they should be.
     """
     dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=os.cpu_count() or 1)
-    split = make_split(len(dataset.log_mass), study.split)
+    split = make_split(len(dataset), study.split, dataset.identifiers)
     return prepare(
         dataset.images,
         dataset.log_mass,

@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.status import Status
 from rich.table import Table
 
 from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
@@ -33,21 +34,24 @@ class Display:
         self._flops_left = self._flops_done = 0.0
         self._began_at = 0.0
         self._survey_told = -1
+        self._status: Status | None = None
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
         """Show a step: on a terminal a spinner while it lasts; a line with its time when it is done."""
         started = time.monotonic()
-        waiting = self._console.status(text) if self._console.is_terminal else contextlib.nullcontext()
-        with waiting:
+        self._status = self._console.status(text) if self._console.is_terminal else None
+        with self._status or contextlib.nullcontext():
             yield
         self._console.print(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]", highlight=False, soft_wrap=True)
 
     def survey(self, done: int, total: int) -> None:
-        """Show the simulation's progress, a line for every tenth of it."""
-        tenth = 10 * done // max(1, total)
-        if tenth != self._survey_told:
-            self._survey_told = tenth
+        """Show the simulation's progress: beside the spinner, or a line for every quarter of it."""
+        quarter = 4 * done // max(1, total)
+        if self._status is not None:
+            self._status.update(f"simulated {done:,} of {total:,} clusters")
+        elif quarter != self._survey_told:
+            self._survey_told = quarter
             self._console.print(f"  simulated {done:,} of {total:,} clusters", highlight=False, soft_wrap=True)
 
     def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
@@ -119,9 +123,10 @@ class Display:
             text = f"val_loss {notice.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
         if self._live is None or notice.value is None:
             seconds = sum(r.seconds for r in notice.results)
+            left = f", {self._left()}" if self._left() else ""
             self._console.print(
                 f"trial {notice.number} ({self._trials_done} of {self._trials}): {params_text(params)}: {text}, "
-                f"{seconds:.1f} s{self._left()}",
+                f"{seconds:.1f} s{left}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -135,7 +140,7 @@ class Display:
         if not self._flops_done or self._flops_left <= 0:
             return ""
         seconds = (time.monotonic() - self._began_at) * self._flops_left / self._flops_done
-        return f", about {duration(seconds)} left"
+        return f"about {duration(seconds)} left"
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, header_style="dim")

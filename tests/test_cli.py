@@ -18,7 +18,7 @@ from clustersweep.storage import Storage
 from clustersweep.tables import duration, print_best, print_plan, status_json
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
-VERBS = ("plan", "launch", "status", "dashboard", "report", "export", "simulate", "schema", "stop")
+VERBS = ("plan", "launch", "status", "dashboard", "report", "export", "simulate", "show", "convert", "schema", "stop")
 
 
 def run(*words, home=None, **environ):
@@ -192,4 +192,4 @@ def test_a_terminal_shows_the_workers_the_bar_and_the_best(tmp_path):
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.getvalue())
     assert "worker" in text
     assert "6/6" in text
-    assert "best so far: 0.1" in text
+    assert "best so far: 0.0871 with kernel_size=7 conv_blocks=1" in text

@@ -1,0 +1,82 @@
+"""The verbs for surveys: make one, look at one, convert one. Registered by `cli`; prints as it does."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the lab's pickle, or a survey's folder.")]
+Catalogue = Annotated[Path | None, typer.Option(help="FITS or feather; not needed for an npz or a survey's folder.")]
+Mass = Annotated[str | None, typer.Option(help="Column of M500c in solar masses. [default: a known name]")]
+Redshift = Annotated[str | None, typer.Option(help="Column of the redshift. [default: a known name]")]
+Identifier = Annotated[str | None, typer.Option(help="Column that names the clusters. [default: a known name]")]
+
+
+def simulate(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for images.fits and catalogue.fits.")],
+    clusters: Annotated[int, typer.Option(min=10, max=10_000_000, help="How many clusters.")] = 7946,
+    seed: Annotated[int, typer.Option(min=0, help="Cluster i of a seed is always the same.")] = 42,
+    pixels: Annotated[int, typer.Option(min=4, max=1024, help="Pixels along each side.")] = 50,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = os.cpu_count() or 1,
+) -> None:
+    """Write a mock of the eFEDS cluster survey: images in ten energy bands, and their catalogue."""
+    from clustersweep.survey.simulate import write_survey
+    from clustersweep.survey.spec import SimulateSpec
+
+    spec = SimulateSpec(clusters=clusters, seed=seed, pixels=pixels)
+    with _progress("simulating") as progress:
+        write_survey(spec, to, jobs=jobs, progress=progress)
+    print(f"{to / 'images.fits'}\n{to / 'catalogue.fits'}")
+
+
+def show(
+    images: Images,
+    catalogue: Catalogue = None,
+    to: Annotated[Path, typer.Option(help="HTML page to write (works offline).")] = Path("survey.html"),
+    mass: Mass = None,
+    redshift: Redshift = None,
+    identifier: Identifier = None,
+) -> None:
+    """Summarise a survey, and draw its masses, redshifts and some clusters band by band."""
+    from clustersweep.report.survey import write_survey_page
+    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.figures import summary
+    from clustersweep.survey.files import located
+    from clustersweep.survey.formats import read_source
+
+    choice = Choice(mass, redshift, identifier)
+    with _progress("reading") as progress:
+        dataset = read_source(*located(images, catalogue), choice, progress).dataset
+    for name, value in summary(dataset).items():
+        print(f"{name:<24} {value}")
+    print(write_survey_page(dataset, to, str(images)))
+
+
+def convert(
+    images: Images,
+    to: Annotated[Path, typer.Option(help="A file that ends in .npz, or a folder for FITS files.")],
+    catalogue: Catalogue = None,
+    mass: Mass = None,
+    redshift: Redshift = None,
+    identifier: Identifier = None,
+) -> None:
+    """Turn any source into FITS or npz, checked, once. Nothing in a pickle is ever run."""
+    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.formats import convert as converted
+
+    with _progress("reading") as progress:
+        dataset = converted(images, catalogue, to, choice=Choice(mass, redshift, identifier), progress=progress)
+    print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
