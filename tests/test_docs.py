@@ -1,0 +1,58 @@
+"""The README cannot rot: every verb, module and shipped study is in it, and its numbers are the program's."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from clustersweep.cli import app
+from clustersweep.plan import make_plan
+from clustersweep.study import load_study
+from clustersweep.survey.source import read_header
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+STUDIES = sorted((ROOT / "sweeps").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("verb", sorted(get_command(app).commands))
+def test_every_verb_is_in_the_readme_and_explains_itself_and_its_options(verb):
+    assert f"`clustersweep {verb}" in README
+    command = get_command(app).commands[verb]
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None) or parameter.name == "help", f"{verb} --{parameter.name}"
+
+
+def test_every_module_is_in_the_readmes_table():
+    for path in (ROOT / "clustersweep").iterdir():
+        if path.name in {"__init__.py", "__main__.py", "__pycache__"}:
+            continue
+        assert f"`{path.name}`" in README or f"`{path.name}/`" in README, path.name
+
+
+def test_the_readmes_modules_exist():
+    for name in re.findall(r"`(\w+\.py)`", README):
+        assert list(ROOT.rglob(name)), name
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_every_shipped_study_loads_and_plans(path):
+    study = load_study(path)
+    assert make_plan(study, read_header(study.data)).trials
+
+
+def test_the_readmes_study_is_the_quick_start(tmp_path):
+    shown = re.search(r"```yaml\n(.*?)```", README, re.DOTALL).group(1)
+    (tmp_path / "shown.yaml").write_text(shown)
+    assert load_study(tmp_path / "shown.yaml") == load_study(ROOT / "sweeps" / "quickstart.yaml")
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_no_file_names_a_host_of_packages():
+    assert "http" not in (ROOT / "requirements.lock").read_text()
