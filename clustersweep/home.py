@@ -65,7 +65,7 @@ def find_home(option: Path | None, environ: Mapping[str, str], uid: int) -> Home
     except OSError as error:
         if not path.is_dir():
             raise StorageError(f"{where}: {path} cannot be made: {_why(error)}. {remedy}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(f"{where}: {path} cannot be written to. {remedy}")
     return Home(path)
 

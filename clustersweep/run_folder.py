@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from clustersweep.errors import StorageError
 from clustersweep.home import write_atomically
 
 
@@ -66,5 +67,7 @@ class RunFolder:
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}. Mend that, or remove the file") from None

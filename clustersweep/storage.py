@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
@@ -68,7 +69,8 @@ class Storage:
         }
         with _translated():
             engine = {"pool_size": 2, "pool_pre_ping": True, "connect_args": arguments}
-            return cls(RDBStorage(url, engine_kwargs=engine))
+            with _alone(sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=arguments)):
+                return cls(RDBStorage(url, engine_kwargs=engine))
 
     @classmethod
     def in_memory(cls) -> "Storage":
@@ -274,6 +276,14 @@ def _translated() -> Iterator[None]:
         raise StorageError(
             f"the database does not answer as it should: {text}. What is finished is kept; launch again when it is back"
         ) from None
+
+
+@contextlib.contextmanager
+def _alone(engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Hold a lock of the database's: two that make Optuna's tables at the same time trip over one another."""
+    with engine.connect() as connection:  # ending the session frees the lock
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(hashtext('clustersweep tables'))"))
+        yield
 
 
 def serve_dashboard(storage: Storage, host: str, port: int) -> None:

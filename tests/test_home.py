@@ -1,7 +1,9 @@
 import errno
 import os
 import resource
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +12,8 @@ import pytest
 from clustersweep.errors import StorageError
 from clustersweep.home import Home, find_home, write_atomically
 
-ROOT, USER = 0, 1000
+ROOT, USER, NOBODY = 0, 1000, 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tiny disk")
-not_as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
 
 
 def mode(path: Path) -> int:
@@ -92,11 +93,24 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
         find_home(None, {"CLUSTERSWEEP_HOME": str(tmp_path / "file" / "home")}, USER)
 
 
-@not_as_root
-def test_a_home_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder that may not be written to; root, who may do anything, becomes somebody else meanwhile."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    (folder / "closed").mkdir(mode=0o500)
+    yield folder / "closed"
+    if root:
+        os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+def test_a_home_that_cannot_be_written_to_is_refused(closed: Path) -> None:
     with pytest.raises(StorageError, match=r"--home: .*closed cannot be written to\. Choose a folder"):
-        find_home(tmp_path / "closed", {}, USER)
+        find_home(closed, {}, USER)
 
 
 # How files get there
@@ -182,11 +196,9 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
         write_atomically(tmp_path / "a" / "b", b"new")
 
 
-@not_as_root
-def test_a_read_only_folder_says_so_and_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
+def test_a_read_only_folder_says_so_and_what_to_do(closed: Path) -> None:
     with pytest.raises(StorageError, match=r"a: the file of 3 bytes .*: permission denied\. Make the"):
-        write_atomically(tmp_path / "closed" / "a", b"new")
+        write_atomically(closed / "a", b"new")
 
 
 @pytest.fixture

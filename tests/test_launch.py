@@ -225,14 +225,18 @@ def test_ctrl_c_in_the_command_line_exits_130_with_the_way_on(runner, tmp_path, 
     study = write_study(tmp_path, study="typed", training={"epochs": 5000, "patience": 5000, "batch_size": 2})
     env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
     command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "1"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    # A session of its own, so that its whole process group can be interrupted, as a terminal does.
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True
+    )
     wait_for(lambda: "typed" in studies(embedded_home) and results("typed").count("running"))
     time.sleep(1)
-    running.send_signal(signal.SIGINT)
+    os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=90)
     assert running.returncode == 130
     assert "interrupted: what ran is checkpointed. The same command goes on from there" in errors
     assert "Traceback" not in errors
+    assert any((embedded_home.run("typed") / "checkpoints").glob("*.npz"))
 
 
 def test_a_failed_replicate_is_reported_with_exit_1_and_tried_again_by_the_next_launch(runner, tmp_path, results):

@@ -1,6 +1,7 @@
 """The same tests on storage in memory and on a real PostgreSQL server over TCP."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from small_study import small_plan
@@ -200,6 +201,15 @@ def test_what_predicting_a_constant_gives_is_kept_with_the_study(storage, tmp_pa
     assert storage.results("small").label_variance is None
     storage.describe_data("small", 0.16)
     assert math.isclose(storage.results("small").label_variance, 0.16)
+
+
+@pytest.mark.integration
+def test_many_may_open_an_empty_database_at_the_same_time(postgres_tcp, database_name):
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(Storage.connect, [url_of(postgres_tcp, database_name)] * 8))
+    for storage in opened:
+        assert storage.studies() == ()
+        storage.close()
 
 
 @pytest.mark.integration

@@ -6,6 +6,7 @@ import pytest
 from arithmetic_workers import EPOCHS, ArithmeticWorkers
 from small_study import small_plan
 
+from clustersweep.errors import StorageError
 from clustersweep.notices import ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -180,6 +181,12 @@ def test_checkpoints_of_finished_replicates_are_removed_and_only_the_best_weight
     assert list((files.path / "checkpoints").iterdir()) == []
     kept = {path.stem for path in (files.path / "weights").iterdir()}
     assert kept == {plan.replicate(trial, 1).key for trial in plan.trials}  # seed 1 has the lower loss
+
+
+def test_a_disk_that_takes_no_checkpoints_stops_the_sweep_with_a_storage_error(tmp_path, storage):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="file/checkpoints"):
+        sweep(small_plan(tmp_path), storage, RunFolder(tmp_path / "file"), ArithmeticWorkers())
 
 
 def test_a_sweep_measures_how_fast_its_workers_are(tmp_path, storage, files):
