@@ -21,8 +21,15 @@ from clustersweep.postgres_programs import Owner, find_programs, reachable_progr
 INTEGRATION_TIMEOUT_S = 120
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give real components more time than the rest: the first to use a server waits for it to be made."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of GPUs where there is none, and give real components more time than the rest.
+
+    The first test to use a server waits for it to be made.
+    """
+    if not Path("/dev/nvidia0").exists():
+        needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=needs_gpu)
+        items[:] = [item for item in items if item not in needs_gpu]
     for item in items:
         if item.get_closest_marker("integration") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(INTEGRATION_TIMEOUT_S))
