@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -55,9 +56,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        print(f"error: {error}. Mend that and type the same again", file=sys.stderr)
+        sys.exit(3)
 
 
 for verb in (cli_survey.simulate, cli_survey.show, cli_survey.convert):
@@ -121,7 +125,7 @@ def launch(
     display = Display(_err())
     done = launch(study, str(study_file), place, lambda: _database(storage, place), options, display)
     outcome = done.outcome
-    print_result(done, study_file, _given(home=home))
+    print_result(done, study_file, _given(home=home), storage is not None)
     if outcome is not None and outcome.aborted:
         print(f"error: stopped: {outcome.aborted}. Mend it and launch again", file=sys.stderr)
         raise typer.Exit(1)
@@ -132,7 +136,7 @@ def launch(
         raise typer.Exit(1)
 
 
-def print_result(done: Any, study_file: Path, options: str) -> None:
+def print_result(done: Any, study_file: Path, options: str, other_storage: bool) -> None:
     """Print the verdict of a launch, and what to type next."""
     from clustersweep.tables import print_best
 
@@ -142,7 +146,9 @@ def print_result(done: Any, study_file: Path, options: str) -> None:
     program = _program()
     print(f"dashboard  {program} dashboard{options}")
     if done.results.ranked():
-        print(f"export     {program} export {study_file} --to best/{options}")
+        print(f"export     {program} export {shlex.quote(str(study_file))} --to best/{options}")
+    if other_storage:
+        print("           (each with the same --storage)")
 
 
 @app.command()
@@ -237,11 +243,14 @@ def schema() -> None:
 
 
 @app.command()
-def stop(home: HomeOption = None) -> None:
+def stop(
+    home: HomeOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Also under a launch that lives.")] = False,
+) -> None:
     """Stop the embedded PostgreSQL server; the next verb that needs it starts it again, with its data."""
     from clustersweep.postgres import stop_embedded
 
-    print("stopped" if stop_embedded(_home(home)) else "was not running")
+    print("stopped" if stop_embedded(_home(home), force=force) else "was not running")
 
 
 def _study(path: Path) -> "Study":
@@ -263,14 +272,18 @@ def _database(storage: str | None, home: "Home") -> "Database":
 
 
 def _results(study: "Study", storage: str | None, home: "Home") -> Any:
+    """Read a study's results, having made sure that the file is still the study that they belong to."""
     from clustersweep.storage import Storage
+    from clustersweep.survey.source import read_header
 
-    return Storage.connect(_database(storage, home).url).results(study.name)
+    stored = Storage.connect(_database(storage, home).url)
+    stored.require_same(study, read_header(study.data).digest)
+    return stored.results(study.name)
 
 
 def _given(**options: object) -> str:
     """Repeat options for commands to be copied. Never the storage: it may hold a password."""
-    return "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
 
 
 def _program() -> str:

@@ -60,11 +60,12 @@ def ensure_running(home: Home) -> dict[str, str]:
     return _parameters(folder, _NAME)
 
 
-def stop_embedded(home: Home) -> bool:
-    """Stop a home's server; tell whether one ran.
+def stop_embedded(home: Home, *, force: bool = False) -> bool:
+    """Stop a home's server; tell whether one ran. With `force` also under a launch that lives.
 
     Raises:
-        StorageError: It runs on another machine or in another container, or belongs to another user.
+        StorageError: A launch lives; or it runs on another machine or in another container, or belongs to
+            another user.
     """
     folder = home.database
     if not folder.is_dir():
@@ -75,12 +76,27 @@ def stop_embedded(home: Home) -> bool:
         if not running and _state(folder) != "absent":
             rule = "runs in another container of this machine"
             raise StorageError(f"the embedded PostgreSQL in {folder} {rule}. Stop it there")
+        if not force and (launches := _launches(folder)):
+            rule = f"is in use by {', '.join(launches)}"
+            raise StorageError(f"the embedded PostgreSQL in {folder} {rule}. Interrupt that first, or give --force")
         _end(folder)
         if left := _processes(folder):
             pids = ", ".join(str(process.pid) for process in left)
             raise StorageError(f"the embedded PostgreSQL in {folder} does not stop. End its processes {pids}")
         forget_host(folder)
     return running
+
+
+def _launches(folder: Path) -> list[str]:
+    """Name the launches that live, as they name themselves; none where the server cannot be asked."""
+    try:
+        connection = psycopg2.connect(**_parameters(folder, _NAME), connect_timeout=5)
+    except psycopg2.OperationalError:
+        return []
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        like = "clustersweep launch %"
+        cursor.execute("SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s", [like])
+        return sorted(name for (name,) in cursor.fetchall())
 
 
 def _parameters(folder: Path, database: str) -> dict[str, str]:

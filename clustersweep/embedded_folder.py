@@ -34,6 +34,8 @@ def make_folder(folder: Path) -> Owner | None:
         StorageError: It cannot hold a socket, is another user's, or the server's user cannot get there.
     """
     _check_path(folder)
+    if folder.is_symlink():  # as root we would hand over whatever it points to
+        raise StorageError(f"{folder} is a symbolic link. Name the real folder with --home, {OTHER_SERVER}")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.geteuid() == 0 and folder.stat().st_uid == 0:
@@ -66,7 +68,8 @@ def locked(folder: Path, owner: Owner | None) -> Iterator[None]:
     """
     path = folder / "lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        # Never through a symbolic link: as root we give the file to the folder's owner.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}. Choose another home, {OTHER_SERVER}") from error
     try:

@@ -19,7 +19,7 @@ from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
 from clustersweep.study import specs_for
 from clustersweep.training.data import TrainingData
-from clustersweep.trial import SweepResults, TrialResult
+from clustersweep.trial import SweepResults, TrialResult, combination
 
 FORMAT, VERSION = "clustersweep-training", 1
 PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
@@ -78,12 +78,12 @@ def export(
         StorageError: The weights are not on this machine, or the reloaded network gives another loss.
     """
     # Imported here: this takes TensorFlow, which the other verbs do without.
-    from clustersweep.training.checkpoint import unpack_weights
+    from clustersweep.training.checkpoint import DamagedCheckpointError, unpack_weights
     from clustersweep.training.engine import DeviceData, Trainer
     from clustersweep.training.model import load_weights, save_model
 
     best = trial.best_replicate
-    planned = next(t for t in plan.trials if t.params == trial.params)
+    planned = next(t for t in plan.trials if combination(t.params) == combination(trial.params))
     weights = files.weights(plan.replicate(planned, best.seed).key)
     if weights is None:
         raise StorageError(
@@ -91,10 +91,19 @@ def export(
             "machine that launched the sweep: export there, with the same --home"
         )
     config = _config(plan, results, trial, rank, data)
-    to.mkdir(parents=True, exist_ok=True)
+    try:
+        arrays = unpack_weights(weights)
+    except DamagedCheckpointError as error:
+        raise StorageError(
+            f"the weights of trial {trial.number}, seed {best.seed}, below {files.path} are damaged ({error}). "
+            "Restore them from a copy, or launch the study again under a new name"
+        ) from None
     write_atomically(to / "config.yaml", (HEADER + yaml.safe_dump(config, sort_keys=False)).encode())
     network, training = specs_for(plan.study, trial.params)
-    save_model(network, data.image_shape, unpack_weights(weights), to / "model.keras")
+    try:
+        save_model(network, data.image_shape, arrays, to / "model.keras")
+    except OSError as error:
+        raise StorageError(f"{to / 'model.keras'} cannot be written: {error.strerror}. Choose another --to") from None
     device_data = DeviceData(data)
     reloaded = Trainer(network, training, device_data).validation_loss(
         load_weights(network, data.image_shape, to / "model.keras")

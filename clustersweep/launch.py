@@ -146,7 +146,8 @@ def launch(
                 data = read_training_data(study, home, watcher.survey)
             storage.describe_data(study.name, data.label_variance)
             with watcher.step("Starting the workers"):
-                workers = _hire(study, data, plan, home, options)
+                missing = sum(len(set(study.seeds) - set(trial.done)) for trial in open_trials)
+                workers = _hire(study, data, max(1, missing), home, options)
                 closing.callback(workers.close)
             with _stop_on_signals() as stop:
                 sweep = Sweep(
@@ -203,7 +204,7 @@ def write_study_report(results: SweepResults, study: Study, data: str, to: Path,
     return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands, over_seeds=over))
 
 
-def _hire(study: Study, data: TrainingData, plan: Plan, home: Home, options: Options) -> "Workers":
+def _hire(study: Study, data: TrainingData, missing: int, home: Home, options: Options) -> "Workers":
     # Imported here: Ray takes half a second, and a finished study needs no workers.
     cpus = study.resources.cpus_per_worker
     if options.in_process:
@@ -217,7 +218,7 @@ def _hire(study: Study, data: TrainingData, plan: Plan, home: Home, options: Opt
         address=options.address,
         cpus_per_worker=cpus,
         gpus_per_worker=study.resources.gpus_per_worker,
-        limit=min(plan.replicates, options.workers or plan.replicates),
+        limit=min(missing, options.workers or missing),
         token_file=home.path / "ray_token",
         checkpoint_every_s=options.checkpoint_every_s,
     )

@@ -18,7 +18,7 @@ from clustersweep.embedded import ensure_running
 from clustersweep.embedded import stop_embedded as stop_embedded
 from clustersweep.errors import StorageError, StudyLockedError
 from clustersweep.home import Home
-from clustersweep.postgres_url import connect, explain, parse_url, write_url
+from clustersweep.postgres_url import KEEPALIVES, connect, explain, parse_url, write_url
 
 # PostgreSQL shows an advisory lock's 64 bits as two halves.
 _OWNER = """
@@ -27,14 +27,6 @@ _OWNER = """
     WHERE locktype = 'advisory' AND granted AND classid::bigint = %s AND objid::bigint = %s AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-# A host that vanished is noticed, on either side, within half a minute.
-_KEEPALIVES = {
-    "keepalives": "1",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "25000",
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +124,7 @@ class StudyLock:
         """
         parameters = parse_url("storage", url)
         name = {"application_name": _application_name(study)}
-        connection = connect("storage", parameters | _KEEPALIVES | name)
+        connection = connect("storage", parameters | KEEPALIVES | name)
         try:
             owner = _take(connection, study)
         except psycopg2.Error as error:

@@ -64,6 +64,15 @@ _FAILURES = (
     ("No route to host|is unreachable", "{place} cannot be reached from this machine", "Check the network"),
 )
 
+# A host that vanished is noticed, on either side, within half a minute.
+KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
 
 def parse_url(where: str, url: str) -> dict[str, str]:
     """Read a URL into libpq's parameters.

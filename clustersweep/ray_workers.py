@@ -4,6 +4,8 @@ import contextlib
 import os
 import secrets
 import socket
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import ray.exceptions
 
 from clustersweep.errors import WorkersError
 from clustersweep.training.data import TrainingData
+from clustersweep.training.events import Failed
 from clustersweep.trial import Replicate
 from clustersweep.workers import Lost, Station, WorkerEvent
 
@@ -24,6 +27,10 @@ from clustersweep.workers import Lost, Station, WorkerEvent
 AUTO_WORKERS_PER_GPU = 4
 # So many workers in a row that die without having told anything mean that no worker can start.
 MAX_STILLBORN = 3
+# How long a sweep waits for a cluster that is full, before it says so and ends.
+START_PATIENCE_S = 600.0
+# Variables that hold or name secrets of the database: no business of Ray's processes, which inherit the driver's.
+SECRETS = ("CLUSTERSWEEP_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
 
 
 class _Actor:
@@ -34,6 +41,9 @@ class _Actor:
 
         configure_device(cpus, gpu_share)
         self._station = Station(data, checkpoint_every_s)
+
+    def ready(self) -> None:
+        """Return once the worker is there."""
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
         yield from self._station.train(replicate, checkpoint)
@@ -75,18 +85,23 @@ class RayWorkers:
     ) -> None:
         _connect(address, data.bytes, token_file)
         self._cpus, self._every_s = cpus_per_worker, checkpoint_every_s
-        count, self._gpu_share = _room(ray.cluster_resources(), cpus_per_worker, gpus_per_worker)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        count, self._gpu_share = _room(nodes, cpus_per_worker, gpus_per_worker)
         self._data = ray.put(data)
         self._actors: dict[str, Any] = {}
+        self._starting: dict[Any, str] = {}  # workers that have not said yet that they are there
         self._streams: dict[Any, str] = {}
         self._hired = 0
+        self._proven: set[str] = set()  # workers that have told something
         self._stillborn = 0
+        self._broken = ""
+        self._waiting_since = time.monotonic()
         for _ in range(min(count, limit or count)):
             self._hire()
 
     def idle(self) -> tuple[str, ...]:
-        """See `workers.Workers`."""
-        busy = set(self._streams.values())
+        """See `workers.Workers`. One that Ray has not found room for yet is not idle."""
+        busy = {*self._streams.values(), *self._starting.values()}
         return tuple(name for name in self._actors if name not in busy)
 
     def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
@@ -98,25 +113,63 @@ class RayWorkers:
         """See `workers.Workers`. A worker that died is replaced.
 
         Raises:
-            WorkersError: Workers die as soon as they are started.
+            WorkersError: Workers die as soon as they are started, or the cluster has no room for any.
         """
-        if not self._streams:
+        if self._broken:
+            raise WorkersError(self._broken)
+        waited_for = [*self._streams, *self._starting]
+        if not waited_for:
             return []
-        ready, _ = ray.wait(list(self._streams), num_returns=len(self._streams), timeout=0)
+        ready, _ = ray.wait(waited_for, num_returns=len(waited_for), timeout=0, fetch_local=False)
         if not ready:
-            ready, _ = ray.wait(list(self._streams), num_returns=1, timeout=timeout_s, fetch_local=False)
+            ready, _ = ray.wait(waited_for, num_returns=1, timeout=timeout_s, fetch_local=False)
         found: list[tuple[str, WorkerEvent]] = []
-        for stream in ready:
-            worker = self._streams[stream]
-            try:
-                found.append((worker, ray.get(next(stream))))
-                self._stillborn = 0
-            except StopIteration:
-                del self._streams[stream]
-            except ray.exceptions.RayError as error:
-                del self._streams[stream]
-                found.append((worker, self._replace(worker, error)))
+        for told in ready:
+            if told in self._starting:
+                self._arrived(told)
+            else:
+                found += self._told(told)
+        self._check_room()
         return found
+
+    def _arrived(self, ref: Any) -> None:
+        """Note that a worker is there, or that it died on its way."""
+        worker = self._starting.pop(ref)
+        try:
+            ray.get(ref)
+        except ray.exceptions.RayError as error:
+            self._replace(worker, error)
+
+    def _told(self, stream: Any) -> list[tuple[str, WorkerEvent]]:
+        """Take one event from a worker; none at the end of its replicate."""
+        worker = self._streams[stream]
+        try:
+            event = ray.get(next(stream))
+        except StopIteration:
+            del self._streams[stream]
+            return []
+        except ray.exceptions.RayTaskError as error:  # the worker lives, and its own code is at fault
+            del self._streams[stream]
+            return [(worker, Failed(type(error.cause).__name__, str(error.cause), str(error)))]
+        except ray.exceptions.RayError as error:
+            del self._streams[stream]
+            self._replace(worker, error)
+            return [(worker, Lost(_first_line(error), isinstance(error, ray.exceptions.OutOfMemoryError)))]
+        self._proven.add(worker)
+        self._stillborn = 0
+        return [(worker, event)]
+
+    def _check_room(self) -> None:
+        """Say so, next time, when nobody trains and Ray has found no room for anybody for minutes."""
+        if self._streams or len(self._starting) < len(self._actors):
+            self._waiting_since = time.monotonic()
+        elif time.monotonic() - self._waiting_since > START_PATIENCE_S:
+            free = ray.available_resources()
+            self._broken = (
+                f"no worker could be started in {START_PATIENCE_S:.0f} s: one needs {self._cpus} CPU and "
+                f"{self._gpu_share:g} GPU, the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU "
+                "free. Wait for others to finish, or name another cluster with --address"
+            )
 
     def stop(self) -> None:
         """See `workers.Workers`."""
@@ -132,28 +185,48 @@ class RayWorkers:
 
     def _hire(self) -> None:
         self._hired += 1
+        name = f"worker-{self._hired}"
         options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share)
-        self._actors[f"worker-{self._hired}"] = options.remote(self._data, self._cpus, self._gpu_share, self._every_s)
+        actor = options.remote(self._data, self._cpus, self._gpu_share, self._every_s)
+        self._actors[name] = actor
+        self._starting[actor.ready.remote()] = name
 
-    def _replace(self, worker: str, error: ray.exceptions.RayError) -> Lost:
-        reason = str(error).strip().splitlines()[0]
-        self._stillborn += 1
-        if self._stillborn >= MAX_STILLBORN:
-            raise WorkersError(f"{self._stillborn} workers in a row died before they trained anything: {error}")
+    def _replace(self, worker: str, error: ray.exceptions.RayError) -> None:
         ray.kill(self._actors.pop(worker))
-        self._hire()
-        return Lost(reason, isinstance(error, ray.exceptions.OutOfMemoryError))
+        if worker not in self._proven:
+            self._stillborn += 1
+        if self._stillborn >= MAX_STILLBORN:
+            # Raised by the next `events`: what others have told in this one must not be lost.
+            self._broken = f"{self._stillborn} workers in a row died before they trained anything: {error}"
+        else:
+            self._hire()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _make_token(path: Path) -> None:
     """Make the token that Ray's processes ask of one another, once; only its owner can read it."""
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError), open(path, "x", opener=_private) as file:
+    handle, beside = tempfile.mkstemp(dir=path.parent)  # mode 0600
+    with open(handle, "w") as file:
         file.write(secrets.token_hex(32))
+    with contextlib.suppress(FileExistsError):
+        os.link(beside, path)  # never half a token, and never another than a launch beside this one reads
+    os.unlink(beside)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+@contextlib.contextmanager
+def _without_secrets() -> Iterator[None]:
+    """Keep the database's secrets from processes that are started meanwhile."""
+    kept = {name: os.environ.pop(name) for name in SECRETS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _connect(address: str | None, data_bytes: int, token_file: Path) -> None:
@@ -170,7 +243,8 @@ def _connect(address: str | None, data_bytes: int, token_file: Path) -> None:
             # Ray has read its environment when it was imported; this is how it reads it again itself.
             ray._raylet.Config.initialize("")
             # The default takes 30 % of the memory for objects; the data are all that goes there.
-            ray.init(address="local", object_store_memory=256 * 2**20 + 2 * data_bytes, **quiet)
+            with _without_secrets():
+                ray.init(address="local", object_store_memory=256 * 2**20 + 2 * data_bytes, **quiet)
         else:
             _reach(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -197,22 +271,26 @@ def _reach(address: str) -> None:
         pass
 
 
-def _room(resources: dict[str, float], cpus: int, gpus: float | str) -> tuple[int, float]:
-    """Give the number of workers that a cluster has room for, and the share of a GPU that each takes.
+def _room(nodes: list[dict[str, float]], cpus: int, gpus: float | str) -> tuple[int, float]:
+    """Give the number of workers that a cluster's nodes have room for, and the share of a GPU that each takes.
 
     Raises:
-        WorkersError: Not even one fits.
+        WorkersError: Not even one fits on any node.
     """
-    has_cpus, has_gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    has_gpus = sum(node.get("GPU", 0.0) for node in nodes)
     share = gpus if isinstance(gpus, float | int) else (1 / AUTO_WORKERS_PER_GPU if has_gpus else 0.0)
-    count = int(has_cpus // cpus)
-    if share > 0:
-        # A share above one half leaves room for one worker on each GPU; Ray never splits one over two.
-        count = min(count, int(has_gpus) * int(1 / share) if share <= 1 else int(has_gpus // share))
+    count = 0
+    for node in nodes:  # a worker never stands on two
+        fit = int(node.get("CPU", 0.0) // cpus)
+        if share > 0:
+            # A share above one half leaves room for one worker on each GPU; Ray never splits one over two.
+            node_gpus = node.get("GPU", 0.0)
+            fit = min(fit, int(node_gpus) * int(1 / share) if share <= 1 else int(node_gpus // share))
+        count += fit
     if count < 1:
+        has = " + ".join(f"{node.get('CPU', 0):g} CPU and {node.get('GPU', 0):g} GPU" for node in nodes)
         raise WorkersError(
-            f"no room for a worker: one needs {cpus} CPU and {share:g} GPU, the cluster has {has_cpus:g} CPU and "
-            f"{has_gpus:g} GPU. Lower resources.cpus_per_worker or resources.gpus_per_worker, or name a larger "
-            "cluster with --address"
+            f"no room for a worker: one needs {cpus} CPU and {share:g} GPU, the cluster has {has}. Lower "
+            "resources.cpus_per_worker or resources.gpus_per_worker, or name a larger cluster with --address"
         )
     return count, float(share)

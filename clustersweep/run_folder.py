@@ -32,7 +32,7 @@ class RunFolder:
         Raises:
             StorageError: The disk is full or read-only; the earlier checkpoint is still there.
         """
-        write_atomically(self._checkpoint(key), state)
+        write_atomically(self._checkpoint(key), state, what="checkpoint")
 
     def discard_checkpoint(self, key: str) -> None:
         """Remove the checkpoint of a replicate that has ended."""
@@ -48,7 +48,7 @@ class RunFolder:
         Raises:
             StorageError: The disk is full or read-only.
         """
-        write_atomically(self._weights(key), weights)
+        write_atomically(self._weights(key), weights, what="weights")
 
     def keep_best_weights(self, keys: Mapping[int, str], losses: Mapping[int, float]) -> None:
         """Of a finished trial's seeds, keep only the best one's weights: a grid's would fill the disk."""

@@ -13,11 +13,21 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from clustersweep.errors import StorageError, StudyChangedError
+from clustersweep.errors import StorageError
 from clustersweep.network import Infeasible
 from clustersweep.plan import Plan
-from clustersweep.storage_records import distribution, infeasible_note, replicate_attributes, replicates, trial_result
-from clustersweep.study import changes, extends
+from clustersweep.postgres_url import KEEPALIVES
+from clustersweep.storage_errors import translated
+from clustersweep.storage_records import (
+    RECORD,
+    distribution,
+    infeasible_note,
+    replicate_attributes,
+    replicates,
+    require_extension,
+    trial_result,
+)
+from clustersweep.study import Study, definition
 from clustersweep.trial import (
     Params,
     ReplicateResult,
@@ -63,11 +73,9 @@ class Storage:
         arguments = {
             "connect_timeout": 10,
             "application_name": "clustersweep",
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
+            **KEEPALIVES,
         }
-        with _translated():
+        with translated():
             engine = {"pool_size": 2, "pool_pre_ping": True, "connect_args": arguments}
             with _alone(sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=arguments)):
                 return cls(RDBStorage(url, engine_kwargs=engine))
@@ -84,7 +92,7 @@ class Storage:
 
     def studies(self) -> tuple[str, ...]:
         """Name the studies that are stored."""
-        with _translated():
+        with translated():
             return tuple(sorted(study.study_name for study in self._backend.get_all_studies()))
 
     def begin(self, plan: Plan, *, retry_failed: bool = True) -> list[OpenTrial]:
@@ -99,11 +107,10 @@ class Storage:
         """
         if plan.definition is None:
             raise ValueError("a plan whose data were not read cannot be stored")
-        with _translated():
+        with translated():
             study_id = self._study_id(plan, plan.definition)
-            attributes = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
-            for name, value in attributes.items():
-                self._backend.set_study_user_attr(study_id, name, value)
+            record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
+            self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
             newest = {combination(t.params): t for t in self._backend.get_all_trials(study_id, deepcopy=False)}
             spaces = {name: distribution(name, values) for name, values in plan.study.axes.items()}
             for params, why in plan.infeasible:
@@ -115,19 +122,19 @@ class Storage:
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
-        with _translated():
+        with translated():
             study_id = self._backend.get_study_id_from_name(study)
             self._backend.set_study_user_attr(study_id, "label_variance", label_variance)
 
     def start(self, trial: OpenTrial) -> None:
         """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over."""
-        with _translated():
+        with translated():
             self._backend.set_trial_state_values(trial.trial_id, TrialState.RUNNING)
 
     def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
         """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
         written = self._written.setdefault(trial.trial_id, {})
-        with _translated():
+        with translated():
             for epoch, value in curve.items():
                 if written.get(epoch) != value:
                     self._backend.set_trial_intermediate_value(trial.trial_id, epoch, value)
@@ -135,13 +142,13 @@ class Storage:
 
     def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
         """Write what one replicate came to; from then on it is not trained again."""
-        with _translated():
+        with translated():
             self._set_replicate(trial.trial_id, result)
 
     def finish(self, trial: OpenTrial, value: float | None) -> None:
         """Finish a trial: COMPLETE with its value, or FAIL with None."""
         state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [value])
-        with _translated():
+        with translated():
             self._backend.set_trial_state_values(trial.trial_id, state, values)
         self._written.pop(trial.trial_id, None)
 
@@ -151,27 +158,39 @@ class Storage:
         Raises:
             StorageError: There is no such study, or the database cannot be used.
         """
-        with _translated():
-            try:
-                study_id = self._backend.get_study_id_from_name(study)
-            except KeyError:
-                known = ", ".join(self.studies()) or "none"
-                text = f"there is no study {study!r} in this database (stored: {known}). Launch it first"
-                raise StorageError(text) from None
-            attributes = self._backend.get_study_user_attrs(study_id)
-            if "definition" not in attributes:
-                raise StorageError(f"the study {study!r} was not made by clustersweep. Give yours another name")
+        with translated():
+            study_id, attributes = self._stored(study)
             frozen = self._backend.get_all_trials(study_id, deepcopy=False)
+        record = attributes[RECORD]
         newest = {combination(trial.params): trial for trial in frozen}
-        axes = {name: tuple(values) for name, values in attributes["definition"]["search_space"].items()}
+        complete = {combination(t.params): t for t in frozen if t.state == TrialState.COMPLETE}
+        # While a new seed is being added, or a trial continued, what was complete before is still the answer.
+        shown = {key: trial if trial.state.is_finished() else complete.get(key, trial) for key, trial in newest.items()}
         return SweepResults(
             study=study,
-            digest=attributes["digest"],
-            axes=axes,
-            seeds=tuple(attributes["seeds"]),
-            trials=tuple(trial_result(trial) for trial in sorted(newest.values(), key=lambda t: t.number)),
+            digest=record["digest"],
+            axes={name: tuple(values) for name, values in record["definition"]["search_space"].items()},
+            seeds=tuple(record["seeds"]),
+            trials=tuple(trial_result(trial) for trial in sorted(shown.values(), key=lambda t: t.number)),
             label_variance=attributes.get("label_variance"),
+            continued=sum(shown[key] is not trial for key, trial in newest.items()),
         )
+
+    def require_same(self, study: Study, data_digest: str | None) -> None:
+        """Make sure that a study file is the one that is stored, or an extension of it.
+
+        Args:
+            study: As the file has it now.
+            data_digest: None where only reading the data would tell; then the data are taken to be the same.
+
+        Raises:
+            StudyChangedError: It is another one; the message is a diff.
+            StorageError: There is no such study, or the database cannot be used.
+        """
+        with translated():
+            record = self._stored(study.name)[1][RECORD]
+        data_digest = data_digest or record["definition"]["data"]["digest"]
+        require_extension(study, record, definition(study, data_digest))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -179,28 +198,32 @@ class Storage:
             self._backend.remove_session()
             self._backend.engine.dispose()
 
-    def _study_id(self, plan: Plan, definition: dict[str, Any]) -> int:
+    def _stored(self, study: str) -> tuple[int, dict[str, Any]]:
+        """Find a study that clustersweep made: its identity and its attributes."""
+        try:
+            study_id = self._backend.get_study_id_from_name(study)
+        except KeyError:
+            known = ", ".join(self.studies()) or "none"
+            text = f"there is no study {study!r} in this database (stored: {known}). Launch it first"
+            raise StorageError(text) from None
+        attributes = self._backend.get_study_user_attrs(study_id)
+        if RECORD not in attributes:
+            raise StorageError(f"the study {study!r} was not made by clustersweep. Give yours another name")
+        return study_id, attributes
+
+    def _study_id(self, plan: Plan, defined: dict[str, Any]) -> int:
         """Find the stored study and make sure that the plan continues it, or create it."""
         name = plan.study.name
         try:
             study_id = self._backend.get_study_id_from_name(name)
         except KeyError:
             return self._backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], name)
-        stored = self._backend.get_study_user_attrs(study_id)
-        if "definition" not in stored:
+        record = self._backend.get_study_user_attrs(study_id).get(RECORD)
+        if record is not None:
+            require_extension(plan.study, record, defined)
+        elif self._backend.get_all_trials(study_id, deepcopy=False):
             raise StorageError(f"the study {name!r} in this database was not made by clustersweep. Choose another name")
-        removed = [seed for seed in stored["seeds"] if seed not in plan.study.seeds]
-        if removed or not extends(stored["definition"], definition):
-            lines = list(changes(stored["definition"], definition))
-            if removed:
-                lines.append(f"seeds: {stored['seeds']} -> {list(plan.study.seeds)}")
-            raise StudyChangedError(
-                f"the study {name!r} is stored with another definition (stored -> file):\n  "
-                + "\n  ".join(lines)
-                + "\nMore values on an axis and more seeds extend a study; for any other change give it a new name "
-                "(`study:`), and what is finished stays comparable."
-            )
-        return study_id
+        return study_id  # without a record and without trials: a launch was killed as it began
 
     def _open(
         self,
@@ -263,19 +286,6 @@ class Storage:
     def _set_replicate(self, trial_id: int, result: ReplicateResult) -> None:
         for name, value in replicate_attributes(result).items():
             self._backend.set_trial_user_attr(trial_id, name, value)
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the database's libraries raise into StorageError; their texts may hold SQL, never a password."""
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        text = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
-        raise StorageError(
-            f"the database does not answer as it should: {text}. What is finished is kept; launch again when it is back"
-        ) from None
 
 
 @contextlib.contextmanager

@@ -6,10 +6,14 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from clustersweep.errors import StudyChangedError
 from clustersweep.network import Infeasible
-from clustersweep.study import axis_choices, axis_kind
+from clustersweep.study import Study, axis_choices, axis_kind, changes, extends
 from clustersweep.trial import ReplicateResult, Scalar, TrialResult
 from clustersweep.trial import TrialState as State
+
+# The study attribute with its definition, digest and seeds.
+RECORD = "clustersweep"
 
 _STATES: dict[TrialState, State] = {
     TrialState.WAITING: "waiting",
@@ -75,4 +79,20 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
         infeasible=why,
         supersedes=trial.user_attrs.get("supersedes"),
         parameters=trial.user_attrs.get("parameters"),
+    )
+
+
+def require_extension(study: Study, record: dict[str, Any], defined: dict[str, Any]) -> None:
+    """Refuse a definition that neither equals the stored one nor only adds to it."""
+    removed = [seed for seed in record["seeds"] if seed not in study.seeds]
+    if not removed and extends(record["definition"], defined):
+        return
+    lines = list(changes(record["definition"], defined))
+    if removed:
+        lines.append(f"seeds: {record['seeds']} -> {list(study.seeds)}")
+    raise StudyChangedError(
+        f"the study {study.name!r} is stored with another definition (stored -> file):\n  "
+        + "\n  ".join(lines)
+        + "\nMore values on an axis and more seeds extend a study; for any other change give it a new name "
+        "(`study:`), and what is finished stays comparable."
     )

@@ -164,19 +164,26 @@ def replicate_key(study: Study, data_digest: str, params: Params, seed: int) -> 
     It stays when axes, their values or the seeds of the study change around it.
     """
     network, training = specs_for(study, params)
-    combination = {"network": _plain(network), "training": _plain(training), "seed": seed}
+    # Keys at their default are left out, so that a key that is added later, whose default changes nothing, leaves
+    # earlier replicates theirs.
+    combination = {
+        "network": {k: v for k, v in _plain(network).items() if v != _plain(NetworkSpec())[k]},
+        "training": {k: v for k, v in _plain(training).items() if v != _plain(TrainingSpec())[k]},
+        "seed": seed,
+    }
     return definition_digest(_data(study, data_digest) | combination)
 
 
 def changes(old: Definition, new: Definition) -> tuple[str, ...]:
     """List what differs between two definitions: `training.epochs: 6 -> 8`."""
-    before, after = _leaves(old), _leaves(new)
+    before, after = _leaves(_filled(old)), _leaves(_filled(new))
     keys = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
     return tuple(f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in keys)
 
 
 def extends(old: Definition, new: Definition) -> bool:
     """Say whether a definition keeps all of an older one, having at most more values on the same axes."""
+    old, new = _filled(old), _filled(new)
     before, after = old["search_space"], new["search_space"]
     same = {**old, "search_space": None} == {**new, "search_space": None} and before.keys() == after.keys()
     return same and all(set(values) <= set(after[axis]) for axis, values in before.items())
@@ -204,6 +211,23 @@ def _described(schema: dict[str, Any], parts: dict[str, Any], prefix: str) -> di
             text = {"description": KEYS[key]}
             result["properties"][name] = text | _described(inner, parts, f"{prefix}{name}.")
     return result
+
+
+def _filled(definition: Definition) -> Definition:
+    """Give keys that did not exist when a definition was stored the default, which is what they did then."""
+    defaults = {
+        "split": SplitSpec(),
+        "network": NetworkSpec(),
+        "training": TrainingSpec(),
+        "objective": ObjectiveSpec(),
+        "limits": LimitsSpec(),
+    }
+    axes = definition["search_space"]
+    filled = {
+        section: {k: v for k, v in _plain(spec).items() if k not in axes} | definition.get(section, {})
+        for section, spec in defaults.items()
+    }
+    return definition | filled
 
 
 def _data(study: Study, data_digest: str) -> dict[str, Any]:

@@ -10,14 +10,16 @@ from clustersweep.plan import Plan, Rates
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.training.checkpoint import DamagedCheckpointError, progress_of
-from clustersweep.training.events import Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Failed, Finished, Stopped
 from clustersweep.trial import Replicate, ReplicateResult, aggregate
 from clustersweep.workers import Began, Lost, WorkerEvent, Workers
 
 # Three different combinations that fail alike mean that the fault is not the combinations'.
 MAX_SAME_SIGNATURE = 3
-# A replicate whose worker died so often without an epoch in between is what kills workers.
+# A replicate whose worker died so often without a checkpoint in between is what kills workers.
 MAX_LOSSES = 3
+# What TensorFlow calls memory that it does not get, and what Ray's end of a worker for its memory is called here.
+OUT_OF_MEMORY = "ResourceExhaustedError"
 # Learning curves of running trials reach the database at most so often; finished ones at once.
 CURVES_EVERY_S = 5.0
 # The lock on the study is looked at so often.
@@ -103,6 +105,8 @@ class Sweep:
         self._jobs: dict[str, _Job] = {}
         self._last: dict[str, _Opened] = {}
         self._losses: dict[str, int] = {}
+        self._alone: list[tuple[_Opened, int]] = []  # what ran out of memory, for when nothing else trains
+        self._tried_alone: set[str] = set()
         self._signatures: dict[str, set[int]] = {}
         self._steady: list[tuple[float, float]] = []  # (operations, seconds) of a replicate's usual epoch
         self._compile_s: list[float] = []
@@ -127,7 +131,7 @@ class Sweep:
             if asked_at is None:
                 self._give_out()
             # Not "no jobs": a worker that has just finished its last one is idle only after the next events.
-            if not self._jobs and (asked_at is not None or not any(opened.waiting for opened in self._trials)):
+            if not self._jobs and (asked_at is not None or not self._left()):
                 break
             if asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S:
                 break
@@ -138,6 +142,13 @@ class Sweep:
                 self._still_ours()
         interrupted = asked_at is not None and not self._aborted
         return Outcome(self._finished, self._failed, interrupted, self._aborted, self._rates())
+
+    def _left(self) -> bool:
+        """Say whether any replicate has not been given out."""
+        if not self._jobs and self._alone and not any(opened.waiting for opened in self._trials):
+            opened, seed = self._alone.pop()
+            opened.waiting.append(seed)
+        return any(opened.waiting for opened in self._trials)
 
     def _give_out(self) -> None:
         """Give every idle worker something: seeds of its last trial, an untouched trial, a seed of another's."""
@@ -174,13 +185,14 @@ class Sweep:
         return max(left, key=lambda o: len(o.waiting) * o.stored.trial.cost_flops, default=None)
 
     def _handle(self, worker: str, event: WorkerEvent) -> None:
-        job = self._jobs[worker]
+        job = self._jobs.get(worker)
+        if job is None:
+            return  # it died after its replicate had ended: nothing is lost
         match event:
             case Began():
                 job.host = f"{event.host}:{event.pid}"
                 self._notify(ReplicateBegan(worker, job.replicate, len(job.curve), event.host, event.pid))
             case EpochEnd():
-                self._losses.pop(job.replicate.key, None)
                 del job.curve[event.epoch - 1 :]  # a worker that could not use the checkpoint began again
                 job.curve.append((event.loss, event.val_loss))
                 job.epoch_s.append(event.seconds)
@@ -188,6 +200,7 @@ class Sweep:
                 self._notify(EpochDone(worker, job.replicate, event))
             case Checkpoint():
                 self._files.save_checkpoint(job.replicate.key, event.state)
+                self._losses.pop(job.replicate.key, None)  # it gets on, whatever kills its workers
             case Stopped():
                 self._take_back(worker)
             case Finished():
@@ -206,16 +219,27 @@ class Sweep:
                 )
                 self._end(worker, result)
             case Failed():
-                self._fail(worker, event)
+                if event.signature != OUT_OF_MEMORY or not self._once_more_alone(worker):
+                    self._fail(worker, event)
             case Lost():
                 losses = self._losses[job.replicate.key] = self._losses.get(job.replicate.key, 0) + 1
-                again = losses < MAX_LOSSES
+                again = losses < MAX_LOSSES and (not event.out_of_memory or job.replicate.key not in self._tried_alone)
                 self._notify(WorkerLost(worker, job.replicate, event.reason, again))
-                if again:
-                    self._take_back(worker)
-                else:
-                    signature = "OutOfMemory" if event.out_of_memory else "WorkerLost"
+                if not again:
+                    signature = OUT_OF_MEMORY if event.out_of_memory else "WorkerLost"
                     self._fail(worker, Failed(signature, f"its worker died {losses} times: {event.reason}"))
+                elif not event.out_of_memory or not self._once_more_alone(worker):
+                    self._take_back(worker)
+
+    def _once_more_alone(self, worker: str) -> bool:
+        """Put a replicate that ran out of memory aside until nothing else trains; once."""
+        job = self._jobs[worker]
+        if job.replicate.key in self._tried_alone:
+            return False
+        self._tried_alone.add(job.replicate.key)
+        self._alone.append((job.opened, job.replicate.seed))
+        del self._jobs[worker]
+        return True
 
     def _take_back(self, worker: str) -> None:
         job = self._jobs.pop(worker)
@@ -237,7 +261,7 @@ class Sweep:
         )
         alike = self._signatures.setdefault(event.signature, set())
         alike.add(job.opened.stored.number)
-        if len(alike) >= MAX_SAME_SIGNATURE and not self._aborted:
+        if len(alike) >= MAX_SAME_SIGNATURE and event.signature != DIVERGED and not self._aborted:
             self._aborted = (
                 f"{len(alike)} combinations failed alike ({event.signature}: {event.message}), so the rest would too"
             )

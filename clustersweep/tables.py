@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clustersweep.network import Infeasible
@@ -20,7 +21,7 @@ def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
     shape = " x ".join(map(str, plan.header.image_shape))
     known = f"digest {plan.digest}" if plan.digest else "its digest is known once the data are read"
     out.print(
-        f"[bold]{plan.study.name}[/bold]: {plan.header.source}; images {shape}; {known}",
+        f"[bold]{plan.study.name}[/bold]: {escape(plan.header.source)}; images {shape}; {known}",
         highlight=False,
         soft_wrap=True,
     )
@@ -108,7 +109,8 @@ def trace(why: Infeasible) -> str:
 
 def _counts(results: SweepResults) -> str:
     counts = {name: results.count(name) for name in ("complete", "running", "waiting", "failed", "infeasible")}
-    return f"{len(results.trials)} combinations: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    text = f"{len(results.trials)} combinations: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    return text + (f" ({results.continued} of them to be continued with new seeds)" if results.continued else "")
 
 
 def _more(count: int, out: Console) -> None:

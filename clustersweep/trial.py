@@ -140,6 +140,7 @@ class SweepResults:
         seeds: The seeds each trial should have.
         trials: The newest trial of every combination, by number.
         label_variance: Variance of log10 M500c on the validation part, dex^2: what predicting a constant gives.
+        continued: Complete trials that are being continued with new seeds.
     """
 
     study: str
@@ -148,6 +149,7 @@ class SweepResults:
     seeds: tuple[int, ...]
     trials: tuple[TrialResult, ...]
     label_variance: float | None = None
+    continued: int = 0
 
     def ranked(self) -> tuple[TrialResult, ...]:
         """Complete trials, best first; of equals the one with the lower number."""

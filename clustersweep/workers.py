@@ -3,12 +3,13 @@
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from clustersweep.training.data import TrainingData
-from clustersweep.training.events import Event
+from clustersweep.training.events import Event, Failed
 from clustersweep.trial import Replicate
 
 if TYPE_CHECKING:  # TensorFlow is imported by the workers, not by the driver
@@ -67,7 +68,12 @@ class Station:
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
         """Train a replicate, from its checkpoint where there is one; yields what happens."""
         yield Began(socket.gethostname(), os.getpid())
-        yield from self._compiled(replicate).replicate(
+        try:
+            trainer = self._compiled(replicate)
+        except Exception as error:  # a network that cannot be built is the combination's failure, not the worker's
+            yield Failed(type(error).__name__, str(error).strip().partition("\n")[0], traceback.format_exc())
+            return
+        yield from trainer.replicate(
             replicate.seed,
             key=replicate.key,
             checkpoint=checkpoint,

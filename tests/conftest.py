@@ -90,7 +90,7 @@ def embedded_home() -> Iterator[Home]:
     folder = short_folder(server_user() if os.geteuid() == 0 else None)
     home = find_home(folder / "home", {}, os.geteuid())
     yield home
-    stop_embedded(home)
+    stop_embedded(home, force=True)
     shutil.rmtree(folder)
 
 

@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 from small_study import small_plan, write_study
 
-from clustersweep.plan import Rates
+from clustersweep.plan import Rates, make_plan
 from clustersweep.progress import Display
 from clustersweep.storage import Storage
+from clustersweep.study import load_study
+from clustersweep.survey.source import read_header
 from clustersweep.tables import duration, print_best, print_plan, status_json
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -136,9 +138,10 @@ def test_reporting_a_study_with_nothing_complete_exits_1(tmp_path, embedded_home
     from clustersweep.postgres import open_database
 
     storage = Storage.connect(open_database(None, {}, embedded_home).url)
-    storage.begin(small_plan(tmp_path, study="nothing"))
-    storage.close()
     study = write_study(tmp_path, study="nothing")
+    loaded = load_study(study)
+    storage.begin(make_plan(loaded, read_header(loaded.data)))
+    storage.close()
     for verb in ("report", "export"):
         done = run(verb, study, "--to", tmp_path / "out", home=embedded_home.path)
         assert done.returncode == 1

@@ -24,7 +24,7 @@ from clustersweep import embedded, embedded_folder
 from clustersweep.embedded import ensure_running, stop_embedded
 from clustersweep.errors import StorageError
 from clustersweep.home import Home, find_home
-from clustersweep.postgres import open_database
+from clustersweep.postgres import StudyLock, open_database
 from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose server runs as another user")
@@ -485,3 +485,32 @@ def test_data_are_opened_with_the_version_that_made_them(tmp_path: Path) -> None
 def test_a_program_that_fails_is_quoted(folder: Path) -> None:
     with pytest.raises(StorageError, match=r"pg_ctl: pg_ctl: unrecognized operation mode"):
         run_program(find_programs(folder) / "pg_ctl", "fly", folder=folder, owner=owner())
+
+
+def test_a_database_folder_that_is_a_symbolic_link_is_refused(folder: Path) -> None:
+    (folder / "real").mkdir()
+    (folder / "home").mkdir()
+    (folder / "home" / "database").symlink_to(folder / "real")
+    with pytest.raises(StorageError, match="database is a symbolic link. Name the real folder with --home"):
+        embedded_folder.make_folder(folder / "home" / "database")
+
+
+def test_a_lock_file_that_is_a_symbolic_link_is_never_followed(folder: Path) -> None:
+    target = folder / "precious"
+    target.write_text("mine")
+    (folder / "lock").symlink_to(target)
+    opening = embedded_folder.locked(folder, Owner(1234, 1234))
+    with pytest.raises(StorageError, match="lock: Too many levels of symbolic links"), opening:
+        pass
+    assert target.stat().st_uid == os.geteuid()
+
+
+@pytest.mark.integration
+def test_the_server_is_not_stopped_under_a_launch_that_lives_unless_forced(folder: Path) -> None:
+    home = find_home(folder / "home", {}, os.geteuid())
+    lock = StudyLock.acquire(open_database(None, {}, home).url, "busy")
+    with pytest.raises(StorageError, match=r"in use by clustersweep launch busy pid \d+ on .*, or give --force"):
+        stop_embedded(home)
+    assert stop_embedded(home, force=True)
+    with pytest.raises(StorageError):
+        lock.check()

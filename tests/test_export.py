@@ -89,6 +89,29 @@ def test_the_reloaded_network_gives_the_recorded_validation_loss_to_the_last_bit
 
 
 @pytest.mark.integration
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(exported):
+    folder, env, _ = exported
+    study, blocked = folder / "small.yaml", folder / "blocked"
+    blocked.write_text("a file")
+    command = [sys.executable, "-m", "clustersweep", "export", str(study), "--to", str(blocked)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 3
+    assert "blocked" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.integration
+def test_an_edited_study_file_is_refused_by_what_reads_results_with_a_diff(exported, tmp_path):
+    _, env, _ = exported
+    edited = write_study(tmp_path, study="exported", training={"epochs": 9})
+    for verb in ("status", "report", "export"):
+        command = [sys.executable, "-m", "clustersweep", verb, str(edited)]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        assert done.returncode == 2
+        assert "training.epochs: 3 -> 9" in done.stderr
+
+
+@pytest.mark.integration
 def test_weights_that_are_not_those_of_the_sweep_are_not_exported(exported, embedded_home):
     folder, env, _ = exported
     weights = embedded_home.run("exported") / "weights"
@@ -108,6 +131,12 @@ def test_weights_that_are_not_those_of_the_sweep_are_not_exported(exported, embe
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 3
     assert "the weights or the data are not those of the sweep" in done.stderr
+    for path in weights.iterdir():
+        path.write_bytes(b"damaged")
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 3
+    assert "are damaged" in done.stderr
+    assert "Traceback" not in done.stderr
     for path in weights.iterdir():
         path.unlink()
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)

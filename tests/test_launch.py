@@ -262,7 +262,7 @@ def test_no_output_report_or_row_holds_the_databases_password(runner, tmp_path, 
     environ = {"CLUSTERSWEEP_STORAGE": postgres_tcp.url_with(database=database_name)}
     home = tmp_path / "home"
     said = []
-    for words in (["launch", study, "--in-process"], ["status", study], ["report", study, "--to", tmp_path / "out"]):
+    for words in (["launch", study], ["status", study], ["report", study, "--to", tmp_path / "out"]):
         done = runner(*words, "--home", home, **environ)
         said += [done.stdout, done.stderr]
     said += [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,5 +1,6 @@
 """The same tests on storage in memory and on a real PostgreSQL server over TCP."""
 
+import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -153,7 +154,7 @@ def test_a_study_that_is_not_stored_is_an_error_that_names_those_that_are(storag
 def test_a_study_that_somebody_else_made_is_left_alone(storage, tmp_path):
     import optuna
 
-    optuna.create_study(storage=storage.backend, study_name="small")
+    optuna.create_study(storage=storage.backend, study_name="small").add_trial(optuna.create_trial(value=1.0))
     with pytest.raises(StorageError, match="was not made by clustersweep. Choose another name"):
         storage.begin(small_plan(tmp_path))
     with pytest.raises(StorageError, match="was not made by clustersweep. Give yours another name"):
@@ -223,3 +224,58 @@ def test_a_database_that_goes_away_is_a_storage_error_without_the_password(postg
     assert postgres_tcp.password not in str(raised.value)
     assert raised.value.exit_code == 3
     storage.close()
+
+
+def test_a_launch_that_was_killed_as_it_began_leaves_nothing_in_the_way(storage, tmp_path):
+    import optuna
+
+    optuna.create_study(storage=storage.backend, study_name="small")
+    assert len(storage.begin(small_plan(tmp_path))) == 3
+
+
+def test_a_complete_trial_stays_the_answer_while_a_new_seed_is_trained(storage, tmp_path):
+    for opened in storage.begin(small_plan(tmp_path)):
+        complete(storage, opened)
+    before = storage.results("small")
+    opened = storage.begin(small_plan(tmp_path, seeds=[0, 1, 2]))
+    storage.start(opened[0])
+    during = storage.results("small")
+    assert during.trials == before.trials
+    assert during.ranked() == before.ranked()
+    assert during.continued == 3
+
+
+def test_a_file_that_is_not_the_stored_study_any_more_is_told_with_a_diff(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    storage.require_same(small_plan(tmp_path).study, "data-digest")
+    storage.require_same(small_plan(tmp_path, seeds=[0, 1, 2]).study, None)
+    with pytest.raises(StudyChangedError, match="data.digest: data-digest -> other"):
+        storage.require_same(small_plan(tmp_path).study, "other")
+    with pytest.raises(StudyChangedError, match="objective.over_seeds: mean -> max"):
+        storage.require_same(small_plan(tmp_path, objective={"over_seeds": "max"}).study, None)
+
+
+def test_a_study_stored_before_a_key_existed_is_the_same_while_the_key_has_its_default(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    study_id = storage.backend.get_study_id_from_name("small")
+    older = copy.deepcopy(storage.backend.get_study_user_attrs(study_id)["clustersweep"])
+    del older["definition"]["network"]["stride"]
+    storage.backend.set_study_user_attr(study_id, "clustersweep", older)
+    storage.begin(small_plan(tmp_path))
+    with pytest.raises(StudyChangedError, match="network.stride: 1 -> 2"):
+        storage.begin(small_plan(tmp_path, network={"stride": 2}))
+
+
+def test_a_study_deleted_in_mid_sweep_is_a_storage_error(storage, tmp_path):
+    opened = storage.begin(small_plan(tmp_path))[0]
+    storage.start(opened)
+    storage.backend.delete_study(storage.backend.get_study_id_from_name("small"))
+    with pytest.raises(StorageError, match="it was deleted meanwhile"):
+        storage.record_replicate(opened, replicate(0))
+
+
+def test_a_trial_that_somebody_else_finished_is_a_storage_error(storage, tmp_path):
+    opened = storage.begin(small_plan(tmp_path))[0]
+    complete(storage, opened)
+    with pytest.raises(StorageError, match="was finished by somebody else while this launch trained it"):
+        storage.finish(opened, 0.2)

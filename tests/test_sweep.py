@@ -11,7 +11,7 @@ from clustersweep.notices import ReplicateBegan, ReplicateDone, TrialDone, Worke
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
 from clustersweep.sweep import Sweep
-from clustersweep.training.events import Failed
+from clustersweep.training.events import Checkpoint, Failed, Finished
 from clustersweep.workers import Lost
 
 
@@ -129,6 +129,52 @@ def test_three_combinations_that_fail_alike_stop_the_sweep(tmp_path, storage, fi
     assert outcome.aborted.startswith("3 combinations failed alike (ValueError: bad layer)")
     assert not outcome.interrupted
     assert storage.results("small").count("waiting") > 0
+
+
+def test_combinations_that_diverge_do_not_stop_the_sweep_for_the_others(tmp_path, storage, files):
+    broken = [(0, 1, Failed("NonFiniteLoss", "the loss is not finite"))] * 3
+    plan = small_plan(tmp_path, search_space={"kernel_size": [2, 3, 4, 5]})
+    outcome, _ = sweep(plan, storage, files, ArithmeticWorkers(1, broken))
+    assert (outcome.aborted, outcome.failed, outcome.finished) == ("", 3, len(plan.trials))
+
+
+def test_a_worker_that_dies_after_its_replicate_ended_takes_nothing_with_it(tmp_path, storage, files):
+    class Dying(ArithmeticWorkers):
+        def events(self, timeout_s):
+            told = super().events(timeout_s)
+            return told + [(worker, Lost("late")) for worker, event in told if isinstance(event, Finished)]
+
+    outcome, notices = sweep(small_plan(tmp_path), storage, files, Dying())
+    assert (outcome.finished, outcome.failed) == (3, 0)
+    assert not any(isinstance(n, WorkerLost) for n in notices)
+
+
+def test_a_worker_that_dies_after_epochs_but_before_any_checkpoint_is_not_tried_for_ever(tmp_path, storage, files):
+    class Forgetful(ArithmeticWorkers):
+        def events(self, timeout_s):
+            told = super().events(timeout_s)
+            return [(worker, event) for worker, event in told if not isinstance(event, Checkpoint)]
+
+    outcome, _ = sweep(
+        small_plan(tmp_path), storage, files, Forgetful(1, [(1, 3, Lost("killed"), {"kernel_size": 7})] * 9)
+    )
+    assert outcome.failed == 1
+
+
+@pytest.mark.parametrize("event", [Lost("killed for its memory", True), Failed("ResourceExhaustedError", "no memory")])
+def test_what_runs_out_of_memory_is_tried_once_more_alone_and_then_fails(tmp_path, storage, files, event):
+    plan, hired = small_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, event, {"kernel_size": 7})])
+    outcome, _ = sweep(plan, storage, files, hired)
+    assert outcome.failed == 0
+    assert hired.log[-1][1].trial.params["kernel_size"] == 7  # after everything else
+    assert losses(storage) == undisturbed(plan, tmp_path)
+    again = Storage.in_memory()
+    outcome, _ = sweep(
+        plan, again, RunFolder(tmp_path / "other"), ArithmeticWorkers(2, [(0, 1, event, {"kernel_size": 7})] * 2)
+    )
+    assert outcome.failed == 1
+    [failed] = [r for t in again.results("small").trials for r in t.replicates.values() if r.state == "failed"]
+    assert failed.signature == "ResourceExhaustedError"
 
 
 def test_failures_with_different_causes_do_not_stop_the_sweep(tmp_path, storage, files):

@@ -1,10 +1,12 @@
 """The training package with real TensorFlow."""
 
+import contextlib
 import itertools
 import zipfile
 
 import numpy as np
 import pytest
+from small_study import small_plan
 
 from clustersweep.network import Infeasible, NetworkSpec, layers, parameters
 from clustersweep.training.checkpoint import (
@@ -102,6 +104,16 @@ def test_a_damaged_checkpoint_is_recognised(damage):
     packed = pack_state(Progress("key", 1, 1, 1.0, 0, ((1.0, 1.0),)), weights=[np.arange(99.0)], best=[], optimizer=[])
     with pytest.raises(DamagedCheckpointError):
         unpack_state(damage(packed), "key")
+
+
+def test_whatever_bit_of_a_checkpoint_is_wrong_it_is_damaged_or_harmless():
+    progress = Progress("key", 1, 1, 1.0, 0, ((1.0, 1.0),))
+    packed = pack_state(progress, weights=[np.ones(3)], best=[np.ones(3)], optimizer=[np.ones(1)])
+    for bit in range(0, 8 * len(packed), 3):
+        changed = bytearray(packed)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        with contextlib.suppress(DamagedCheckpointError):
+            unpack_state(bytes(changed), "key")
 
 
 def test_a_checkpoint_of_another_replicate_is_refused():
@@ -315,6 +327,25 @@ def test_a_saved_model_is_read_back_by_its_weights_alone(data, tmp_path, trainer
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
     for a, b in zip(load_weights(SPEC, data.image_shape, path), weights, strict=True):
         assert np.array_equal(a, b)
+
+
+@integration
+def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(data, monkeypatch, tmp_path):
+    from clustersweep.training import engine
+    from clustersweep.workers import InProcessWorkers
+
+    plan = small_plan(tmp_path)
+    workers = InProcessWorkers(data)
+
+    def refuse(*arguments):
+        raise MemoryError("no memory for this network\nand more")
+
+    monkeypatch.setattr(engine, "build_model", refuse)
+    workers.start("worker-1", plan.replicate(plan.trials[0], 0), None)
+    told = [event for _ in range(3) for _, event in workers.events(0)]
+    assert isinstance(told[-1], Failed)
+    assert (told[-1].signature, told[-1].message) == ("MemoryError", "no memory for this network")
+    assert workers.idle() == ("worker-1",)
 
 
 @pytest.mark.gpu

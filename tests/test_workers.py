@@ -2,11 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+import ray
 from small_study import small_plan
 
 from clustersweep.errors import WorkersError
@@ -61,32 +65,34 @@ def in_process(data, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("resources", "cpus", "gpus", "expected"),
+    ("nodes", "cpus", "gpus", "expected"),
     [
-        ({"CPU": 4.0}, 1, "auto", (4, 0.0)),
-        ({"CPU": 5.0}, 2, "auto", (2, 0.0)),
-        ({"CPU": 16.0, "GPU": 2.0}, 1, "auto", (8, 0.25)),
-        ({"CPU": 3.0, "GPU": 2.0}, 1, "auto", (3, 0.25)),
-        ({"CPU": 16.0, "GPU": 2.0}, 1, 0, (16, 0.0)),
-        ({"CPU": 16.0, "GPU": 2.0}, 1, 0.6, (2, 0.6)),
-        ({"CPU": 16.0, "GPU": 4.0}, 1, 2, (2, 2.0)),
-        ({"CPU": 16.0, "GPU": 1.0}, 1, 0.1, (10, 0.1)),
+        ([{"CPU": 4.0}], 1, "auto", (4, 0.0)),
+        ([{"CPU": 5.0}], 2, "auto", (2, 0.0)),
+        ([{"CPU": 16.0, "GPU": 2.0}], 1, "auto", (8, 0.25)),
+        ([{"CPU": 3.0, "GPU": 2.0}], 1, "auto", (3, 0.25)),
+        ([{"CPU": 16.0, "GPU": 2.0}], 1, 0, (16, 0.0)),
+        ([{"CPU": 16.0, "GPU": 2.0}], 1, 0.6, (2, 0.6)),
+        ([{"CPU": 16.0, "GPU": 4.0}], 1, 2, (2, 2.0)),
+        ([{"CPU": 16.0, "GPU": 1.0}], 1, 0.1, (10, 0.1)),
+        ([{"CPU": 6.0}, {"CPU": 6.0}], 4, "auto", (2, 0.0)),
+        ([{"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0}], 1, "auto", (2, 0.25)),
     ],
 )
-def test_there_are_as_many_workers_as_the_cluster_has_room_for(resources, cpus, gpus, expected):
-    assert _room(resources, cpus, gpus) == expected
+def test_there_are_as_many_workers_as_the_cluster_has_room_for(nodes, cpus, gpus, expected):
+    assert _room(nodes, cpus, gpus) == expected
 
 
 @pytest.mark.parametrize(
-    ("resources", "cpus", "gpus", "says"),
+    ("nodes", "cpus", "gpus", "says"),
     [
-        ({"CPU": 2.0}, 1, 1.0, "one needs 1 CPU and 1 GPU, the cluster has 2 CPU and 0 GPU"),
-        ({"CPU": 2.0}, 4, "auto", "one needs 4 CPU and 0 GPU, the cluster has 2 CPU and 0 GPU"),
+        ([{"CPU": 2.0}], 1, 1.0, "one needs 1 CPU and 1 GPU, the cluster has 2 CPU and 0 GPU"),
+        ([{"CPU": 2.0}], 4, "auto", "one needs 4 CPU and 0 GPU, the cluster has 2 CPU and 0 GPU"),
     ],
 )
-def test_a_worker_that_does_not_fit_is_refused_and_the_error_says_what_the_cluster_has(resources, cpus, gpus, says):
+def test_a_worker_that_does_not_fit_is_refused_and_the_error_says_what_the_cluster_has(nodes, cpus, gpus, says):
     with pytest.raises(WorkersError, match=f"no room for a worker: {says}. Lower resources"):
-        _room(resources, cpus, gpus)
+        _room(nodes, cpus, gpus)
 
 
 # --- real workers ---------------------------------------------------------------------------------------------
@@ -151,9 +157,34 @@ def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_
 
 
 @pytest.mark.integration
-def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
-    import ray
+def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_token(data, token_file, monkeypatch):
+    monkeypatch.setenv("CLUSTERSWEEP_STORAGE", "postgresql://me:hunter2@host/db")
+    monkeypatch.setenv("PGPASSWORD", "hunter3")
+    workers = RayWorkers(data, token_file=token_file)
+    try:
+        while not workers.idle():
+            workers.events(1.0)
+        children = psutil.Process().children(recursive=True)
+        environments = [child.environ() for child in children if child.is_running()]
+        assert any("gcs_server" in child.name() for child in children)
+        assert len(environments) > 4
+        assert not [e for e in environments if "hunter" in str(e)]
+        assert os.environ["PGPASSWORD"] == "hunter3"
+        address = ray.get_runtime_context().gcs_address
+        script = f"import ray; ray.init(address={address!r}, log_to_driver=False); print(ray.cluster_resources())"
+        for stranger in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "guess"}):
+            env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | stranger
+            done = subprocess.run(
+                [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False, timeout=100
+            )
+            assert done.returncode != 0
+            assert "CPU" not in done.stdout
+    finally:
+        workers.close()
 
+
+@pytest.mark.integration
+def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
     try:
         with pytest.raises(WorkersError, match="one needs 1 CPU and 64 GPU, the cluster has .* and 0 GPU"):
             RayWorkers(data, gpus_per_worker=64, token_file=token_file)

@@ -38,8 +38,8 @@ def survey_page(dataset: Dataset, source: str) -> str:
     ) + figure(points, "Figure 2. Mass against redshift, coloured by the sum of the image.")
     shown = figures.examples(dataset)
     body = paragraph(
-        "From the lightest to the heaviest, one panel a band. The colour is the square root of the counts, on one "
-        "scale for all bands of a cluster.",
+        "From the lightest to the heaviest, one panel a band. The colour is the square root of a pixel's value, on "
+        "one scale for all bands of a cluster, from black for 0; about one pixel in a thousand is above its end.",
         "note",
     )
     for number, example in enumerate(shown, start=1):
@@ -104,7 +104,7 @@ def example_figure(example: Example) -> go.Figure:
     columns = min(_COLUMNS_PER_ROW, bands)
     rows = -(-bands // columns)
     drawn = go.Figure(layout=base(60 + 190 * rows, showlegend=False, margin={"l": 10, "r": 10, "t": 30, "b": 10}))
-    top = float(np.sqrt(example.bands.max())) or 1.0
+    top = float(np.sqrt(example.brightest)) or 1.0
     for number, image in enumerate(example.bands):
         row, column = divmod(number, columns)
         x, y = axis_id("x", number), axis_id("y", number)
@@ -133,5 +133,5 @@ def _caption(number: int, example: Example) -> str:
     return (
         f"Figure {number}. Cluster {example.identifier} (row {example.row}): log M = {example.log_mass:.2f}, "
         f"z = {example.redshift:.3f}, sum {example.counts:,.0f}; heavier than {example.share:.0%} of the clusters. "
-        "Above each panel: the band and its sum."
+        f"Above each panel: the band and its sum. Brightest colour: {example.brightest:.3g} or more in a pixel."
     )

@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,10 +101,13 @@ def _unpack(data: bytes) -> dict[str, NDArray[np.generic]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}  # zip checks every array's CRC
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damage comes out of zipfile and numpy as half a dozen kinds of error
         raise DamagedCheckpointError(str(error)) from error
 
 
 def _series(arrays: dict[str, NDArray[np.generic]], name: str) -> Arrays:
     count = sum(key.startswith(f"{name}_") for key in arrays)
-    return [arrays[f"{name}_{i}"] for i in range(count)]
+    try:
+        return [arrays[f"{name}_{i}"] for i in range(count)]
+    except KeyError as error:
+        raise DamagedCheckpointError(f"array {error} is missing") from error

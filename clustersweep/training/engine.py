@@ -19,7 +19,7 @@ from clustersweep.training.checkpoint import (
 )
 from clustersweep.training.data import TrainingData
 from clustersweep.training.device import keras, tf
-from clustersweep.training.events import Checkpoint, EpochEnd, Event, Failed, Finished, Stopped
+from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped
 from clustersweep.training.model import build_model, derived_seed, initial_weights
 from clustersweep.training.spec import TrainingSpec
 
@@ -123,7 +123,7 @@ class Trainer:
             seconds += took
             if not (math.isfinite(loss) and math.isfinite(val_loss)):
                 message = f"the loss is not finite in epoch {epoch} (loss {loss}, val_loss {val_loss})"
-                yield Failed("NonFiniteLoss", f"{message}: a lower learning_rate may help")
+                yield Failed(DIVERGED, f"{message}: a lower learning_rate may help")
                 return
             curve.append((loss, val_loss))
             if val_loss < best_loss:

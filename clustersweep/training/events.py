@@ -49,6 +49,10 @@ class Stopped:
     """The replicate was asked to stop, and has handed over its checkpoint."""
 
 
+# The signature of a loss that became infinite or not a number: the combination's own fault, and no other's.
+DIVERGED = "NonFiniteLoss"
+
+
 @dataclass(frozen=True)
 class Failed:
     """The replicate cannot be trained.

@@ -1,0 +1,40 @@
+"""What the database's libraries raise, as StorageError with its cure."""
+
+import contextlib
+from collections.abc import Iterator
+
+import optuna
+import sqlalchemy.exc
+
+from clustersweep.errors import StorageError
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the database's libraries raise into StorageError; their texts may hold SQL, never a password."""
+    try:
+        yield
+    except optuna.exceptions.UpdateFinishedTrialError:
+        raise StorageError(
+            "a trial was finished by somebody else while this launch trained it. Launch again: what is finished is kept"
+        ) from None
+    except KeyError as error:
+        if "exist" not in str(error):
+            raise
+        raise StorageError(
+            "the study, or a trial of it, is no longer in the database: it was deleted meanwhile. Launch again to "
+            "train it anew"
+        ) from None
+    except RuntimeError as error:
+        if "compatible" not in str(error):
+            raise
+        raise StorageError(
+            "the database holds tables of another version of Optuna, which must not be mixed with this one. Use "
+            "another database, or upgrade it with `optuna storage upgrade` once nobody uses the old version"
+        ) from None
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        text = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
+        raise StorageError(
+            f"the database does not answer as it should: {text}. What is finished is kept; launch again when it is back"
+        ) from None
