@@ -1,8 +1,10 @@
 """Bad input: every message names the file, what is wrong and what to do about it."""
 
 import gzip
+import io
 import logging
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,16 @@ def test_lengths_that_differ_are_told_with_both_numbers(files: Files, form: str)
         refused((images, catalogue), "holds 12 images, and the catalogue has 11 rows")
     else:
         refused(files.write(form), "holds 12 images, and the catalogue has 11 rows")
+
+
+def test_columns_of_an_npz_that_differ_in_length_are_named(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    files.columns["z"] = files.columns["z"][:-1]
+    refused(files.write("npz"), "i.npz: z = 11 entries: must have one entry a cluster; other columns have 12")
+    files = Files(files.folder)
+    files.columns = {"energy_kev": np.arange(4.0), **files.columns}  # what is no column does no harm
+    source = read_source(*files.write("npz"), Choice())
+    assert list(source.catalogue.columns) == ["SRC_ID_IN", "M500c", "z"]
+    assert "left out, since they do not have one entry a cluster: energy_kev" in caplog.text
 
 
 def test_the_two_lists_of_a_pickle_must_be_as_long_as_each_other(files: Files) -> None:
@@ -281,6 +293,51 @@ def test_an_npz_that_holds_objects_or_no_images_is_refused(files: Files) -> None
     refused((path, path), "Fortran order: must be a C-ordered array of numbers")
 
 
+@pytest.mark.parametrize(("code", "named"), [("c16", "complex128"), ("M8[D]", "datetime64"), ("U1", "<U1")])
+def test_pixels_that_are_no_real_numbers_are_refused_before_a_launch(files: Files, code: str, named: str) -> None:
+    files.images = np.zeros(files.images.shape, code)
+    path, _ = files.write("npz")
+    refused((path, path), f"i.npz: images = type {named}.*: must be a C-ordered array of numbers")
+    with pytest.raises(DataError, match="must be a C-ordered array of numbers"):
+        read_header(DataSpec(images=path))
+
+
+@pytest.mark.parametrize("name", ["i.fits", "c.fits", "survey/images.fits", "survey/catalogue.fits", "s.npz", "c.f"])
+def test_damage_anywhere_never_raises_anything_but_a_data_error(files: Files, name: str) -> None:
+    convert(*files.write("lab"), files.folder / "survey")
+    np.savez_compressed(files.folder / "s.npz", images=files.images, **files.columns)
+    files.write("fits")
+    path = files.folder / name
+    pairs = {"c.f": ("i.fits", "c.f"), "s.npz": ("s.npz", "s.npz"), "i.fits": ("i.fits", "c.f")}
+    folder = path.parent
+    images, catalogue = pairs.get(name, ("i.fits", "c.fits") if name == "c.fits" else ("images.fits", "catalogue.fits"))
+    whole, rng = path.read_bytes(), np.random.default_rng(2)
+    starts = [start for start in range(0, len(whole), 2880) if whole[start : start + 8] in (b"SIMPLE  ", b"XTENSION")]
+    refusals = 0
+    for _ in range(250):
+        data = bytearray(whole)
+        first = int(rng.choice(starts)) if starts else 0
+        for place in rng.integers(first, min(len(data), first + 2880), 3):
+            data[place] = rng.integers(32, 127)
+        path.write_bytes(data)
+        try:
+            read_source(folder / images, folder / catalogue, Choice())
+        except DataError:
+            refusals += 1
+    assert refusals > 20
+
+
+def test_an_npz_whose_array_header_is_damaged_says_so(files: Files) -> None:
+    path, _ = files.write("npz")
+    with np.load(path) as content, zipfile.ZipFile(files.folder / "d.npz", "w") as archive:
+        for name in content:
+            array = io.BytesIO()
+            np.save(array, content[name])
+            # An open bracket: numpy's reader of headers stumbles over it in a way of its own.
+            archive.writestr(f"{name}.npy", array.getvalue().replace(b"6, 3)", b"6, 3("))
+    refused((files.folder / "d.npz",) * 2, r"d\.npz: cannot be read as npz .*Copy the file again")
+
+
 @pytest.mark.parametrize("part", ["images", "catalogue"])
 def test_content_that_was_changed_after_writing_is_noticed(files: Files, part: str) -> None:
     convert(*files.write("lab"), files.folder / "survey")
@@ -302,7 +359,7 @@ def test_a_pickle_is_never_a_sweeps_source(files: Files) -> None:
             DataError, match=r"i\.pickle: is a pickle; a sweep reads images from FITS or npz only"
         ) as info:
             read(spec)
-        assert "Convert it once: clustersweep convert i.pickle" in str(info.value)
+        assert f"Convert it once: clustersweep convert {images} --catalogue CATALOGUE --to survey" in str(info.value)
 
 
 def test_fits_images_need_a_catalogue(files: Files) -> None:
@@ -335,17 +392,30 @@ def test_convert_does_not_overwrite(files: Files) -> None:
     assert (files.folder / "s.npz").read_text() == "precious"
 
 
+def test_a_folder_that_would_look_like_one_fits_file_is_refused(files: Files) -> None:
+    with pytest.raises(DataError, match=r"survey\.fits: looks like one file.*Give a folder, e\.g\. .*survey, or an"):
+        convert(*files.write("lab"), files.folder / "survey.fits")
+    assert not (files.folder / "survey.fits").exists()
+
+
+def test_where_nothing_can_be_written_the_remedy_is_not_to_free_space(files: Files) -> None:
+    with pytest.raises(DataError, match="cannot be written .*Write to another folder, or make this one writable") as e:
+        convert(*files.write("lab"), files.folder / "i.pickle" / "survey")
+    assert "MiB are free" not in str(e.value)
+
+
 def test_a_catalogue_that_is_a_pickle_is_refused(files: Files) -> None:
     images, _ = files.write("lab")
     refused((images, images), "is a pickle, and a catalogue is FITS, npz or feather")
     _, catalogue = files.write("lab")
-    refused((catalogue, catalogue), "is a feather table; a sweep reads images from FITS or npz only")
+    message = refused((catalogue, catalogue), "is a feather table; a sweep reads images from FITS or npz only")
+    assert "convert" not in message  # which would not help
 
 
 def test_images_without_a_catalogue_say_so_and_a_folder_or_an_npz_has_its_own(files: Files) -> None:
     images, catalogue = files.write("lab")
     with pytest.raises(
-        DataError, match=r"i\.pickle: needs a catalogue: only an npz file holds its own. Name the catalogue"
+        DataError, match=r"i\.pickle: needs a catalogue: only an npz file holds its own.*too: --catalogue FILE"
     ):
         convert(images, None, files.folder / "survey")
     dataset = convert(images, catalogue, files.folder / "survey")

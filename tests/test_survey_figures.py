@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clustersweep.errors import StorageError
-from clustersweep.report.survey import survey_page, write_survey_page
+from clustersweep.report.survey import example_figure, survey_page, write_survey_page
 from clustersweep.survey import figures
 from clustersweep.survey.dataset import Dataset
 
@@ -32,6 +32,8 @@ def test_the_summary_says_what_there_is() -> None:
     assert lines["images"] == "10 x 10 pixels x 3 bands, 0.25 to 0.865 keV"
     assert lines["pixels"].startswith("counts, uint8")
     assert lines["identifiers"] == "all different"
+    assert len(lines) == len(found.items())  # no name twice: each says whose quantiles they are
+    assert lines["image, 5 25 50 75 95 %"].endswith(" counts in all")
     assert lines["digest"] == dataset.digest
 
 
@@ -75,6 +77,25 @@ def test_examples_go_from_light_to_heavy_and_keep_their_counts() -> None:
         assert np.array_equal(example.bands[1], dataset.images[example.row, :, :, 1])
         assert example.counts == dataset.images[example.row].sum(dtype=int) == example.bands.sum()
         assert example.redshift == dataset.redshift[example.row]
+
+
+def test_no_example_is_heavier_than_itself() -> None:
+    shown = figures.examples(make_dataset(clusters=5))
+    assert [example.share for example in shown] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+
+
+def test_one_bright_pixel_does_not_darken_the_rest_of_an_example() -> None:
+    dataset = make_dataset(clusters=3, pixels=50)
+    usual = figures.examples(dataset)[0].brightest
+    assert 5 <= usual <= 12
+    dataset.images[:, 3, 4, 1] = 255
+    example = figures.examples(dataset)[0]
+    assert example.brightest == usual
+    assert example_figure(example).data[1].zmax == pytest.approx(np.sqrt(usual))
+    assert f"Brightest colour: {usual:.3g} or more in a pixel" in survey_page(dataset, "source")
+    dataset.images[:] = 0
+    dataset.images[:, 3, 4, 1] = 1
+    assert figures.examples(dataset)[0].brightest == 1
 
 
 def test_large_images_are_shown_coarser_and_few_clusters_are_all_shown() -> None:

@@ -1,5 +1,9 @@
 """The physics of one cluster: gas, spectrum, instrument, point sources, each against a number from elsewhere."""
 
+import inspect
+import re
+from types import ModuleType
+
 import numpy as np
 import pytest
 from astropy import constants, units
@@ -21,6 +25,19 @@ from clustersweep.survey import (
 
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+SOURCE = re.compile(r"\b(19|20)\d\d\b|lab report|`[a-z./_]*[a-zA-Z_0-9.]+`|PHYSICS\.md|a choice")
+
+
+@pytest.mark.parametrize("module", [cosmology, gas, spectrum, instrument, points, population])
+def test_every_function_of_the_physics_names_its_source(module: ModuleType) -> None:
+    # A paper, a table, the lab report, the page of the physics, or the function of which it is a consequence.
+    own = [f for _, f in inspect.getmembers(module, callable) if getattr(f, "__module__", "") == module.__name__]
+    functions = [f for f in own if not inspect.isclass(f) and not f.__name__.startswith("_")]
+    assert len(functions) >= 2
+    silent = [f.__name__ for f in functions if not SOURCE.search(f.__doc__ or "")]
+    assert silent in ([], ["band_energies"])  # which only cuts bands into steps
 
 
 # Cosmology

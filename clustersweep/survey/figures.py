@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 _LARGEST_PX = 64  # examples are shown no finer
+_SHOWN_SHARE = 0.999  # one bright quasar would else darken a cluster and all of its bands
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Example:
     Attributes:
         bands: Pixels, `(band, height, width)`, added up where there are too many to show.
         counts: Sum of all pixels.
-        share: Share of the clusters that are no more massive.
+        share: Share of the clusters that are lighter.
+        brightest: Value of a pixel from which on the colour is the brightest; about one pixel in a thousand is above.
     """
 
     row: int
@@ -51,6 +53,7 @@ class Example:
     share: float
     bands: Floats
     bands_kev: tuple[tuple[float, float], ...]
+    brightest: float
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ class Summary:
         height, width, bands = self.image_shape
         kind = "counts" if self.is_counts else "not whole counts (smoothed or scaled)"
         edges = f"{self.bands_kev[0][0]:g} to {self.bands_kev[-1][1]:g} keV" if self.bands_kev else "energies unknown"
-        low, high = self.log_mass_range
+        (low, high), (near, far) = self.log_mass_range, self.redshift_range
+        unit = "counts in all" if self.is_counts else "in all"
         repeated = f"{self.repeated_identifiers:,} clusters share an identifier with another"
         return (
             ("clusters", f"{self.clusters:,}"),
@@ -88,10 +92,10 @@ class Summary:
                 "log10 M500c / Msun",
                 f"mean {self.log_mass_mean:.2f}, sd {self.log_mass_sd:.3f}, {low:.2f} to {high:.2f}",
             ),
-            ("  5 25 50 75 95 %", _row(self.log_mass_quantiles, ".2f")),
-            ("redshift", f"{self.redshift_range[0]:.3f} to {self.redshift_range[1]:.3f}"),
-            ("  5 25 50 75 95 %", _row(self.redshift_quantiles, ".2f")),
-            ("sum of an image", _row(self.counts_quantiles, ",.0f")),
+            ("log M, 5 25 50 75 95 %", _row(self.log_mass_quantiles, ".2f")),
+            ("redshift", f"{near:.3f} to {far:.3f}"),
+            ("z, 5 25 50 75 95 %", _row(self.redshift_quantiles, ".2f")),
+            ("image, 5 25 50 75 95 %", f"{_row(self.counts_quantiles, ',.0f')} {unit}"),
             ("identifiers", repeated if self.repeated_identifiers else "all different"),
             ("digest", self.digest),
         )
@@ -140,7 +144,7 @@ def examples(dataset: Dataset, count: int = 6) -> tuple[Example, ...]:
     order = np.argsort(dataset.log_mass, kind="stable")
     shares = np.linspace(0.05, 0.99, min(count, len(dataset)))
     rows = np.unique(np.round(shares * (len(dataset) - 1)).astype(int))
-    return tuple(_example(dataset, int(order[rank]), float((rank + 1) / len(dataset))) for rank in rows)
+    return tuple(_example(dataset, int(order[rank]), float(rank / len(dataset))) for rank in rows)
 
 
 def image_sums(dataset: Dataset) -> Floats:
@@ -156,6 +160,8 @@ def _example(dataset: Dataset, row: int, share: float) -> Example:
     height, width, bands = image.shape
     factor = next(f for f in range(1, height + 1) if height % f == width % f == 0 and height // f <= _LARGEST_PX)
     small = image.reshape(height // factor, factor, width // factor, factor, bands).sum(axis=(1, 3))
+    # A pixel's own value, not one between two; in a nearly empty image that may be 0.
+    brightest = float(np.quantile(small, _SHOWN_SHARE, method="higher")) or float(small.max())
     return Example(
         row=row,
         identifier=str(dataset.identifiers[row]),
@@ -165,6 +171,7 @@ def _example(dataset: Dataset, row: int, share: float) -> Example:
         share=share,
         bands=np.moveaxis(small, 2, 0),
         bands_kev=dataset.bands_kev,
+        brightest=brightest,
     )
 
 

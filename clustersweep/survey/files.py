@@ -3,7 +3,9 @@
 Knows no format beyond its first bytes.
 """
 
+import errno
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +18,10 @@ IMAGES_FILE, CATALOGUE_FILE = "images.fits", "catalogue.fits"
 """Names inside a survey's folder."""
 
 Kind = Literal["fits", "npz", "pickle", "feather"]
+
+_NOT_FOR_WANT_OF_SPACE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"SIMPLE", "fits"),
@@ -63,7 +69,9 @@ def not_a_source(path: Path, kind: Kind) -> DataError:
     """Say that a sweep does not read this kind of images, and how to convert it."""
     what = {"pickle": "a pickle", "feather": "a feather table"}.get(kind, kind)
     rule = f"is {what}; a sweep reads images from FITS or npz only"
-    remedy = f"Convert it once: clustersweep convert {path.name} CATALOGUE survey/"
+    remedy = f"Convert it once: clustersweep convert {shlex.quote(str(path))} --catalogue CATALOGUE --to survey"
+    if kind == "feather":
+        remedy = "Give the images here; a feather table can be their catalogue."
     return DataError([Problem(str(path), "", "", rule, remedy)])
 
 
@@ -80,7 +88,7 @@ def located(images: Path, catalogue: Path | None = None) -> tuple[Path, Path]:
     if kind_of(images) == "npz":
         return images, images
     rule = "needs a catalogue: only an npz file holds its own"
-    raise DataError([Problem(str(images), "", "", rule, "Name the catalogue's file too.")])
+    raise DataError([Problem(str(images), "", "", rule, "Name the catalogue's file too: --catalogue FILE.")])
 
 
 @contextmanager
@@ -119,8 +127,11 @@ def remove(path: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> DataError:
-    """Say that a file or folder cannot be written, and where the room is missing."""
+    """Say that a file or folder cannot be written, and where the room is missing if that is why."""
     rule = f"cannot be written ({error.strerror or error}), and nothing is left under this name"
+    if error.errno in _NOT_FOR_WANT_OF_SPACE:
+        remedy = "Write to another folder, or make this one writable."
+        return DataError([Problem(str(path), "", "", rule, remedy)])
     remedy = "Free space there, or write to another disk."
     with suppress(OSError):
         parent = next(folder for folder in path.absolute().parents if folder.exists())

@@ -187,9 +187,10 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
         with warnings.catch_warnings():
             # astropy warns of a truncated file and goes on; `_check_complete` refuses it with a remedy.
             warnings.filterwarnings("ignore", category=AstropyUserWarning)
-            with fits.open(path, memmap=False) as hdus:
+            # Opened here, since astropy leaves files open that it cannot make sense of.
+            with path.open("rb") as file, fits.open(file, memmap=False) as hdus:
                 yield hdus
-    except (OSError, TypeError, KeyError, IndexError, ValueError) as error:
+    except (OSError, TypeError, KeyError, IndexError, ValueError, AttributeError, fits.VerifyError) as error:
         rule = f"cannot be read as FITS ({error})"
         raise DataError([Problem(str(path), "", "", rule, "Copy the file again from where it came.")]) from error
 

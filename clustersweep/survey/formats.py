@@ -117,6 +117,9 @@ def convert(
     Raises:
         DataError: What is wrong with the source, or `to` is there already or cannot be written.
     """
+    if to.suffix.lower() in (".fits", ".fit"):
+        rule = "looks like one file, and images and catalogue become two FITS files in a folder"
+        raise DataError([Problem(str(to), "", "", rule, f"Give a folder, e.g. {to.with_suffix('')}, or an .npz file.")])
     if to.exists() and (to.is_file() or any(to.iterdir())):
         raise DataError([Problem(str(to), "", "", "is there already", "Remove it, or write to another place.")])
     source = read_source(*located(images, catalogue), choice or Choice(), progress)

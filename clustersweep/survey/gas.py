@@ -1,6 +1,7 @@
 """The gas of a cluster in its King potential: density, emission measure, brightness, photon positions.
 
-Shapes and normalisations of one object; no spectrum, no telescope, no population.
+Equation numbers are those of section 2.1 of the lab report behind this project; Sarazin 1986 (Rev. Mod. Phys. 58, 1)
+reviews them all. Shapes and normalisations of one object; no spectrum, no telescope, no population.
 """
 
 import numpy as np
@@ -11,7 +12,6 @@ from clustersweep.survey.cosmology import CM_PER_MPC
 
 Floats = NDArray[np.float64]
 
-GRAVITY_KPC_KM2_S2_MSUN = 4.30091e-6
 MEAN_MOLECULAR_WEIGHT = 0.6
 """mu of a fully ionised plasma with a third of the solar metals."""
 ELECTRONS_PER_PROTON = 1.18
@@ -22,7 +22,7 @@ TRUNCATION_R500 = 3.0
 
 
 def king_potential(x: ArrayLike, sigma_km_s: float) -> Floats:
-    """Potential of a King sphere in (km/s)^2 at x = r / r_c (King 1962, AJ 67, 471).
+    """Potential of a King sphere in (km/s)^2 at x = r / r_c (lab report, eq. 5; King 1962, AJ 67, 471).
 
     phi = -4 pi G rho0 r_c^2 ln(x + sqrt(1 + x^2)) / x, where sigma_r^2 = 4 pi G rho0 r_c^2 / 9.
     """
@@ -31,7 +31,10 @@ def king_potential(x: ArrayLike, sigma_km_s: float) -> Floats:
 
 
 def beta_from_temperature(sigma_km_s: ArrayLike, kt_kev: ArrayLike) -> Floats:
-    """Give beta = mu m_p sigma_r^2 / (k T), energy of galaxies over gas (Cavaliere & Fusco-Femiano 1976)."""
+    """Give beta = mu m_p sigma_r^2 / (k T), energy of galaxies over gas.
+
+    Lab report, after eq. 8; Cavaliere & Fusco-Femiano 1976 (A&A 49, 137).
+    """
     energy = MEAN_MOLECULAR_WEIGHT * np.asarray(sigma_km_s) ** 2
     return energy / (_KM2_S2_PER_KEV * np.asarray(kt_kev))
 
@@ -44,7 +47,7 @@ def velocity_dispersion_km_s(beta: ArrayLike, kt_kev: ArrayLike) -> Floats:
 def hydrostatic_density(x: ArrayLike, beta: float) -> Floats:
     """Density, 1 at the centre, of isothermal gas at rest in a King potential, without approximation.
 
-    rho / rho0 = exp(-mu m_p (phi - phi0) / kT) = exp(-beta (phi - phi0) / sigma_r^2).
+    rho / rho0 = exp(-mu m_p (phi - phi0) / kT) = exp(-beta (phi - phi0) / sigma_r^2) (lab report, eq. 6 and 7).
     """
     return np.asarray(np.exp(-beta * (king_potential(x, 1.0) + 9.0)))
 
@@ -52,18 +55,19 @@ def hydrostatic_density(x: ArrayLike, beta: float) -> Floats:
 def gas_density(x: ArrayLike, beta: ArrayLike) -> Floats:
     """The beta model, 1 at the centre: (1 + x^2)^(-3 beta / 2), x = r / r_c.
 
-    It follows where the galaxies' density is approximated by King's (1 + x^2)^(-3/2), as it was meant to be.
+    It follows where the galaxies' density is approximated by King's (1 + x^2)^(-3/2), as it was meant to be
+    (lab report, eq. 8; Cavaliere & Fusco-Femiano 1976, A&A 49, 137).
     """
     return (1 + np.asarray(x) ** 2) ** (-1.5 * np.asarray(beta))
 
 
 def surface_brightness(x: ArrayLike, beta: ArrayLike) -> Floats:
-    """Projected beta model, 1 at the centre: I_X(b) ~ (1 + x^2)^(-3 beta + 1/2), x = b / r_c."""
+    """Projected beta model, 1 at the centre: I_X(b) ~ (1 + x^2)^(-3 beta + 1/2), x = b / r_c (lab report, eq. 9)."""
     return (1 + np.asarray(x) ** 2) ** (0.5 - 3 * np.asarray(beta))
 
 
 def emission_measure(x: ArrayLike, beta: ArrayLike, core_kpc: ArrayLike, density_cm3: ArrayLike) -> Floats:
-    """Integral of n_e n_p along the line of sight at x = b / r_c, in cm^-5.
+    """Integral of n_e n_p along the line of sight at x = b / r_c, in cm^-5 (lab report, eq. 2 and 9).
 
     EM = sqrt(pi) (n_p/n_e) n_e0^2 r_c Gamma(3 beta - 1/2) / Gamma(3 beta) (1 + x^2)^(-3 beta + 1/2), for a
     central electron density n_e0; written with that of the protons, as rho0, the factor is n_e/n_p.
@@ -75,7 +79,7 @@ def emission_measure(x: ArrayLike, beta: ArrayLike, core_kpc: ArrayLike, density
 
 
 def enclosed(x: ArrayLike, beta: ArrayLike) -> Floats:
-    """Integrate 2 x I_X from 0 to x, I_X = 1 at the centre: [(1 + x^2)^p - 1] / p, p = 3/2 - 3 beta."""
+    """Integrate 2 x I_X (`surface_brightness`) from 0 to x: [(1 + x^2)^p - 1] / p, p = 3/2 - 3 beta."""
     power = _nonzero(1.5 - 3 * np.asarray(beta))
     return np.asarray(np.expm1(power * np.log1p(np.asarray(x) ** 2)) / power)
 
@@ -94,7 +98,10 @@ def central_density_cm3(
     core_kpc: ArrayLike,
     x500: ArrayLike,
 ) -> Floats:
-    """Central electron density that gives the luminosity within projected R500: Lambda times EM over the disc."""
+    """Central electron density that gives the luminosity within projected R500: L = Lambda times EM over the disc.
+
+    `emission_measure` at the centre, times the area that the disc's light would fill at the centre's brightness.
+    """
     core_cm2 = (np.asarray(core_kpc) * CM_PER_MPC / 1e3) ** 2
     measure = emission_measure(0.0, beta, core_kpc, 1.0) * np.pi * core_cm2 * enclosed(x500, beta)
     return np.sqrt(np.asarray(luminosity_erg_s) / (np.asarray(cooling_erg_cm3_s) * measure))
@@ -112,7 +119,7 @@ def elliptical_positions(
 ) -> Floats:
     """Draw photons of an elliptical beta model: offsets from the centre in arcmin, `(2, photon)` as (x, y).
 
-    The ellipse keeps the area of the circle: semi-axes r / sqrt(q) and r sqrt(q).
+    r is drawn by `radius_enclosing`. The ellipse keeps the circle's area: semi-axes r / sqrt(q) and r sqrt(q).
     """
     radius = core_arcmin * radius_enclosing(rng.random(count), x_max, beta)
     phi = 2 * np.pi * rng.random(count)

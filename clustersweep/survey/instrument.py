@@ -19,18 +19,24 @@ UNVIGNETTED_RATIO = 2200.0 / 1250.0
 
 
 def draw_exposure_s(rng: np.random.Generator) -> float:
-    """Draw a vignetted exposure in seconds: N(1250, 200), at least 600."""
+    """Draw a vignetted exposure in seconds: N(1250, 200), at least 600.
+
+    Inferred (PHYSICS.md); the field and its exposure: Brunner et al. 2022 (A&A 661, A1).
+    """
     return max(EXPOSURE_FLOOR_S, EXPOSURE_S + EXPOSURE_SCATTER_S * rng.standard_normal())
 
 
 def psf_enclosed(radius_arcsec: ArrayLike) -> Floats:
-    """Share of a point source's light within a radius: 1 - (1 + (r / 8.5")^2)^(-1/2), over that at 60"."""
+    """Share of a point source's light within a radius: 1 - (1 + (r / 8.5")^2)^(-1/2), over that at 60".
+
+    King's profile with the core measured on three stars of the field (`data/psf_eef_measured.csv`).
+    """
     radius = np.minimum(np.asarray(radius_arcsec, dtype=float), PSF_CUT_ARCSEC)
     return _king(radius) / _king(np.asarray(PSF_CUT_ARCSEC))
 
 
 def psf_offsets(rng: np.random.Generator, count: int) -> Floats:
-    """Draw displacements in arcmin by the point spread function, `(2, photon)`."""
+    """Draw displacements in arcmin by the point spread function, `(2, photon)`; inverts `psf_enclosed`."""
     share = rng.random(count) * _king(np.asarray(PSF_CUT_ARCSEC))
     radius_arcmin = PSF_CORE_ARCSEC / 60 * np.sqrt((1 - share) ** -2 - 1)
     phi = 2 * np.pi * rng.random(count)
@@ -38,7 +44,10 @@ def psf_offsets(rng: np.random.Generator, count: int) -> Floats:
 
 
 def background_rate_cts_s() -> Floats:
-    """Give blank-sky counts per second of unvignetted exposure over the whole field, `(band,)`."""
+    """Give blank-sky counts per second of unvignetted exposure over the whole field, `(band,)`.
+
+    Measured in the eFEDS field (`data/bands10.csv`; Brunner et al. 2022, A&A 661, A1).
+    """
     return tables.bands().background_cts_s_arcmin2 * FIELD_ARCMIN**2
 
 

@@ -112,19 +112,19 @@ def read_feather(path: Path) -> Catalogue:
     import pyarrow
     from pyarrow import feather
 
+    columns = {}
     try:
         table = feather.read_table(path, memory_map=False)
-    except (pyarrow.ArrowException, OSError) as error:
+        for name in table.column_names:
+            values = table.column(name).combine_chunks()
+            if pyarrow.types.is_dictionary(values.type):
+                values = values.dictionary_decode()
+            array = values.to_numpy(zero_copy_only=False)
+            if array.dtype.kind in "biufUSO" and not pyarrow.types.is_nested(values.type):
+                columns[str(name)] = native(array)
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:  # of text too, which is decoded late
         rule = f"cannot be read as feather ({error})"
         raise DataError([Problem(str(path), "", "", rule, "Copy the file again from where it came.")]) from error
-    columns = {}
-    for name in table.column_names:
-        values = table.column(name).combine_chunks()
-        if pyarrow.types.is_dictionary(values.type):
-            values = values.dictionary_decode()
-        array = values.to_numpy(zero_copy_only=False)
-        if array.dtype.kind in "biufUSO" and not pyarrow.types.is_nested(values.type):
-            columns[str(name)] = native(array)
     return Catalogue(str(path), columns)
 
 

@@ -3,7 +3,10 @@
 The only module that opens npz files. Nothing in them is ever unpickled.
 """
 
+import logging
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +17,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Catalogue, native
+from clustersweep.survey.catalogue import PAIRS, Catalogue, native
 from clustersweep.survey.dataset import Dataset, catalogue_digest, chunks, images_digest
 from clustersweep.survey.fitsfile import ImagesHeader
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
@@ -45,7 +50,7 @@ def read_images_header(path: Path) -> ImagesHeader:
     """Read the shape, the bands and the digest; no pixel."""
     with _opened(path) as archive:
         with _member(path, archive, IMAGES) as file:
-            shape, _, _ = _layout(file)
+            shape, _ = _images_layout(path, file)
         bands = tuple((float(low), float(high)) for low, high in _small(archive, BANDS, np.empty((0, 2))))
         digests = _small(archive, DIGESTS, np.array([]))
         identifiers = _small(archive, IDENTIFIERS, None)
@@ -56,12 +61,7 @@ def read_images_header(path: Path) -> ImagesHeader:
 def read_images(path: Path) -> Iterator[Array]:
     """Yield the images piece by piece, `(cluster, height, width, band)`."""
     with _opened(path) as archive, _member(path, archive, IMAGES) as file:
-        shape, fortran, dtype = _layout(file)
-        if fortran or dtype.hasobject:
-            rule = "must be a C-ordered array of numbers"
-            value = "Fortran order" if fortran else "Python objects"
-            remedy = "Save it again with numpy.savez(path, images=numpy.ascontiguousarray(images))."
-            raise DataError([Problem(str(path), IMAGES, value, rule, remedy)])
+        shape, dtype = _images_layout(path, file)
         pixels = int(np.prod(shape[1:]))
         for rows in chunks(shape[0], pixels * 8):
             count = (rows.stop - rows.start) * pixels
@@ -81,7 +81,8 @@ def read_catalogue(path: Path) -> Catalogue:
             if values is not None and values.ndim == 1:
                 columns[name] = native(values)
         digests = _small(archive, DIGESTS, np.array([]))
-        return Catalogue(str(path), columns, digest=str(digests[1]) if len(digests) == 2 else None)
+        rows = _one_value_a_row(path, columns)
+        return Catalogue(str(path), rows, digest=str(digests[1]) if len(digests) == 2 else None)
 
 
 @contextmanager
@@ -89,7 +90,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, tokenize.TokenError, OSError, EOFError, ValueError, RuntimeError) as error:
+        # A RuntimeError is a password, or a compression that Python does not have.
         rule = f"cannot be read as npz ({error})"
         raise DataError([Problem(str(path), "", "", rule, "Copy the file again from where it came.")]) from error
 
@@ -103,11 +105,34 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     return archive.open(f"{name}.npy")
 
 
-def _layout(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _one_value_a_row(path: Path, columns: dict[str, Array]) -> dict[str, Array]:
+    """Leave out arrays of another length than most; refuse masses and redshifts among them."""
+    lengths = [len(column) for column in columns.values()]
+    rows = max(lengths, key=lengths.count, default=0)
+    odd = {name: len(column) for name, column in columns.items() if len(column) != rows}
+    problems = []
+    for name in odd:
+        if any(name in pair for pair in PAIRS):
+            value, rule = f"{odd[name]:,} entries", f"must have one entry a cluster; other columns have {rows:,}"
+            problems.append(Problem(str(path), name, value, rule, "Save all columns of one and the same table."))
+    if problems:
+        raise DataError(problems)
+    if odd:
+        log.warning("%s: left out, since they do not have one entry a cluster: %s", path, ", ".join(odd))
+    return {name: column for name, column in columns.items() if name not in odd}
+
+
+def _images_layout(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read shape and type of the images; refuse what is no array of real numbers in C order."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = read(file)
-    return tuple(shape), bool(fortran), np.dtype(dtype)
+    if fortran or dtype.kind not in "biuf":
+        rule = "must be a C-ordered array of numbers"
+        value = "Fortran order" if fortran else "Python objects" if dtype.hasobject else f"type {dtype}"
+        remedy = "Save it again with numpy.savez(path, images=numpy.ascontiguousarray(images))."
+        raise DataError([Problem(str(path), IMAGES, value, rule, remedy)])
+    return tuple(shape), np.dtype(dtype)
 
 
 def _small(archive: zipfile.ZipFile, name: str, default: Any) -> Any:

@@ -18,7 +18,10 @@ _REFERENCE_ERG_S_CM2 = 1e-14
 
 
 def brighter_than(flux_erg_s_cm2: ArrayLike) -> Floats:
-    """Sources per square degree above a flux: the integral of the broken power law."""
+    """Sources per square degree above a flux: the integral of K (S / 1e-14)^-1.58, of slope -2.50 above the break.
+
+    The broken power law has the form of Georgakakis et al. 2008 (MNRAS 388, 1205); its level is a choice.
+    """
     flux = np.asarray(flux_erg_s_cm2, dtype=float)
     at_break = DENSITY_PER_DEG2 * (BREAK_ERG_S_CM2 / _REFERENCE_ERG_S_CM2) ** FAINT_SLOPE
 

@@ -37,16 +37,16 @@ def log_luminosity_mean(log_mass: Floats, redshift: Floats) -> Floats:
 
 
 def log_temperature_mean(log_mass: Floats, redshift: Floats) -> Floats:
-    """Mean log10 of kT (keV) at a mass and redshift, measured on the same mock.
+    """Mean log10 of kT (keV) at a mass and redshift.
 
-    0.408 + 0.55 (log10(0.8 M) - 14) + 0.415 log10 E(z)/E(0.35).
+    0.408 + 0.55 (log10(0.8 M) - 14) + 0.415 log10 E(z)/E(0.35): measured on the same mock (Comparat et al. 2020).
     """
     evolution = np.log10(cosmology.expansion(redshift) / cosmology.expansion(_PIVOT_REDSHIFT))
     return np.asarray(0.408 + 0.55 * (np.log10(0.8) + log_mass - 14) + 0.415 * evolution)
 
 
 def flux_erg_s_cm2(log_luminosity: Floats, kt_kev: Floats, redshift: Floats) -> Floats:
-    """Unabsorbed 0.5-2 keV flux, observed frame: K(kT, z) L / (4 pi d_L^2)."""
+    """Unabsorbed 0.5-2 keV flux, observed frame: K(kT, z) L / (4 pi d_L^2) (Hogg et al. 2002, astro-ph/0210394)."""
     _, correction = spectrum.interpolated_response(kt_kev, redshift)
     log_distance_cm = np.log10(cosmology.luminosity_distance_mpc(redshift) * cosmology.CM_PER_MPC)
     return np.asarray(correction * 10 ** (log_luminosity - 2 * log_distance_cm) / (4 * np.pi))
@@ -79,7 +79,10 @@ class Shape:
 
 
 def draw_mass_redshift(rng: np.random.Generator, count: int) -> tuple[Floats, Floats]:
-    """Draw log10 M500c / Msun and z from the halo mass function times the comoving volume."""
+    """Draw log10 M500c / Msun and z from the halo mass function times the comoving volume.
+
+    Tinker et al. 2008 (ApJ 688, 709), as frozen in `data/mass_function.csv`.
+    """
     edges_mass, edges_redshift, cumulative = _cells()
     cell = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     row, column = np.divmod(np.minimum(cell, len(cumulative) - 1), len(edges_mass) - 1)
@@ -89,7 +92,10 @@ def draw_mass_redshift(rng: np.random.Generator, count: int) -> tuple[Floats, Fl
 
 
 def draw_haloes(rng: np.random.Generator, count: int) -> Haloes:
-    """Draw haloes with correlated lognormal scatter of luminosity and temperature; none is selected yet."""
+    """Draw haloes with correlated lognormal scatter of luminosity and temperature; none is selected yet.
+
+    Scatter of the luminosity: 0.212 dex (Comparat et al. 2020); of kT 0.067 dex, correlated 0.09, measured there.
+    """
     log_mass, redshift = draw_mass_redshift(rng, count)
     first, second = rng.standard_normal((2, count))
     rho = TEMPERATURE_LUMINOSITY_CORRELATION
@@ -101,13 +107,16 @@ def draw_haloes(rng: np.random.Generator, count: int) -> Haloes:
 
 
 def found(rng: np.random.Generator, haloes: Haloes) -> NDArray[np.bool_]:
-    """Whether the survey finds each halo: log10 F > -13.20 + N(0, 0.387)."""
+    """Whether the survey finds each halo: log10 F > -13.20 + N(0, 0.387).
+
+    Measured: with these two numbers masses, redshifts and counts come out as in the real set (PHYSICS.md).
+    """
     limit = FLUX_LIMIT_DEX + FLUX_LIMIT_SCATTER_DEX * rng.standard_normal(len(haloes.redshift))
     return np.log10(haloes.flux_erg_s_cm2) > limit
 
 
 def draw_cluster(rng: np.random.Generator) -> Haloes:
-    """Draw haloes until the survey finds one."""
+    """Draw haloes until the survey finds one (`draw_haloes`, `found`)."""
     while True:
         haloes = draw_haloes(rng, _BATCH)
         hits = np.flatnonzero(found(rng, haloes))
@@ -116,7 +125,11 @@ def draw_cluster(rng: np.random.Generator) -> Haloes:
 
 
 def draw_shape(rng: np.random.Generator, luminosity_residual: float) -> Shape:
-    """Draw a cluster's shape; small cores are bright (cool cores), hence the luminosity's residual."""
+    """Draw a cluster's shape; small cores are bright (cool cores), hence the luminosity's residual.
+
+    ln(rc/R500) ~ N(-1.92, 0.78), beta = 1.077 + 0.212 ln(rc/R500) +- 0.14, axis ratios with their weights: measured
+    and published values (PHYSICS.md); the ranges to which they are clipped are a choice.
+    """
     rho = CORE_LUMINOSITY_CORRELATION
     deviate = rho * luminosity_residual + np.sqrt(1 - rho**2) * rng.standard_normal()
     log_core = float(np.clip(CORE_LN_MEAN + CORE_LN_SCATTER * deviate, *CORE_LN_RANGE))
@@ -126,7 +139,7 @@ def draw_shape(rng: np.random.Generator, luminosity_residual: float) -> Shape:
 
 
 def central_density_cm3(haloes: Haloes, shape: Shape) -> Floats:
-    """Central electron density of the beta model that has the halo's luminosity."""
+    """Central electron density of the beta model that has the halo's luminosity (`gas.central_density_cm3`)."""
     core_kpc = shape.core_r500 * cosmology.r500_kpc(10**haloes.log_mass, haloes.redshift)
     cooling = spectrum.cooling_erg_cm3_s(haloes.kt_kev)
     return gas.central_density_cm3(10**haloes.log_luminosity, cooling, shape.beta, core_kpc, 1 / shape.core_r500)

@@ -30,14 +30,18 @@ _STEPS = 96  # points of an integral over one band or over 0.5-2 keV
 
 
 def gaunt_factor(energy_kev: ArrayLike, kt_kev: ArrayLike) -> Floats:
-    """Free-free Gaunt factor in the Born approximation: (sqrt(3)/pi) exp(u/2) K0(u/2), u = E / kT."""
+    """Free-free Gaunt factor: (sqrt(3)/pi) exp(u/2) K0(u/2), u = E / kT.
+
+    The Born approximation, averaged over a thermal plasma (Karzas & Latter 1961, ApJS 6, 167).
+    """
     return np.asarray(0.551 * k0e(np.asarray(energy_kev) / (2 * np.asarray(kt_kev))))
 
 
 def bremsstrahlung(energy_kev: ArrayLike, kt_kev: ArrayLike) -> Floats:
     """Energy emitted per n_e n_p, in erg cm^3 / s / keV.
 
-    eps = (2^5 pi e^6 / 3 m_e c^3) (2 pi / 3 m_e k)^(1/2) g Z^2 T^(-1/2) exp(-E/kT), summed over the ions.
+    eps = (2^5 pi e^6 / 3 m_e c^3) (2 pi / 3 m_e k)^(1/2) g Z^2 T^(-1/2) exp(-E/kT), summed over the ions
+    (eq. 1 of the lab report behind this project; Rybicki & Lightman 1979, eq. 5.14).
     """
     temperature = np.asarray(kt_kev) * _KELVIN_PER_KEV
     strength = _BREMSSTRAHLUNG_CGS * _IONS * _HZ_PER_KEV / np.sqrt(temperature)
@@ -46,7 +50,10 @@ def bremsstrahlung(energy_kev: ArrayLike, kt_kev: ArrayLike) -> Floats:
 
 
 def line_boost(kt_kev: ArrayLike) -> Floats:
-    """Emission with lines over bremsstrahlung, 0.5-2 keV rest frame, from the table; at least 1."""
+    """Emission with lines over bremsstrahlung, 0.5-2 keV rest frame; at least 1.
+
+    Interpolated in the logarithms of `data/line_boost_vs_kT.csv` (APEC: Smith et al. 2001, ApJ 556, L91).
+    """
     temperature, boost = tables.line_boost()
     return np.maximum(1.0, np.exp(np.interp(np.log(kt_kev), np.log(temperature), np.log(boost))))
 
@@ -54,7 +61,8 @@ def line_boost(kt_kev: ArrayLike) -> Floats:
 def plasma(energy_kev: ArrayLike, kt_kev: ArrayLike, *, lines: bool = True) -> Floats:
     """Energy emitted per n_e n_p by gas with lines, in erg cm^3 / s / keV, broadcast over energy and kT.
 
-    The lines are one Gaussian near 0.95 keV that holds the whole excess over bremsstrahlung.
+    `bremsstrahlung`, and one Gaussian near 0.95 keV that holds all that `line_boost` has above it: a choice, since
+    ten broad bands do not resolve lines.
     """
     energy, kt = np.asarray(energy_kev, dtype=float), np.asarray(kt_kev, dtype=float)
     continuum = bremsstrahlung(energy, kt)
@@ -68,19 +76,22 @@ def plasma(energy_kev: ArrayLike, kt_kev: ArrayLike, *, lines: bool = True) -> F
 
 
 def cooling_erg_cm3_s(kt_kev: ArrayLike) -> Floats:
-    """Energy emitted in 0.5-2 keV, rest frame, per n_e n_p."""
+    """Energy emitted in 0.5-2 keV, rest frame, per n_e n_p: the integral of `plasma`."""
     energy = np.linspace(*SOFT_KEV, _STEPS)
     kt = np.asarray(kt_kev, dtype=float)
     return np.asarray(np.trapezoid(plasma(energy, kt[..., None]), energy, axis=-1))
 
 
 def power_law(energy_kev: ArrayLike, photon_index: float = PHOTON_INDEX) -> Floats:
-    """Energy spectrum of an active galaxy, arbitrary units: E^(1 - photon index)."""
+    """Energy spectrum of an active galaxy, arbitrary units: E^(1 - photon index). The index 1.9 is a choice."""
     return np.asarray(energy_kev, dtype=float) ** (1 - photon_index)
 
 
 def band_factors(energy_flux: Floats, energy_kev: Floats, soft_flux: Floats) -> Floats:
     """Fold spectra with absorption and effective area.
+
+    Rate = integral of (energy flux / E) A(E) dE times the band's transmission. A(E) on axis is eROSITA's public
+    calibration (Predehl et al. 2021, A&A 647, A1), the transmission that of 3e20 cm^-2 (`data/README.md`).
 
     Args:
         energy_flux: `(..., band, energy)`, observed energy per unit energy, any units.
@@ -106,7 +117,7 @@ def plasma_response(kt_kev: ArrayLike, redshift: ArrayLike, *, lines: bool = Tru
     """Give counts per second per unit 0.5-2 keV flux `(..., band)`, and the K-correction `(...)`.
 
     Both by integration. The K-correction is the 0.5-2 keV flux, observed frame, over
-    L(0.5-2 keV, rest frame) / (4 pi d_L^2).
+    L(0.5-2 keV, rest frame) / (4 pi d_L^2) (Hogg et al. 2002, astro-ph/0210394).
     """
     kt, shift = np.broadcast_arrays(np.asarray(kt_kev, dtype=float), 1 + np.asarray(redshift, dtype=float))
     soft = np.linspace(*SOFT_KEV, _STEPS)
@@ -120,7 +131,7 @@ def plasma_response(kt_kev: ArrayLike, redshift: ArrayLike, *, lines: bool = Tru
 
 @cache
 def point_source_response() -> Floats:
-    """Give an active galaxy's counts per second per unit of unabsorbed 0.5-2 keV flux, `(band,)`."""
+    """Give an active galaxy's counts per second per unit of unabsorbed 0.5-2 keV flux: `power_law`, `(band,)`."""
     soft, energy = np.linspace(*SOFT_KEV, _STEPS), band_energies()
     return band_factors(power_law(energy), energy, np.asarray(np.trapezoid(power_law(soft), soft)))
 

@@ -1,0 +1,354 @@
+"""The verbs for surveys as an astronomer types them: what is printed, what is written, and the exit code."""
+
+import gzip
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from pyarrow import feather
+
+from clustersweep import cli
+from clustersweep.survey.catalogue import Choice
+from clustersweep.survey.formats import read_source
+
+CLUSTERS = 12
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Type = Callable[..., Done]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Type:
+    """Type a command in this process, which is quick; the working folder is the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["clustersweep", *map(str, words)])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        assert isinstance(code, int)
+        return Done(code, said.out, said.err)
+
+    return run
+
+
+def start(folder: Path, *words: object, before: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
+    """Type a command in a process of its own, as a shell does."""
+    command = [sys.executable, "-m", "clustersweep", *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=before)
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(6).poisson(3.0, (CLUSTERS, 6, 6, 3)).astype(np.float64)
+
+
+def columns() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(7)
+    return {
+        "SRC_ID_IN": np.arange(CLUSTERS) + 100,
+        "M500c": 10 ** rng.uniform(13.0, 15.0, CLUSTERS),
+        "z": rng.uniform(0.05, 0.9, CLUSTERS),
+    }
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    """The lab's two files, and the same as FITS and npz."""
+    content = {"cluster": columns()["SRC_ID_IN"].tolist(), "gsm_3dImgs": list(images())}
+    (tmp_path / "i.pickle").write_bytes(pickle.dumps(content))
+    feather.write_feather(pa.table(columns()), tmp_path / "c.f")
+    fits.PrimaryHDU(images()).writeto(tmp_path / "i.fits")
+    Table(columns()).write(tmp_path / "c.fits")
+    np.savez(tmp_path / "i.npz", images=images(), **columns())
+    return tmp_path
+
+
+# simulate and show
+
+
+def test_a_survey_is_simulated_and_shown(typed: Type, tmp_path: Path) -> None:
+    made = typed("simulate", "survey", "--clusters", 12, "--seed", 3, "--pixels", 10, "--jobs", 1)
+    assert made.code == 0
+    assert made.out == "survey/images.fits\nsurvey/catalogue.fits\n"
+    shown = typed("show", "survey")
+    assert shown.code == 0, shown.err
+    lines = shown.out.splitlines()
+    assert lines[0].split() == ["clusters", "12"]
+    assert lines[-1] == "survey.html"
+    assert "10 x 10 pixels x 10 bands, 0.25 to 2.3 keV" in shown.out
+    assert "counts, uint8" in shown.out
+    assert 'id="figure-histograms"' in (tmp_path / "survey.html").read_text()
+    again = typed("simulate", "survey", "--clusters", 12, "--seed", 3, "--pixels", 10, "--jobs", 1)
+    assert again.code == 0  # the same command again does no harm
+    other = typed("simulate", "survey", "--clusters", 13, "--pixels", 10, "--jobs", 1)
+    assert other.code == 2
+    assert "is there already and is not the survey that was asked for" in other.err
+
+
+def test_nonsense_is_refused_with_exit_2(typed: Type) -> None:
+    for words in (
+        ["simulate", "s", "--clusters", 9],
+        ["simulate", "s", "--pixels", 3],
+        ["simulate", "s", "--seed", -1],
+        ["simulate"],
+        ["convert", "i.pickle"],
+    ):
+        done = typed(*words)
+        assert done.code == 2
+        assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["i.pickle", "--catalogue", "c.f"],
+        ["i.pickle", "--catalogue", "c.fits"],
+        ["i.fits", "--catalogue", "c.fits"],
+        ["i.npz"],
+    ],
+)
+def test_every_format_is_shown_with_the_same_digest(typed: Type, lab: Path, words: list[str]) -> None:
+    shown = typed("show", *words, "--to", "page/survey.html")
+    assert shown.code == 0, shown.err
+    assert shown.out.splitlines()[-1] == "page/survey.html"
+    assert (lab / "page" / "survey.html").exists()
+    whole = read_source(lab / "i.npz", lab / "i.npz", Choice()).dataset
+    assert f"{whole.digest}\n" in shown.out
+    assert "Traceback" not in shown.err
+
+
+def test_show_and_convert_take_the_names_of_the_columns(typed: Type, lab: Path) -> None:
+    own = columns()
+    table = {"halo": own["SRC_ID_IN"], "mass": own["M500c"], "zspec": own["z"]}
+    feather.write_feather(pa.table(table), lab / "own.f")
+    done = typed("convert", "i.pickle", "--catalogue", "own.f", "--to", "survey")
+    assert done.code == 2
+    assert "which has: halo, mass, zspec" in done.err
+    names = ["--mass", "mass", "--redshift", "zspec", "--identifier", "halo"]
+    done = typed("show", "i.pickle", "--catalogue", "own.f", *names)
+    assert done.code == 0, done.err
+    done = typed("convert", "i.pickle", "--catalogue", "own.f", "--to", "survey", *names)
+    assert done.code == 0, done.err
+    assert Table.read(lab / "survey" / "catalogue.fits").colnames == ["halo", "mass", "zspec"]
+
+
+# convert
+
+
+def test_the_labs_files_become_fits_and_npz_of_the_same_digest(typed: Type, lab: Path) -> None:
+    first = typed("convert", "i.pickle", "--catalogue", "c.f", "--to", "survey")
+    assert first.code == 0, first.err
+    assert first.out.startswith("survey: 12 clusters, digest ")
+    second = typed("convert", "survey", "--to", "survey.npz")
+    third = typed("convert", "survey.npz", "--to", "again")
+    assert (second.code, third.code) == (0, 0)
+    assert len({done.out.split()[-1] for done in (first, second, third)}) == 1
+    back = read_source(lab / "again" / "images.fits", lab / "again" / "catalogue.fits", Choice()).dataset
+    assert np.array_equal(back.images, images())
+    assert np.array_equal(back.log_mass, np.log10(columns()["M500c"]))
+    refused = typed("convert", "i.pickle", "--catalogue", "c.f", "--to", "survey")
+    assert refused.code == 2
+    assert "survey: is there already. Remove it, or write to another place" in refused.err
+
+
+@pytest.mark.parametrize("verb", ["convert", "show"])
+def test_a_malicious_pickle_exits_2_and_nothing_ran(lab: Path, verb: str) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {lab / 'ran'}",)
+
+    content = {"cluster": [1, 2], "gsm_3dImgs": [images()[0], Evil()]}
+    (lab / "evil.pickle").write_bytes(pickle.dumps(content))
+    to = "survey" if verb == "convert" else "survey.html"
+    process = start(lab, verb, "evil.pickle", "--catalogue", "c.f", "--to", to)
+    out, err = process.communicate()
+    assert process.returncode == 2
+    assert out == ""
+    assert "evil.pickle: is refused: it asks for posix.system" in err
+    assert "Nothing in it was run" in err
+    assert "Traceback" not in err
+    assert not (lab / "ran").exists()
+    assert not (lab / to).exists()
+    pickle.loads((lab / "evil.pickle").read_bytes())
+    assert (lab / "ran").exists()  # it would have, elsewhere
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "truncated": (lambda whole: whole[: len(whole) // 2], r"truncated|cannot be read"),
+    "gzip": (gzip.compress, "is compressed with gzip"),
+    "empty": (lambda whole: b"", "is empty"),
+    "text": (lambda whole: b"not astronomy at all", "is not FITS, npz, feather or pickle"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("name", ["i.pickle", "i.fits", "i.npz", "c.f", "c.fits"])
+def test_a_damaged_file_exits_2_with_one_message(typed: Type, lab: Path, name: str, how: str) -> None:
+    damage, said = DAMAGE[how]
+    (lab / name).write_bytes(damage((lab / name).read_bytes()))
+    first = name if name.startswith("i") else "i.pickle"
+    catalogue = [] if name == "i.npz" else ["--catalogue", name if name.startswith("c") else "c.f"]
+    for verb, to in (("convert", "survey"), ("show", "survey.html")):
+        done = typed(verb, first, *catalogue, "--to", to)
+        assert done.code == 2
+        assert done.out == ""
+        message = done.err.strip()
+        assert message.startswith(f"error: {name}: ")
+        assert "\n" not in message
+        assert any(part in message for part in said.split("|"))
+        assert not (lab / to).exists()
+
+
+def test_what_is_missing_is_named_with_the_option_that_gives_it(typed: Type, lab: Path) -> None:
+    for words, said in (
+        (["none.pickle"], "none.pickle: there is no such file. Check the path"),
+        (["none.pickle", "--catalogue", "c.f"], "none.pickle: there is no such file. Check the path"),
+        (["i.pickle", "--catalogue", "none.f"], "none.f: there is no such file. Check the path"),
+        (
+            ["i.pickle"],
+            "i.pickle: needs a catalogue: only an npz file holds its own. Name the catalogue's file too: --",
+        ),
+        (["."], "catalogue.fits: there is no such file"),
+    ):
+        for verb in ("show", "convert"):
+            done = typed(verb, *words, "--to", "x")
+            assert done.code == 2
+            assert said in done.err
+
+
+def test_suspect_masses_are_converted_with_a_warning_on_stderr(lab: Path) -> None:
+    table = columns()
+    table["M500c"] = np.log10(table["M500c"])
+    feather.write_feather(pa.table(table), lab / "log.f")
+    process = start(lab, "convert", "i.pickle", "--catalogue", "log.f", "--to", "survey")
+    out, err = process.communicate()
+    assert process.returncode == 0
+    assert "log.f: nine in ten masses" in err
+    assert "they look like log10 of solar masses" in err
+    assert "WARNING" not in out
+
+
+def test_bad_pixels_exit_2_with_their_clusters(typed: Type, lab: Path) -> None:
+    bad = images()
+    bad[3, 0, 0, 0], bad[5, 1, 1, 1] = np.nan, -2
+    np.savez(lab / "bad.npz", images=bad, **columns())
+    done = typed("convert", "bad.npz", "--to", "survey")
+    assert done.code == 2
+    assert "NaN pixels in cluster 3" in done.err
+    assert "negative pixels in cluster 5" in done.err
+
+
+def test_a_full_disk_exits_2_and_leaves_nothing_converted(lab: Path) -> None:
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+    for to in ("survey", "survey.npz"):
+        process = start(lab, "convert", "i.pickle", "--catalogue", "c.f", "--to", to, before=small_files)
+        out, err = process.communicate()
+        assert process.returncode == 2, err
+        assert out == ""
+        assert f"{to}: cannot be written (File too large), and nothing is left under this name" in err
+        assert "MiB are free" in err
+    assert sorted(path.name for path in lab.iterdir()) == ["c.f", "c.fits", "i.fits", "i.npz", "i.pickle"]
+
+
+@pytest.mark.integration
+def test_ctrl_c_ends_a_simulation_with_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    words = ["simulate", "survey", "--clusters", 900, "--pixels", 10, "--jobs", 2]
+    first = start(tmp_path, *words)
+    while not list(tmp_path.glob(".survey.partial-*/part-*.npz")):
+        assert first.poll() is None
+        time.sleep(0.02)
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate()
+    assert first.returncode == 130
+    assert "Traceback" not in err
+    assert not (tmp_path / "survey").exists()
+    parts = len(list(tmp_path.glob(".survey.partial-*/part-*.npz")))
+    assert parts >= 1
+    second = start(tmp_path, *words)
+    out, _ = second.communicate()
+    assert second.returncode == 0
+    assert out == "survey/images.fits\nsurvey/catalogue.fits\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["survey"]
+
+
+# A study's data
+
+
+def study(folder: Path, data: str) -> Path:
+    path = folder / "study.yaml"
+    search = "search_space: {filters: [4]}\nnetwork: {convs_per_block: 1, conv_blocks: 1, kernel_size: 3}\n"
+    path.write_text(f"study: mine\ndata: {{{data}}}\n{search}")
+    return path
+
+
+def test_a_plan_reads_no_more_than_a_surveys_header(typed: Type, lab: Path) -> None:
+    assert typed("convert", "i.pickle", "--catalogue", "c.f", "--to", "survey").code == 0
+    path = lab / "survey" / "images.fits"
+    with fits.open(path) as hdus:
+        pixels = hdus[0].fileinfo()["datLoc"]
+    whole = bytearray(path.read_bytes())
+    whole[pixels : pixels + 6] = b"\xff" * 6  # which only a launch reads, and then finds out
+    path.write_bytes(whole)
+    done = typed("plan", study(lab, "images: survey/images.fits, catalogue: survey/catalogue.fits"), "--home", "home")
+    assert done.code == 0, done.err
+    assert "images 6 x 6 x 3" in done.out
+    shown = typed("show", "survey")
+    assert shown.code == 2
+    assert "its content is not what was written" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("images: i.pickle, catalogue: c.f", "i.pickle --catalogue CATALOGUE --to survey"),
+        ("images: survey, catalogue: survey", "is a folder, and a file is expected. Give "),
+        ("images: i.fits", "only npz files hold the masses and redshifts beside the images"),
+        ("images: none.fits, catalogue: c.f", "there is no such file"),
+        ("images: i.fits, catalogue: c.f, rebin: 4", "must divide the images' 6 x 6 pixels"),
+        ("images: i.fits, catalogue: c.f, mass: M50Oc", "Did you mean `M500c`? Name the column with `mass:`"),
+        ("images: c.f, catalogue: c.f", "is a feather table; a sweep reads images from FITS or npz only"),
+    ],
+)
+def test_a_plan_of_data_that_cannot_be_used_exits_2_and_says_why(typed: Type, lab: Path, data: str, said: str) -> None:
+    assert typed("convert", "i.pickle", "--catalogue", "c.f", "--to", "survey").code == 0
+    done = typed("plan", study(lab, data), "--home", "home")
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_command_that_the_plan_suggests_for_a_pickle_works(typed: Type, lab: Path) -> None:
+    done = typed("plan", study(lab, "images: i.pickle, catalogue: c.f"), "--home", "home")
+    command = done.err.split("Convert it once: clustersweep ")[1].strip()
+    assert typed(*command.replace("CATALOGUE", "c.f").split()).code == 0
+    ready = study(lab, "images: survey/images.fits, catalogue: survey/catalogue.fits")
+    assert typed("plan", ready, "--home", "home").code == 0
