@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from clustersweep.postgres import Database
     from clustersweep.study import Study
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
     no_args_is_help=True,
@@ -53,9 +55,10 @@ def main() -> None:
     except ClusterSweepError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, or that of a launch that has checkpointed
+            print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
+        raise
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -130,8 +133,7 @@ def launch(
         print(f"error: stopped: {outcome.aborted}. Mend it and launch again", file=sys.stderr)
         raise typer.Exit(1)
     if outcome is not None and outcome.interrupted:
-        print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     if done.results.count("failed"):
         raise typer.Exit(1)
 

@@ -289,6 +289,7 @@ def test_ctrl_c_ends_a_simulation_with_130_and_the_same_command_goes_on(tmp_path
     first.send_signal(signal.SIGINT)
     _, err = first.communicate()
     assert first.returncode == 130
+    assert "interrupted: what ran is checkpointed. The same command goes on from there" in err
     assert "Traceback" not in err
     assert not (tmp_path / "survey").exists()
     parts = len(list(tmp_path.glob(".survey.partial-*/part-*.npz")))

@@ -174,6 +174,18 @@ def test_a_rename_does_not_change_the_digest(tmp_path: Path) -> None:
     assert read_header(moved).digest == dataset.digest
 
 
+def test_another_mass_from_the_same_catalogue_is_another_data_set(tmp_path: Path) -> None:
+    columns = make_columns() | {"Mvir": np.full(SHAPE[0], 3e14), "halo": np.arange(SHAPE[0])}
+    convert(*write_lab_files(tmp_path, make_counts(), columns), tmp_path / "survey")
+    files = {"images": tmp_path / "survey" / "images.fits", "catalogue": tmp_path / "survey" / "catalogue.fits"}
+    usual = read_header(DataSpec(**files)).digest
+    assert usual == read_header(DataSpec(**files, mass="M500c", redshift="z", identifier="SRC_ID_IN")).digest
+    others = [DataSpec(**files, mass="Mvir"), DataSpec(**files, identifier="halo")]
+    for spec in others:
+        assert read_header(spec).digest == open_dataset(spec, tmp_path).digest
+    assert len({usual, *(read_header(spec).digest for spec in others)}) == 3
+
+
 def test_the_fits_header_names_bands_and_units(tmp_path: Path) -> None:
     from clustersweep.survey import fitsfile
     from clustersweep.survey.catalogue import Catalogue

@@ -56,11 +56,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the data set takes from a catalogue, `(cluster,)` each; `identifier` is None without a column."""
+    """What the data set takes from a catalogue, `(cluster,)` each; `identifier` is None without a column.
+
+    `columns` names the columns of mass, redshift and identifier; the last is empty without one.
+    """
 
     log_mass: NDArray[np.float64]
     redshift: NDArray[np.float64]
     identifier: Array | None
+    columns: tuple[str, str, str]
 
 
 def native(column: Array) -> Array:
@@ -110,7 +114,8 @@ def labels(catalogue: Catalogue, choice: Choice) -> Labels:
     identifier = None if own is None else catalogue.columns[own]
     if identifier is not None and identifier.dtype.kind == "f" and (identifier == np.floor(identifier)).all():
         identifier = identifier.astype(np.int64)  # a missing value elsewhere made feather store integers as floats
-    return Labels(np.log10(mass.astype(np.float64)), redshift.astype(np.float64), identifier)
+    names = mass_name, redshift_name, own or ""
+    return Labels(np.log10(mass.astype(np.float64)), redshift.astype(np.float64), identifier, names)
 
 
 def concerns(found: Labels) -> tuple[str, ...]:

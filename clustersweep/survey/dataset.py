@@ -151,6 +151,9 @@ def catalogue_digest(columns: Mapping[str, Array]) -> str:
     return digest.hexdigest()[:16]
 
 
-def joint_digest(images: str, catalogue: str) -> str:
-    """Digest a data set from the digests of its two halves."""
-    return hashlib.sha256(f"{images} {catalogue}".encode()).hexdigest()[:16]
+def joint_digest(images: str, catalogue: str, columns: tuple[str, str, str]) -> str:
+    """Digest a data set from the digests of its two halves, and the columns that give mass, redshift and identifier.
+
+    Another mass from the same catalogue is another data set: what was trained on one says nothing of the other.
+    """
+    return hashlib.sha256("\n".join((images, catalogue, *columns)).encode()).hexdigest()[:16]

@@ -93,7 +93,8 @@ def read_source(images: Path, catalogue: Path, choice: Choice, progress: Progres
     identifiers = found.identifier if found.identifier is not None else header.identifiers
     if identifiers is None:
         identifiers = np.arange(len(table))
-    dataset = Dataset(pixels, found.log_mass, found.redshift, identifiers, header.bands_kev, joint_digest(*digests))
+    digest = joint_digest(*digests, found.columns)
+    dataset = Dataset(pixels, found.log_mass, found.redshift, identifiers, header.bands_kev, digest)
     return Source(dataset, table)
 
 
