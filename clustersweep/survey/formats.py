@@ -112,7 +112,7 @@ def convert(
         images: FITS, npz, the lab's pickle, or a survey's folder.
         catalogue: FITS or feather; None where `images` is an npz or a folder that holds it.
         to: A file that ends in `.npz`, or a folder for `images.fits` and `catalogue.fits`.
-        choice: Columns that the checks use; all columns are kept.
+        choice: Columns that the checks use; all columns with one number or text a row are kept.
         progress: Called with images read and their total.
 
     Raises:
