@@ -8,7 +8,6 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-import sqlalchemy.exc
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -143,7 +142,8 @@ class Storage:
     def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
         """Write what one replicate came to; from then on it is not trained again."""
         with translated():
-            self._set_replicate(trial.trial_id, result)
+            for name, value in replicate_attributes(result).items():
+                self._backend.set_trial_user_attr(trial.trial_id, name, value)
 
     def finish(self, trial: OpenTrial, value: float | None) -> None:
         """Finish a trial: COMPLETE with its value, or FAIL with None."""
@@ -282,10 +282,6 @@ class Storage:
         name = self._backend.get_study_name_from_id(study_id)
         study = optuna.load_study(study_name=name, storage=self._backend)
         save_note(optuna.trial.Trial(study, trial_id), infeasible_note(why))
-
-    def _set_replicate(self, trial_id: int, result: ReplicateResult) -> None:
-        for name, value in replicate_attributes(result).items():
-            self._backend.set_trial_user_attr(trial_id, name, value)
 
 
 @contextlib.contextmanager

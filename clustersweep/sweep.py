@@ -144,7 +144,10 @@ class Sweep:
         return Outcome(self._finished, self._failed, interrupted, self._aborted, self._rates())
 
     def _left(self) -> bool:
-        """Say whether any replicate has not been given out."""
+        """Say whether any replicate is still to be given out.
+
+        Side effect: when nothing else is left and nobody trains, one that ran out of memory is put back, alone.
+        """
         if not self._jobs and self._alone and not any(opened.waiting for opened in self._trials):
             opened, seed = self._alone.pop()
             opened.waiting.append(seed)
