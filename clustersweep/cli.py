@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clustersweep import __version__, cli_survey
+from clustersweep import __version__, cli_survey, cli_training
 from clustersweep.errors import ClusterSweepError
 
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clustersweep.study import Study
 
 INTERRUPTED = 130
+_BEGIN_ANEW = {"show", "convert", "predict"}  # verbs that keep nothing of what an interruption ends
 
 app = typer.Typer(
     help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
@@ -47,9 +48,18 @@ StorageOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
 
 
+class _Stderr(logging.StreamHandler[Any]):
+    """Logs to what is stderr at the time: a progress bar puts its own in place, which prints above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
 def main() -> None:
     """Run the command line; failures become one message on stderr and the documented exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    handler = _Stderr(sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
     try:
         app(prog_name="clustersweep")
     except ClusterSweepError as error:
@@ -57,7 +67,10 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, or that of a launch that has checkpointed
-            print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
+            if _BEGIN_ANEW & set(sys.argv[1:2]):
+                print("interrupted: nothing was written", file=sys.stderr)
+            else:
+                print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
         raise
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
@@ -67,7 +80,7 @@ def main() -> None:
         sys.exit(3)
 
 
-for verb in (cli_survey.simulate, cli_survey.show, cli_survey.convert):
+for verb in (cli_survey.simulate, cli_survey.show, cli_survey.convert, cli_training.train, cli_training.predict):
     app.command()(verb)
 
 
@@ -221,7 +234,7 @@ def export(
     from clustersweep.launch import read_plan, read_training_data
     from clustersweep.progress import Display
     from clustersweep.run_folder import RunFolder
-    from clustersweep.tables import params_text
+    from clustersweep.tables import print_evidence
     from clustersweep.training.device import configure_device
 
     study, where = _study(study_file), _home(home)
@@ -231,17 +244,20 @@ def export(
     configure_device(study.resources.cpus_per_worker)
     data = read_training_data(study, where)
     done = export(planned, results, chosen, found_rank, data, RunFolder(where.run(study.name)), to)
-    place = f"rank {done.rank} of {len(results.ranked())}"
-    print(f"{done.folder}/: trial {chosen.number} ({place}): {params_text(chosen.params)}")
-    print(f"weights of seed {done.seed}: val_loss {done.recorded_loss:.6f} recorded, {done.reloaded_loss:.6f} reloaded")
+    print_evidence(done.evidence, str(done.folder), _out())
+    proof = f"val_loss {done.recorded_loss:.6f} recorded, {done.reloaded_loss:.6f} reloaded"
+    print(f"weights of seed {done.evidence.weights_of_seed}: {proof}")
 
 
 @app.command()
-def schema() -> None:
-    """Print the study file's JSON Schema, with which editors complete and check study files."""
+def schema(
+    training: Annotated[bool, typer.Option("--training", help="That of training configurations.")] = False,
+) -> None:
+    """Print the JSON Schema of study files, with which editors complete and check them."""
     from clustersweep.study import study_schema
+    from clustersweep.training.configuration import configuration_schema
 
-    _print_json(study_schema())
+    _print_json(configuration_schema() if training else study_schema())
 
 
 @app.command()

@@ -27,7 +27,7 @@ def simulate(
     from clustersweep.survey.spec import SimulateSpec
 
     spec = SimulateSpec(clusters=clusters, seed=seed, pixels=pixels)
-    with _progress("simulating") as progress:
+    with progress_bar("simulating") as progress:
         write_survey(spec, to, jobs=jobs, progress=progress)
     print(f"{to / 'images.fits'}\n{to / 'catalogue.fits'}")
 
@@ -48,7 +48,7 @@ def show(
     from clustersweep.survey.formats import read_source
 
     choice = Choice(mass, redshift, identifier)
-    with _progress("reading") as progress:
+    with progress_bar("reading") as progress:
         dataset = read_source(*located(images, catalogue), choice, progress).dataset
     for name, value in summary(dataset).items():
         print(f"{name:<24} {value}")
@@ -67,13 +67,14 @@ def convert(
     from clustersweep.survey.catalogue import Choice
     from clustersweep.survey.formats import convert as converted
 
-    with _progress("reading") as progress:
+    with progress_bar("reading") as progress:
         dataset = converted(images, catalogue, to, choice=Choice(mass, redshift, identifier), progress=progress)
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr while it is a terminal, moved by the function that this gives."""
     from rich.console import Console
     from rich.progress import Progress
 

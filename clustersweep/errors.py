@@ -2,7 +2,9 @@
 
 ClusterSweepError
 +- StudyError            2   the study file is wrong: every problem at once
++- ConfigurationError    2   the training configuration is wrong: the same
 +- DataError             2   the images or the catalogue are wrong
++- ModelError            2   the model's folder is incomplete, altered or no model's
 +- StudyChangedError     2   the stored study differs from the file
 +- StorageError          3   the database cannot be reached or used
 |  +- StudyLockedError   3   another launch of the study lives
@@ -46,7 +48,7 @@ class ClusterSweepError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-class _ProblemsError(ClusterSweepError):
+class ProblemsError(ClusterSweepError):
     """An error that lists problems."""
 
     exit_code = 2
@@ -59,12 +61,20 @@ class _ProblemsError(ClusterSweepError):
         return type(self), (self.problems,)
 
 
-class StudyError(_ProblemsError):
+class StudyError(ProblemsError):
     """The study file is wrong; `problems` holds everything that is."""
 
 
-class DataError(_ProblemsError):
+class ConfigurationError(ProblemsError):
+    """The training configuration is wrong; `problems` holds everything that is."""
+
+
+class DataError(ProblemsError):
     """The images or the catalogue are missing, damaged or implausible."""
+
+
+class ModelError(ProblemsError):
+    """The folder of a trained model is incomplete, was altered, or is not one."""
 
 
 class StudyChangedError(ClusterSweepError):

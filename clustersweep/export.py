@@ -1,8 +1,9 @@
 """From a sweep's results to the training package: configuration, weights and provenance, proved by reloading."""
 
-import dataclasses
 import importlib.metadata
+import itertools
 import json
+import math
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -10,18 +11,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clustersweep import __version__
 from clustersweep.errors import NothingCompleteError, StorageError
 from clustersweep.home import write_atomically
 from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
-from clustersweep.study import specs_for
+from clustersweep.study import ObjectiveSpec, specs_for
+from clustersweep.training.configuration import (
+    MOST_LISTED,
+    Configuration,
+    Evidence,
+    FailedSeed,
+    Tie,
+    configuration_yaml,
+    load_configuration,
+)
 from clustersweep.training.data import TrainingData
-from clustersweep.trial import SweepResults, TrialResult, combination
+from clustersweep.training.spec import ProbabilisticSpec
+from clustersweep.trial import (
+    SweepResults,
+    TrialResult,
+    combination,
+    indistinguishable,
+    loss_of,
+    margin_of,
+    typical_spread,
+)
 
-FORMAT, VERSION = "clustersweep-training", 1
 PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
 # How closely the reloaded network must give the recorded loss: another machine may sum in another order.
 TOLERANCE = 1e-5
@@ -29,11 +45,10 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported: the trial, its rank, the seed whose weights they are, and the proof."""
+    """What was exported and why, and the proof."""
 
-    trial: TrialResult
-    rank: int
-    seed: int
+    configuration: Configuration
+    evidence: Evidence
     recorded_loss: float
     reloaded_loss: float
     folder: Path
@@ -90,7 +105,6 @@ def export(
             f"the weights of trial {trial.number}, seed {best.seed}, are not below {files.path}. They stay on the "
             "machine that launched the sweep: export there, with the same --home"
         )
-    config = _config(plan, results, trial, rank, data)
     try:
         arrays = unpack_weights(weights)
     except DamagedCheckpointError as error:
@@ -98,15 +112,18 @@ def export(
             f"the weights of trial {trial.number}, seed {best.seed}, below {files.path} are damaged ({error}). "
             "Restore them from a copy, or launch the study again under a new name"
         ) from None
-    write_atomically(to / "config.yaml", (HEADER + yaml.safe_dump(config, sort_keys=False)).encode())
-    network, training = specs_for(plan.study, trial.params)
+    evidence = evidence_of(results, trial, rank, plan.study.objective)
+    exported = configuration_of(plan, trial, data, seeds=results.seeds, evidence=evidence)
+    write_atomically(to / "config.yaml", configuration_yaml(exported), what="configuration")
+    read_back = load_configuration(to / "config.yaml")
+    network, training = read_back.network, read_back.training
     try:
-        save_model(network, data.image_shape, arrays, to / "model.keras")
+        save_model(network, data.image_shape, arrays, to / "model.keras", outputs=training.outputs)
     except OSError as error:
         raise StorageError(f"{to / 'model.keras'} cannot be written: {error.strerror}. Choose another --to") from None
     device_data = DeviceData(data)
     reloaded = Trainer(network, training, device_data).validation_loss(
-        load_weights(network, data.image_shape, to / "model.keras")
+        load_weights(network, data.image_shape, to / "model.keras", outputs=training.outputs)
     )
     recorded = best.value or 0.0
     if abs(reloaded - recorded) > TOLERANCE * abs(recorded):
@@ -117,38 +134,55 @@ def export(
     proof = {"recorded_val_loss": recorded, "reloaded_val_loss": reloaded, "seed": best.seed}
     provenance = json.dumps(_provenance(plan, results) | {"verified": proof}, indent=2)
     write_atomically(to / "provenance.json", provenance.encode())
-    return Exported(trial, rank, best.seed, recorded, reloaded, to)
+    return Exported(exported, evidence, recorded, reloaded, to)
 
 
-HEADER = "# Written by `clustersweep export`. What the keys mean: README.md, `The exported configuration`.\n"
+def configuration_of(
+    plan: Plan, trial: TrialResult, data: TrainingData, *, seeds: tuple[int, ...], evidence: Evidence
+) -> Configuration:
+    """Give the training configuration of a trial: its network and training, and then a variance for every mass."""
+    network, training = specs_for(plan.study, trial.params)
+    return Configuration(
+        network=network,
+        training=training,
+        probabilistic=ProbabilisticSpec() if training.loss == "mse" else None,  # a likelihood has its variance
+        data=plan.study.data,
+        data_digest=plan.header.digest,
+        image_shape=plan.header.image_shape,
+        split=plan.study.split,
+        scaling=data.scaling,
+        seeds=seeds,
+        evidence=evidence,
+    )
 
 
-def _config(plan: Plan, results: SweepResults, trial: TrialResult, rank: int, data: TrainingData) -> dict[str, Any]:
-    study = plan.study
-    network, training = specs_for(study, trial.params)
-    source = {name: str(value) if isinstance(value, Path) else value for name, value in _given(study.data).items()}
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "network": _plain(network),
-        "training": _plain(training),
-        "data": source | {"digest": plan.header.digest, "image_shape": list(plan.header.image_shape)},
-        "split": _plain(study.split),
-        "scaling": _plain(data.scaling),
-        "seeds": list(results.seeds),
-        "evidence": {
-            "study": results.study,
-            "study_digest": results.digest,
-            "trial": trial.number,
-            "params": dict(trial.params),
-            "rank": rank,
-            "of": len(results.ranked()),
-            "objective": f"{study.objective.over_seeds} of {study.objective.metric} over the seeds, dex^2",
-            "value": trial.value,
-            "seeds": {seed: r.value for seed, r in trial.replicates.items()},
-            "weights_of_seed": trial.best_replicate.seed,
-        },
-    }
+def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective: ObjectiveSpec) -> Evidence:
+    """Say why this trial: its results, what the noise cannot tell from it, and what failed and was not ranked."""
+    ranked = results.ranked()
+    margin = margin_of(trial, typical_spread(ranked))
+    failed = (
+        FailedSeed(trial=other.number, seed=replicate.seed, reason=replicate.signature)
+        for other in results.trials
+        for replicate in other.replicates.values()
+        if replicate.state == "failed"
+    )
+    ties = (Tie(trial=t.number, value=loss_of(t)) for t in indistinguishable(ranked, trial, margin))
+    found = {seed: trial.replicates[seed].value if seed in trial.replicates else None for seed in results.seeds}
+    return Evidence(
+        study=results.study,
+        study_digest=results.digest,
+        trial=trial.number,
+        params=dict(trial.params),
+        rank=rank,
+        of=len(ranked),
+        objective=f"{objective.over_seeds} of {objective.metric} over the seeds, dex^2",
+        value=loss_of(trial),
+        seeds=found,
+        weights_of_seed=trial.best_replicate.seed,
+        margin=None if math.isnan(margin) else margin,
+        ties=tuple(itertools.islice(ties, MOST_LISTED)),
+        failed_seeds=tuple(itertools.islice(failed, MOST_LISTED)),
+    )
 
 
 def _provenance(plan: Plan, results: SweepResults) -> dict[str, Any]:
@@ -187,15 +221,3 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _given(spec: Any) -> dict[str, Any]:
-    return {name: value for name, value in _plain(spec).items() if value is not None}
-
-
-def _plain(spec: Any) -> dict[str, Any]:
-    """Give a specification as what YAML can write: no tuples."""
-    plain: dict[str, Any] = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(spec).items()
-    }
-    return plain

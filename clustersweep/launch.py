@@ -109,6 +109,7 @@ def read_training_data(study: Study, home: Home, progress: Callable[[int, int], 
     return prepare(
         dataset.images,
         dataset.log_mass,
+        dataset.redshift,
         train=split.train,
         validation=split.validation,
         transform=study.data.transform,
@@ -149,7 +150,7 @@ def launch(
                 missing = sum(len(set(study.seeds) - set(trial.done)) for trial in open_trials)
                 workers = _hire(study, data, max(1, missing), home, options)
                 closing.callback(workers.close)
-            with _stop_on_signals() as stop:
+            with stop_on_signals() as stop:
                 sweep = Sweep(
                     plan, open_trials, storage, workers, files,
                     notify=watcher.notice, stop=stop, still_ours=lock.check,
@@ -169,7 +170,7 @@ def launch(
 
 
 @contextlib.contextmanager
-def _stop_on_signals() -> Iterator[Callable[[], bool]]:
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Give a question that becomes true on Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
     asked = threading.Event()
 

@@ -17,8 +17,9 @@ class NetworkSpec:
     """One architecture: blocks of convolutions, each block closed by a pooling, then dense layers.
 
     Block b (counted from 1) has `filters + (b - 1) * filters_step` filters in each of its
-    `convs_per_block` convolutions. The first `dense_layers` of `dense_units` follow, then one linear
-    unit that predicts the standardised log10 M500c.
+    `convs_per_block` convolutions. The first `dense_layers` of `dense_units` follow, then the linear
+    output that predicts the standardised log10 M500c. The redshift, where it is an input, joins before the
+    dense layers (`dense`) or after them (`head`).
     """
 
     filters: Annotated[int, Ge(1), Le(4096)] = 10
@@ -34,6 +35,7 @@ class NetworkSpec:
     activation: Literal["relu", "elu", "gelu", "tanh"] = "relu"
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
     dense_units: Annotated[tuple[Annotated[int, Gt(0), Le(65536)], ...], MinLen(0)] = (64, 44, 24)
+    redshift: Literal["none", "head", "dense"] = "none"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Layer:
     """
 
     name: str
-    kind: Literal["convolution", "activation", "pooling", "flatten", "dense", "dropout"]
+    kind: Literal["convolution", "activation", "pooling", "flatten", "redshift", "dense", "dropout"]
     output_shape: Shape
     parameters: int = 0
     flops: int = 0
@@ -73,7 +75,7 @@ class Infeasible:
 
 
 def layers(
-    spec: NetworkSpec, image_shape: Shape, *, max_parameters: int | None = None
+    spec: NetworkSpec, image_shape: Shape, *, outputs: int = 1, max_parameters: int | None = None
 ) -> tuple[Layer, ...] | Infeasible:
     """List the layers of a network for images of one shape, or say why there is no such network.
 
@@ -83,11 +85,12 @@ def layers(
     Args:
         spec: The architecture.
         image_shape: `(height, width, band)` in pixels and bands.
+        outputs: Units of the last layer: the mean, and with 2 also the variance of the prediction.
         max_parameters: Reject networks with more trainable weights than this.
     """
     trace: list[tuple[str, Shape]] = [("image", image_shape)]
     found: list[Layer] = []
-    for item in _grow(spec, image_shape):
+    for item in _grow(spec, image_shape, outputs):
         if isinstance(item, _Refusal):
             return Infeasible(item.rule, item.layer, tuple(trace), item.reason)
         found.append(item)
@@ -117,7 +120,7 @@ class _Refusal:
     reason: str
 
 
-def _grow(spec: NetworkSpec, image_shape: Shape) -> Iterator[Layer | _Refusal]:
+def _grow(spec: NetworkSpec, image_shape: Shape, outputs: int) -> Iterator[Layer | _Refusal]:
     """Yield the layers in order; a refusal is the last thing yielded."""
     height, width, channels = image_shape
     # A monotone activation commutes with taking a maximum, and after the pooling it touches a quarter
@@ -156,10 +159,16 @@ def _grow(spec: NetworkSpec, image_shape: Shape) -> Iterator[Layer | _Refusal]:
                         flops=height * width * channels)  # fmt: skip
     units = height * width * channels
     yield Layer("flatten", "flatten", (units,))
+    if spec.redshift == "dense":
+        units += 1
+        yield Layer("redshift", "redshift", (units,))
     for number, size in enumerate(spec.dense_units[: spec.dense_layers], start=1):
         yield Layer(f"dense{number}", "dense", (size,), (units + 1) * size, (2 * units + 1) * size)
         yield Layer(f"dense{number}_{spec.activation}", "activation", (size,), flops=size)
         units = size
         if spec.dropout > 0 and number < spec.dense_layers:
             yield Layer(f"dense{number}_dropout", "dropout", (size,), flops=size)
-    yield Layer("output", "dense", (1,), units + 1, 2 * units + 1)
+    if spec.redshift == "head":
+        units += 1
+        yield Layer("redshift", "redshift", (units,))
+    yield Layer("output", "dense", (outputs,), (units + 1) * outputs, (2 * units + 1) * outputs)

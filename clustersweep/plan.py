@@ -77,7 +77,8 @@ def make_plan(study: Study, header: Header) -> Plan:
     for values in itertools.product(*axes.values()):
         params = dict(zip(axes, values, strict=True))
         network, training = specs_for(study, params)
-        found = layers(network, header.image_shape, max_parameters=study.limits.max_parameters)
+        limit = study.limits.max_parameters
+        found = layers(network, header.image_shape, outputs=training.outputs, max_parameters=limit)
         if isinstance(found, Infeasible):
             infeasible.append((params, found))
             continue

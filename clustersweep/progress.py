@@ -18,21 +18,11 @@ from clustersweep.tables import duration, params_text
 from clustersweep.trial import Params, Replicate
 
 
-class Display:
-    """Shows the steps of a launch and the progress of its sweep on one console (stderr)."""
+class Steps:
+    """Shows the steps that come before training on one console (stderr)."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live: Live | None = None
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
-            console=console,
-        )  # fmt: skip
-        self._workers: dict[str, tuple[str, ...]] = {}
-        self._best: tuple[float, Params] | None = None
-        self._trials = self._trials_done = 0
-        self._flops_left = self._flops_done = 0.0
-        self._began_at = 0.0
         self._survey_told = -1
         self._status: Status | None = None
 
@@ -43,7 +33,7 @@ class Display:
         self._status = self._console.status(text) if self._console.is_terminal else None
         with self._status or contextlib.nullcontext():
             yield
-        self._console.print(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]", highlight=False, soft_wrap=True)
+        self._say(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]")
 
     def survey(self, done: int, total: int) -> None:
         """Show the simulation's progress: beside the spinner, or a line for every quarter of it."""
@@ -52,7 +42,27 @@ class Display:
             self._status.update(f"simulated {done:,} of {total:,} clusters")
         elif quarter != self._survey_told:
             self._survey_told = quarter
-            self._console.print(f"  simulated {done:,} of {total:,} clusters", highlight=False, soft_wrap=True)
+            self._say(f"  simulated {done:,} of {total:,} clusters")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+
+class Display(Steps):
+    """Shows the steps of a launch and the progress of its sweep."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live: Live | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+            console=console,
+        )  # fmt: skip
+        self._workers: dict[str, tuple[str, ...]] = {}
+        self._best: tuple[float, Params] | None = None
+        self._trials = self._trials_done = 0
+        self._flops_left = self._flops_done = 0.0
+        self._began_at = 0.0
 
     def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
         """Show what is to be done."""

@@ -51,6 +51,8 @@ def replicate_attributes(result: ReplicateResult) -> dict[str, Any]:
     """Write a replicate as two attributes: the dashboard's table stays readable beside the long curve."""
     fields = dataclasses.asdict(result)
     curve = [list(pair) for pair in fields.pop("curve")]
+    if fields["val_nll"] is None:
+        del fields["val_nll"]  # most networks have no variance
     return {f"curve:{result.seed}": curve, f"seed:{result.seed}": fields}
 
 

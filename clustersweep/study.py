@@ -1,6 +1,6 @@
 """The study file: its types, how it is read, and the definition by which a stored study is known again.
 
-The only place that reads study YAML, and the only one that uses pydantic.
+The only place that reads study YAML.
 """
 
 import functools
@@ -17,10 +17,12 @@ from pydantic_core import core_schema
 
 from clustersweep.errors import StudyError
 from clustersweep.network import NetworkSpec
-from clustersweep.study_keys import AXES, KEYS
-from clustersweep.study_problems import faults_of
+from clustersweep.settings import UNIQUE, Seeds, checked, located
+from clustersweep.settings_rules import section
+from clustersweep.study_keys import AXES, WORDS
 from clustersweep.study_rules import contradictions
 from clustersweep.survey.spec import DataSpec, SplitSpec
+from clustersweep.training.configuration_keys import FORMAT
 from clustersweep.training.spec import TrainingSpec
 from clustersweep.trial import Aggregate, Params, Scalar
 from clustersweep.yaml_lines import Fault
@@ -28,14 +30,12 @@ from clustersweep.yaml_reader import read_yaml
 
 Definition = dict[str, Any]
 
-_UNIQUE = pydantic.Field(json_schema_extra={"uniqueItems": True})
-
 
 def _search_space_schema(_: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
     """Allow exactly the axes there are, each a list of values of its key's own type."""
     fields = {}
     for name, axis in AXES.items():
-        values = Annotated[tuple[axis.annotation, ...], MinLen(1), _UNIQUE]  # type: ignore[name-defined]  # made here
+        values = Annotated[tuple[axis.annotation, ...], MinLen(1), UNIQUE]  # type: ignore[name-defined]  # made here
         fields[name] = core_schema.typed_dict_field(handler.generate_schema(values), required=False)
     return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
 
@@ -75,7 +75,7 @@ class Study:
     search_space: Annotated[Mapping[str, tuple[Scalar, ...]], pydantic.GetPydanticSchema(_search_space_schema)]
     network: NetworkSpec = field(default_factory=NetworkSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
-    seeds: Annotated[tuple[Annotated[int, Ge(0), Le(2**31 - 1)], ...], MinLen(1), _UNIQUE] = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2)
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
     limits: LimitsSpec = field(default_factory=LimitsSpec)
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
@@ -98,23 +98,13 @@ def load_study(path: Path) -> Study:
         StudyError: With every problem of the file.
     """
     document = read_yaml(path)
-    written: Any = document.value
-    if written is None:
-        empty = [] if document.faults else [Fault((), "is empty", "Begin with `study: a-name`.")]
-        raise StudyError(document.problems(empty))
-    faults: list[Fault] = []
-    try:
-        # As JSON, where strictness means the file's own types: '3' is no number, yet a list may be a tuple.
-        study = _schema().validate_json(json.dumps(written), strict=True)
-    except pydantic.ValidationError as error:
-        faults += faults_of(error.errors(include_url=False), document)
-    faults += contradictions(written)
-    if document.faults or faults:
-        raise StudyError(document.problems(faults))
-    folder = path.absolute().parent
-    images, catalogue = (file and folder / file for file in (study.data.images, study.data.catalogue))
-    axes = {axis: study.search_space[axis] for axis in written["search_space"]}  # in the file's order again
-    return replace(study, search_space=axes, data=replace(study.data, images=images, catalogue=catalogue))
+    if document.at(("format",)) == FORMAT:
+        rule, remedy = "is a training configuration, not a study", f"Train it: `clustersweep train {path}`."
+        raise StudyError(document.problems([Fault((), rule, remedy)]))
+    study = checked(document, _schema(), WORDS, contradictions, StudyError)
+    in_order = section(document.value, "search_space")  # as in the file, which pydantic forgets
+    axes = {axis: study.search_space[axis] for axis in in_order}
+    return replace(study, search_space=axes, data=located(study.data, path))
 
 
 def axis_kind(name: str) -> Literal["integer", "number", "choice"]:
@@ -191,26 +181,7 @@ def extends(old: Definition, new: Definition) -> bool:
 
 def study_schema() -> dict[str, Any]:
     """Give the JSON Schema of study files, with which editors complete and check them."""
-    schema = _schema().json_schema()
-    described = _described(schema, schema["$defs"], "")
-    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "clustersweep study", **described}
-
-
-def _described(schema: dict[str, Any], parts: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Put referenced parts in place, and our one-line descriptions instead of titles and docstrings."""
-    if "$ref" in schema:
-        schema = schema | parts[schema["$ref"].rpartition("/")[2]]
-    left_out = {"$ref", "$defs", "title", "description", "default" if "properties" in schema else ""}
-    result = {key: value for key, value in schema.items() if key not in left_out}
-    if "anyOf" in schema:
-        result["anyOf"] = [_described(option, parts, prefix) for option in schema["anyOf"]]
-    if "properties" in schema:
-        result["properties"] = {}
-        for name, inner in schema["properties"].items():
-            key = f"{AXES[name].section}.{name}" if prefix == "search_space." else f"{prefix}{name}"
-            text = {"description": KEYS[key]}
-            result["properties"][name] = text | _described(inner, parts, f"{prefix}{name}.")
-    return result
+    return WORDS.schema(_schema().json_schema())
 
 
 def _filled(definition: Definition) -> Definition:

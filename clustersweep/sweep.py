@@ -219,6 +219,7 @@ class Sweep:
                     worker=job.host,
                     curve=event.curve,
                     resumed=event.resumed,
+                    val_nll=event.val_nll,
                 )
                 self._end(worker, result)
             case Failed():
@@ -293,9 +294,8 @@ class Sweep:
             {r.seed: self._plan.replicate(opened.stored.trial, r.seed).key for r in results if r.value is not None},
             {r.seed: r.value for r in results if r.value is not None},
         )
-        self._notify(
-            TrialDone(opened.stored.number, self._plan.replicate(opened.stored.trial, seeds[0]), value, results)
-        )
+        first = self._plan.replicate(opened.stored.trial, seeds[0])
+        self._notify(TrialDone(opened.stored.number, first, value, results))
 
     def _record_curves(self, opened: _Opened) -> None:
         now = time.monotonic()

@@ -9,10 +9,12 @@ from rich.table import Table
 
 from clustersweep.network import Infeasible
 from clustersweep.plan import Plan, Rates, estimate_s, trial_s
+from clustersweep.training.configuration import MOST_LISTED, Evidence
 from clustersweep.trial import Params, SweepResults
 
 # A terminal is for reading; scripts have --json.
 ROWS = 100
+FEW = 5
 
 
 def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
@@ -87,6 +89,33 @@ def print_status(results: SweepResults, out: Console) -> None:
     """Print how far a study is."""
     out.print(f"[bold]{results.study}[/bold] (digest {results.digest})", highlight=False, soft_wrap=True)
     print_best(results, out)
+
+
+def print_evidence(evidence: Evidence, folder: str, out: Console) -> None:
+    """Print what was exported, from which others the noise cannot tell it, and what was not ranked."""
+
+    def say(text: str) -> None:
+        out.print(escape(text), highlight=False, soft_wrap=True)
+
+    place = f"rank {evidence.rank} of {evidence.of}"
+    say(f"{folder}/: trial {evidence.trial} ({place}): {params_text(evidence.params)}")
+    if evidence.margin is None:
+        say("one seed: nothing can be said about ties. More `seeds` in the study, and launching again, would tell")
+    elif evidence.ties:
+        others = _listed([f"{tie.trial} ({tie.value:.4f})" for tie in evidence.ties], "trial")
+        say(
+            f"tied: {others} within the noise of the seeds, {evidence.margin:.4f} dex² around {evidence.value:.4f}. "
+            "`clustersweep report` shows what they have in common; --trial N exports another"
+        )
+    if evidence.failed_seeds:
+        lost = _listed([f"{f.trial} (seed {f.seed}: {f.reason})" for f in evidence.failed_seeds], "replicate")
+        say(f"failed: {lost}; a trial without all of its seeds is not ranked. `clustersweep launch` tries them again")
+
+
+def _listed(items: list[str], noun: str) -> str:
+    """Count and name the first of some things: `3 trials, 7 (0.0701), ...`."""
+    count = f"{len(items)}{' or more' if len(items) == MOST_LISTED else ''} {noun}{'s' if len(items) > 1 else ''}"
+    return f"{count}, {', '.join(items[:FEW])}{', ...' if len(items) > FEW else ''}"
 
 
 def status_json(results: SweepResults) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class ReplicateResult:
 
     Attributes:
         state: `complete` or `failed`.
-        value: Lowest validation loss in dex^2; None when failed.
-        best_epoch: The epoch, counted from 1, that reached it.
+        value: Validation loss of the best epoch in dex^2; None when failed.
+        best_epoch: The epoch, counted from 1, with the lowest validation loss (likelihood where that is trained).
         epochs: Epochs trained.
         seconds: Time spent training.
         worker: Who trained it.
@@ -72,6 +72,7 @@ class ReplicateResult:
         error: Why it failed.
         signature: Short name of the cause, equal for equal causes.
         resumed: How often it was continued from a checkpoint.
+        val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
     """
 
     seed: int
@@ -85,6 +86,7 @@ class ReplicateResult:
     error: str = ""
     signature: str = ""
     resumed: int = 0
+    val_nll: float | None = None
 
 
 TrialState = Literal["waiting", "running", "complete", "failed", "infeasible"]
@@ -166,3 +168,44 @@ def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
     how: dict[Aggregate, Callable[[list[float]], float]]
     how = {"mean": statistics.fmean, "median": statistics.median, "min": min, "max": max}
     return how[over_seeds](list(values))
+
+
+def losses(trial: TrialResult) -> tuple[float, ...]:
+    """Give the losses of a trial's complete replicates in the order of the seeds, dex^2."""
+    ended = sorted(trial.replicates.items())
+    return tuple(replicate.value for _, replicate in ended if replicate.value is not None)
+
+
+def loss_of(trial: TrialResult) -> float:
+    """Give a complete trial's objective, dex^2; NaN for one that is not complete."""
+    return math.nan if trial.value is None else trial.value
+
+
+def typical_spread(trials: Iterable[TrialResult]) -> float:
+    """Estimate the standard deviation over the seeds, common to all trials, dex^2; NaN with one seed.
+
+    From the median of the trials' variances, so that a few networks that died in one seed do not count.
+    A variance of d degrees of freedom has its median at about (1 - 2 / 9d)^3 of the true one
+    (Wilson & Hilferty 1931, PNAS 17, 684).
+    """
+    several = [values for trial in trials if len(values := losses(trial)) > 1]
+    if not several:
+        return math.nan
+    freedom = statistics.fmean(len(values) - 1 for values in several)
+    bias = (1 - 2 / (9 * freedom)) ** 3
+    return math.sqrt(statistics.median(statistics.variance(values) for values in several) / bias)
+
+
+def margin_of(trial: TrialResult, noise: float) -> float:
+    """Give how close another trial must be not to be told from this one, dex^2; NaN with one seed.
+
+    Two means over n seeds differ by chance with a standard error of `noise * sqrt(2 / n)`, `noise` being the
+    standard deviation over the seeds; the margin is twice that, about 95 % confidence for a single comparison.
+    """
+    return 2 * noise * math.sqrt(2 / len(losses(trial)))
+
+
+def indistinguishable(ranked: Iterable[TrialResult], trial: TrialResult, margin: float) -> tuple[TrialResult, ...]:
+    """Give the other complete trials that lie within the margin of this one, in their order."""
+    others = (other for other in ranked if other.number != trial.number)
+    return tuple(other for other in others if abs(loss_of(other) - loss_of(trial)) < margin)

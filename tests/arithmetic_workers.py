@@ -76,4 +76,5 @@ class ArithmeticWorkers:
                 yield Stopped()
                 return
         best = min(range(EPOCHS), key=lambda i: curve[i][1])
-        yield Finished(curve[best][1], best + 1, EPOCHS, 0.01 * EPOCHS, tuple(curve), resumed, b"weights")
+        val_nll = -curve[best][1] if replicate.trial.training.loss == "nll" else None
+        yield Finished(curve[best][1], best + 1, EPOCHS, 0.01 * EPOCHS, tuple(curve), resumed, b"weights", val_nll)

@@ -13,7 +13,8 @@ from clustersweep.survey.source import read_header
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-STUDIES = sorted((ROOT / "sweeps").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "sweeps").glob("*.yaml"))
+STUDIES = [path for path in SHIPPED if "\nstudy: " in path.read_text()]
 
 
 @pytest.mark.parametrize("verb", sorted(get_command(app).commands))
@@ -41,6 +42,13 @@ def test_the_readmes_modules_exist():
 def test_every_shipped_study_loads_and_plans(path):
     study = load_study(path)
     assert make_plan(study, read_header(study.data)).trials
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_file_is_in_the_readme_and_says_how_to_run_it(path):
+    assert f"`sweeps/{path.name}`" in README
+    header = path.read_text().partition("\n\n")[0]
+    assert re.search(rf"clustersweep (plan|launch|train) sweeps/{path.name}", header)
 
 
 def test_the_readmes_study_is_the_quick_start(tmp_path):

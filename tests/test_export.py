@@ -1,6 +1,7 @@
 """Export: what is chosen, what is written, and the proof by reloading."""
 
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -10,11 +11,24 @@ import numpy as np
 import pytest
 import yaml
 from example_results import fail_trial, grid_results
+from rich.console import Console
 from small_study import small_plan, write_study
 
 from clustersweep.errors import NothingCompleteError
-from clustersweep.export import choose, commit, versions
-from clustersweep.trial import SweepResults
+from clustersweep.export import choose, commit, configuration_of, evidence_of, versions
+from clustersweep.report.verdict import verdict
+from clustersweep.study import ObjectiveSpec
+from clustersweep.tables import print_evidence
+from clustersweep.training.configuration import (
+    MOST_LISTED,
+    FailedSeed,
+    Tie,
+    configuration_yaml,
+    load_configuration,
+)
+from clustersweep.training.data import prepare
+from clustersweep.training.spec import ProbabilisticSpec
+from clustersweep.trial import SweepResults, TrialResult
 
 
 def test_the_best_trial_is_chosen_and_others_by_rank_or_number():
@@ -36,6 +50,88 @@ def test_an_export_of_what_is_not_complete_is_an_error_that_says_what_there_is()
     empty = dataclasses.replace(results, trials=())
     with pytest.raises(NothingCompleteError, match="no trial of 'efeds-grid' is complete, .* Launch the study first"):
         choose(empty)
+
+
+def evidence(results, rank=1):
+    return evidence_of(results, results.ranked()[rank - 1], rank, ObjectiveSpec())
+
+
+def printed(found):
+    said = io.StringIO()
+    print_evidence(found, "best", Console(width=80, file=said))
+    return said.getvalue()
+
+
+def test_the_evidence_of_the_best_has_the_ties_that_the_report_has():
+    results, judged = grid_results(), verdict(grid_results())
+    found = evidence(results)
+    assert (found.trial, found.rank, found.of, found.value) == (judged.best.number, 1, 54, judged.best.value)
+    assert found.ties == tuple(Tie(trial=t.number, value=t.value) for t in judged.ties)
+    assert len(found.ties) > 1
+    assert found.margin == judged.margin
+    assert found.seeds == {seed: r.value for seed, r in judged.best.replicates.items()}
+    assert found.seeds[found.weights_of_seed] == min(found.seeds.values())
+    assert found.objective == "mean of val_loss over the seeds, dex^2"
+
+
+def test_the_ties_of_another_rank_lie_on_both_sides_of_it():
+    found = evidence(grid_results(), rank=4)
+    assert {tie.value < found.value for tie in found.ties} == {True, False}
+    assert all(abs(tie.value - found.value) < found.margin for tie in found.ties)
+    assert found.trial not in {tie.trial for tie in found.ties}
+
+
+def test_with_one_seed_nothing_is_tied_and_the_margin_is_unknown():
+    found = evidence(grid_results(seeds=(0,)))
+    assert (found.margin, found.ties) == (None, ())
+    assert "one seed: nothing can be said about ties. More `seeds` in the study" in printed(found)
+
+
+def test_failed_seeds_are_in_the_evidence_and_a_seed_that_is_not_trained_yet_has_no_loss():
+    results = fail_trial(fail_trial(grid_results(), 3), 0)
+    found = evidence(dataclasses.replace(results, seeds=(0, 1, 2, 5)))
+    assert found.failed_seeds == tuple(FailedSeed(trial=n, seed=2, reason="NonFiniteLoss") for n in (0, 3))
+    assert found.seeds[5] is None
+    assert found.of == 52
+
+
+def test_what_is_printed_names_the_ties_and_what_failed():
+    results = fail_trial(grid_results(), 0)
+    best, second = results.ranked()[:2]
+    found = dataclasses.replace(evidence(results), margin=0.002, ties=(Tie(trial=second.number, value=0.05),))
+    text = printed(found)
+    assert text.startswith(f"best/: trial {best.number} (rank 1 of 53): filters=")
+    assert f"\ntied: 1 trial, {second.number} (0.0500) within the noise of the seeds, 0.0020 dex² around " in text
+    assert "`clustersweep report` shows what they have in common; --trial N exports another\n" in text
+    assert "\nfailed: 1 replicate, 0 (seed 2: NonFiniteLoss); a trial without all of its seeds is not ranked. " in text
+    assert "`clustersweep launch` tries them again\n" in text
+    quiet = printed(dataclasses.replace(found, ties=(), failed_seeds=()))
+    assert len(quiet.splitlines()) == 1
+
+
+def test_long_lists_are_cut_in_the_file_and_on_the_screen():
+    many = [TrialResult(n, {"a": n}, "complete", 0.1, grid_results().trials[0].replicates) for n in range(99)]
+    found = evidence(dataclasses.replace(grid_results(), trials=tuple(many)))
+    assert len(found.ties) == MOST_LISTED
+    assert "tied: 50 or more trials, 1 (0.1000), 2 (0.1000), 3 (0.1000), 4 (0.1000), 5 (0.1000), ... within" in printed(
+        found
+    )
+
+
+@pytest.mark.parametrize(("loss", "stage"), [("mse", ProbabilisticSpec()), ("nll", None)])
+def test_an_exported_configuration_adds_a_variance_where_there_is_none_and_is_read_back(tmp_path, loss, stage):
+    plan = small_plan(tmp_path, training={"loss": loss})
+    chance, rows = np.random.default_rng(1), np.arange(20)
+    images = chance.poisson(3.0, (20, 12, 12, 10)).astype(np.uint8)
+    labels = (chance.normal(14, 0.3, 20), chance.uniform(0.1, 0.8, 20))
+    data = prepare(images, *labels, train=rows[:12], validation=rows[12:], transform="sqrt")
+    trial = TrialResult(0, plan.trials[0].params, "complete", 0.1)
+    found = configuration_of(plan, trial, data, seeds=(0, 1), evidence=evidence(grid_results()))
+    assert (found.probabilistic, found.outliers) == (stage, None)
+    assert (found.network, found.training) == (plan.trials[0].network, plan.trials[0].training)
+    assert (found.data, found.data_digest, found.image_shape) == (plan.study.data, "data-digest", (12, 12, 10))
+    (tmp_path / "config.yaml").write_bytes(configuration_yaml(found))
+    assert load_configuration(tmp_path / "config.yaml") == found
 
 
 def test_provenance_names_versions_and_the_commit():
@@ -66,7 +162,9 @@ def exported(embedded_home, tmp_path_factory):
 def test_an_export_holds_the_configuration_the_weights_and_the_provenance(exported):
     folder, _, _ = exported
     config = yaml.safe_load((folder / "best" / "config.yaml").read_text())
+    assert load_configuration(folder / "best" / "config.yaml").evidence.trial == config["evidence"]["trial"]
     assert (config["format"], config["version"]) == ("clustersweep-training", 1)
+    assert (config["outliers"], config["probabilistic"]["epochs"]) == (None, ProbabilisticSpec().epochs)
     assert config["network"]["kernel_size"] == config["evidence"]["params"]["kernel_size"]
     assert config["evidence"]["rank"] == 1
     assert set(config["evidence"]["seeds"]) == {0, 1}

@@ -3,11 +3,15 @@
 import csv
 import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from astropy.table import QTable
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,3 +37,26 @@ def test_the_quick_start_completes_63_combinations_with_three_seeds_and_records_
     assert len([row for row in rows if row["state"] == "complete"]) == 189
     again = run("launch", "sweeps/quickstart.yaml")
     assert "0 of 189 replicates to train" in again.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_from_the_sweep_to_masses_as_the_readme_says(embedded_home, tmp_path):
+    """Needs the sweep above, which it launches again; every command of the README's chapter, as it stands there."""
+    env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
+    chapter = (ROOT / "README.md").read_text().partition("## From the best architecture to masses\n")[2]
+    commands = [line.strip() for line in re.match(r"\n((?:    .*\n)+)", chapter).group(1).splitlines()]
+    assert [shlex.split(line)[1] for line in commands] == ["export", "train", "simulate", "predict"]
+    shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
+    for line in ["clustersweep launch sweeps/quickstart.yaml", *commands]:
+        words = [sys.executable, "-m", "clustersweep", *shlex.split(line, comments=True)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=800)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert "Against the known masses of 500 clusters" in done.stdout
+    page = (tmp_path / "model" / "report.html").read_text()
+    assert "1,600 simulated clusters" in page
+    masses = QTable.read(tmp_path / "masses.fits")
+    assert len(masses) == 500
+    assert {"identifier", "log_mass", "log_mass_sd", "M500c", "flag"} <= set(masses.colnames)
+    assert str(masses["M500c"].unit) == "solMass"
+    assert (masses["log_mass_sd"] > 0).all()

@@ -24,8 +24,8 @@ from clustersweep.report.slice_figure import slice_figure
 from clustersweep.report.slices import Gap, SliceFigure, slices
 from clustersweep.report.style import draw
 from clustersweep.report.table import results_csv
-from clustersweep.report.verdict import r_squared, rmse, typical_spread, verdict
-from clustersweep.trial import ReplicateResult, SweepResults, TrialResult
+from clustersweep.report.verdict import r_squared, rmse, verdict
+from clustersweep.trial import ReplicateResult, SweepResults, TrialResult, typical_spread
 
 RESULTS = grid_results()
 
@@ -349,6 +349,15 @@ def test_the_table_has_a_row_for_each_replicate_and_each_impossible_combination(
     assert len(impossible) == 27
     assert impossible[0]["reason"].startswith("a 5 x 5 kernel")
     assert impossible[0]["seed"] == ""
+
+
+def test_the_table_has_the_likelihood_of_networks_with_a_variance() -> None:
+    trial = RESULTS.ranked()[0]
+    judged = {0: dataclasses.replace(trial.replicates[0], val_nll=-0.25)}
+    results = replace_trial(RESULTS, trial.number, replicates={**trial.replicates, **judged})
+    rows = csv.DictReader(io.StringIO(results_csv(results).decode()))
+    found = {row["seed"]: row["val_nll"] for row in rows if row["trial"] == str(trial.number)}
+    assert found == {"0": "-0.25", "1": "", "2": ""}
 
 
 def test_failed_and_waiting_replicates_have_rows_too_on_one_line_each() -> None:

@@ -1,14 +1,17 @@
 """The same tests on storage in memory and on a real PostgreSQL server over TCP."""
 
 import copy
+import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from optuna.trial import create_trial
 from small_study import small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.storage import Storage
+from clustersweep.storage_records import replicate_attributes, replicates
 from clustersweep.trial import ReplicateResult
 
 INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
@@ -66,6 +69,14 @@ def test_a_replicate_is_read_back_as_it_was_written(storage, tmp_path):
     trial = next(t for t in storage.results("small").trials if t.number == opened.number)
     assert trial.state == "running"
     assert trial.replicates == {1: written}
+
+
+def test_a_likelihood_is_stored_where_there_is_one_only_and_older_records_have_none():
+    without, with_one = replicate(0), dataclasses.replace(replicate(1), val_nll=-0.5)
+    assert "val_nll" not in replicate_attributes(without)["seed:0"]
+    assert replicate_attributes(with_one)["seed:1"]["val_nll"] == -0.5
+    attributes = replicate_attributes(without) | replicate_attributes(with_one)
+    assert replicates(create_trial(value=0.1, user_attrs=attributes)) == {0: without, 1: with_one}
 
 
 def test_a_relaunch_of_a_finished_study_leaves_nothing_to_do(storage, tmp_path):

@@ -33,6 +33,7 @@ from clustersweep.training.spec import TrainingSpec
 from clustersweep.yaml_reader import MAX_BYTES, read_yaml
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
+STUDIES = [path for path in sorted(SWEEPS.glob("*.yaml")) if "\nstudy: " in path.read_text()]
 SMALLEST = {"study": "s", "data": "{simulate: {clusters: 100}}", "search_space": "{filters: [1, 2]}"}
 
 
@@ -69,7 +70,9 @@ def study(tmp_path: Path) -> Study:
 # --- the shipped files ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "pixels", "feasible"), [("quickstart", 25, 63), ("grid", 50, 54)])
+@pytest.mark.parametrize(
+    ("name", "pixels", "feasible"), [("quickstart", 25, 63), ("grid", 50, 54), ("overnight", 25, 63)]
+)
 def test_shipped_studies_have_81_combinations_with_the_known_number_feasible(name, pixels, feasible):
     study = load_study(SWEEPS / f"{name}.yaml")
     assert pixels * study.data.rebin == study.data.simulate.pixels
@@ -88,6 +91,24 @@ def test_the_quick_start_is_the_grid_made_small():
     assert (grid.data.simulate.clusters, grid.data.simulate.seed) == (7946, 42)
 
 
+def test_the_improvements_are_tried_on_the_reports_best_architecture_each_alone_and_together():
+    study = load_study(SWEEPS / "improvements.yaml")
+    best = {"conv_blocks": 3, "dense_layers": 1, "kernel_size": 3, "filters": 10, "convs_per_block": 3}
+    assert study.network == NetworkSpec(**best)
+    assert study.axes == {"redshift": ("none", "head", "dense"), "augmentation": ("none", "flip_rotate", "dihedral")}
+    assert (study.data, study.training) == (load_study(SWEEPS / "grid.yaml").data, TrainingSpec())
+
+
+def test_a_training_configuration_is_told_from_a_study(tmp_path):
+    with pytest.raises(StudyError) as refused:
+        load_study(SWEEPS / "naive.yaml")
+    where = f"{SWEEPS}/naive.yaml"
+    assert str(refused.value).endswith(
+        f"is a training configuration, not a study. Train it: `clustersweep train {where}`."
+    )
+    assert len(refused.value.problems) == 1
+
+
 def test_grid_yaml_shows_every_key_with_its_default():
     written = (SWEEPS / "grid.yaml").read_text()
     assert [key for key in KEYS if f"{key.rpartition('.')[2]}:" not in written] == []
@@ -100,7 +121,7 @@ def test_grid_yaml_shows_every_key_with_its_default():
     assert shown == (plain.split, plain.seeds, plain.objective, plain.limits, plain.resources)
 
 
-@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_shipped_study_loads_points_to_the_schema_and_obeys_it(path):
     load_study(path)
     assert path.read_text().startswith("# yaml-language-server: $schema=study.schema.json\n")

@@ -235,6 +235,15 @@ def test_a_disk_that_takes_no_checkpoints_stops_the_sweep_with_a_storage_error(t
         sweep(small_plan(tmp_path), storage, RunFolder(tmp_path / "file"), ArithmeticWorkers())
 
 
+@pytest.mark.parametrize(("loss", "has_likelihood"), [("mse", False), ("nll", True)])
+def test_the_likelihood_of_networks_with_a_variance_is_kept(tmp_path, storage, files, loss, has_likelihood):
+    plan = small_plan(tmp_path, training={"loss": loss})
+    sweep(plan, storage, files, ArithmeticWorkers())
+    kept = [result for trial in storage.results("small").ranked() for result in trial.replicates.values()]
+    assert len(kept) == 6
+    assert all(result.val_nll == (-result.value if has_likelihood else None) for result in kept)
+
+
 def test_a_sweep_measures_how_fast_its_workers_are(tmp_path, storage, files):
     outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers())
     assert outcome.rates is not None

@@ -1,6 +1,7 @@
 """The training package with real TensorFlow."""
 
 import contextlib
+import dataclasses
 import itertools
 import zipfile
 
@@ -31,8 +32,9 @@ def data():
     """Images whose brightness tells the mass, as float-free counts: 12 x 12 pixels, 3 bands."""
     rng = np.random.default_rng(3)
     log_mass = rng.normal(14.0, 0.4, 90)
+    redshift = rng.uniform(0.1, 0.8, len(log_mass))
     images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (90, 12, 12, 3)).astype(np.uint8)
-    return prepare(images, log_mass, train=np.arange(60), validation=np.arange(60, 90), transform="sqrt")
+    return prepare(images, log_mass, redshift, train=np.arange(60), validation=np.arange(60, 90), transform="sqrt")
 
 
 @pytest.fixture(scope="module")
@@ -63,24 +65,24 @@ def finished(events):
 def test_scaling_is_fitted_on_the_training_part_only():
     rng = np.random.default_rng(0)
     images = rng.poisson(5, (20, 4, 4, 2)).astype(np.uint16)
-    log_mass = rng.normal(14, 0.3, 20)
-    one = prepare(images, log_mass, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
+    log_mass, redshift = rng.normal(14, 0.3, 20), rng.uniform(0.1, 0.8, 20)
+    one = prepare(images, log_mass, redshift, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
     images[10:] += 100
-    other = prepare(images, log_mass, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
+    other = prepare(images, log_mass, redshift, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
     assert one.scaling == other.scaling
 
 
 @pytest.mark.parametrize("transform", ["none", "sqrt", "log1p"])
 def test_scaled_training_images_have_zero_mean_and_unit_deviation_in_every_band(transform):
     images = np.random.default_rng(0).poisson((1, 30), (40, 5, 5, 2)).astype(np.uint16)
-    scaling = fit_scaling(images, np.linspace(13, 15, 40), transform, chunk=7)
+    scaling = fit_scaling(images, np.linspace(13, 15, 40), np.ones(40), transform, chunk=7)
     scaled = (transformed(images, transform) - np.array(scaling.band_mean)) / np.array(scaling.band_sd)
     assert scaled.mean(axis=(0, 1, 2)) == pytest.approx([0, 0], abs=1e-5)
     assert scaled.std(axis=(0, 1, 2)) == pytest.approx([1, 1], abs=1e-5)
 
 
 def test_a_band_without_any_counts_is_scaled_to_zeros_not_to_nan():
-    scaling = fit_scaling(np.zeros((4, 3, 3, 1), np.uint8), np.linspace(13, 14, 4), "sqrt")
+    scaling = fit_scaling(np.zeros((4, 3, 3, 1), np.uint8), np.linspace(13, 14, 4), np.ones(4), "sqrt")
     assert scaling.band_sd == (1.0,)
 
 
@@ -202,6 +204,166 @@ def test_a_network_learns_what_there_is_to_learn(data, device_data):
     spec = NetworkSpec(filters=4, dense_layers=1, dense_units=(16,))
     done = finished(Trainer(spec, TrainingSpec(epochs=60, patience=60), device_data).replicate(0))
     assert done.val_loss < 0.2 * data.label_variance
+
+
+@integration
+@pytest.mark.parametrize("redshift", ["head", "dense"])
+def test_the_redshift_joins_before_the_output_or_before_the_dense_layers(data, redshift):
+    from clustersweep.training.model import build_model
+
+    model = build_model(NetworkSpec(filters=2, dense_layers=1, dense_units=(7,), redshift=redshift), data.image_shape)
+    assert [tensor.shape[1:] for tensor in model.inputs] == [data.image_shape, (1,)]
+    joined = model.get_layer("redshift").output.shape[-1]
+    assert joined == (7 + 1 if redshift == "head" else 5 * 5 * 2 + 1)
+    assert model.get_layer("output").kernel.shape == (8 if redshift == "head" else 7, 1)
+
+
+@integration
+def test_a_network_uses_the_redshift_that_it_is_given(data):
+    """Masses that only the redshift tells: no image can help."""
+    from clustersweep.training.engine import DeviceData, Trainer
+
+    told = dataclasses.replace(
+        data,
+        train_log_mass=14 + (data.train_redshift - 0.4),
+        validation_log_mass=14 + (data.validation_redshift - 0.4),
+    )
+    told = dataclasses.replace(
+        told, scaling=fit_scaling(told.train_images, told.train_log_mass, told.train_redshift, "sqrt")
+    )
+    losses = {}
+    for redshift in ("none", "head", "dense"):
+        spec = NetworkSpec(filters=4, dense_layers=1, dense_units=(16,), redshift=redshift)
+        trainer = Trainer(spec, TrainingSpec(epochs=60, patience=60, learning_rate=0.01), DeviceData(told))
+        losses[redshift] = finished(trainer.replicate(0)).val_loss / told.label_variance
+    assert losses["none"] > 0.5
+    assert losses["head"] < 0.1
+    assert losses["dense"] < 0.3
+
+
+@integration
+@pytest.mark.parametrize("augmentation", ["flip_rotate", "dihedral"])
+def test_augmentation_changes_the_training_and_not_the_validation(device_data, augmentation):
+    from clustersweep.training.engine import Trainer
+
+    plain, augmented = (
+        Trainer(SPEC, dataclasses.replace(TRAINING, augmentation=kind), device_data) for kind in ("none", augmentation)
+    )
+    assert finished(plain.replicate(0)).curve != finished(augmented.replicate(0)).curve
+    weights = unpack_weights(finished(plain.replicate(0)).weights)
+    assert plain.validation_loss(weights) == augmented.validation_loss(weights)
+
+
+@integration
+@pytest.mark.parametrize("augmentation", ["flip_rotate", "dihedral"])
+def test_an_augmented_replicate_gives_the_same_bits_again_and_from_a_checkpoint(device_data, augmentation):
+    from clustersweep.training.engine import Trainer
+
+    trainer = Trainer(SPEC, dataclasses.replace(TRAINING, epochs=3, augmentation=augmentation), device_data)
+    events = list(trainer.replicate(1, key="k", checkpoint_every_s=0))
+    whole, first = events[-1], next(e for e in events if isinstance(e, Checkpoint))
+    list(trainer.replicate(2))
+    assert finished(trainer.replicate(1, key="k")).curve == whole.curve
+    assert finished(trainer.replicate(1, key="k", checkpoint=first.state)).curve == whole.curve
+
+
+@integration
+def test_dihedral_views_are_the_eight_symmetries_of_the_square_alike_often_and_each_image_on_its_own():
+    from clustersweep.training.augmentation import Augmentation
+
+    image = np.arange(16.0, dtype=np.float32).reshape(4, 4, 1)
+    augmentation = Augmentation("dihedral", image.shape)
+    augmentation.begin_epoch(3, 1)
+    views = np.asarray(augmentation(np.repeat(image[None], 4000, axis=0)))
+    found, count = np.unique(views.reshape(4000, -1), axis=0, return_counts=True)
+    turned = [np.rot90(flip, turns) for flip in (image, image[::-1]) for turns in range(4)]
+    assert {tuple(row) for row in found} == {tuple(view.ravel()) for view in turned}
+    assert count.min() > 400  # of 500 expected
+
+
+@integration
+def test_images_that_are_not_square_are_mirrored_and_never_transposed():
+    from clustersweep.training.augmentation import Augmentation
+
+    augmentation = Augmentation("dihedral", (2, 3, 1))
+    augmentation.begin_epoch(0, 1)
+    views = np.asarray(augmentation(np.repeat(np.arange(6.0, dtype=np.float32).reshape(1, 2, 3, 1), 200, axis=0)))
+    assert len(np.unique(views.reshape(200, -1), axis=0)) == 4
+
+
+@integration
+def test_rotations_reach_a_tenth_of_a_turn_and_keep_the_centre():
+    from clustersweep.training.augmentation import Augmentation
+
+    image = np.zeros((41, 41, 1), np.float32)
+    image[20, 20], image[20, 35] = 5, 9  # the centre, and a source 15 pixels to its right
+    augmentation = Augmentation("flip_rotate", image.shape)
+    augmentation.begin_epoch(0, 1)
+    views = np.array(augmentation(np.repeat(image[None], 400, axis=0)))[..., 0]
+    assert (views[:, 20, 20] > 4).all()
+    views[:, 18:23, 18:23] = 0
+    rows, columns = np.divmod(views.reshape(400, -1).argmax(axis=1), 41)
+    angles = np.degrees(np.arctan2(rows - 20, np.abs(columns - 20)))
+    assert np.abs(angles).max() < 39
+    assert np.abs(angles).max() > 30
+    assert (columns < 20).mean() == pytest.approx(0.5, abs=0.1)
+
+
+@integration
+def test_a_likelihood_is_trained_and_told_beside_the_mean_squared_error(data, device_data):
+    from clustersweep.training.engine import Trainer
+    from clustersweep.training.ensemble import Ensemble
+
+    trainer = Trainer(SPEC, TrainingSpec(epochs=12, patience=12, loss="nll"), device_data)
+    events = list(trainer.replicate(0))
+    done = events[-1]
+    assert done.nll_curve[-1][1] < done.nll_curve[0][1]
+    assert done.val_nll == min(val for _, val in done.nll_curve) == done.nll_curve[done.best_epoch - 1][1]
+    assert done.val_loss == done.curve[done.best_epoch - 1][1]
+    assert [e.val_nll for e in events if isinstance(e, EpochEnd)] == [val for _, val in done.nll_curve]
+    ensemble = Ensemble(SPEC, data.scaling, data.image_shape, [unpack_weights(done.weights)], outputs=2)
+    said = ensemble(data.validation_images, data.validation_redshift)
+    error = said.log_mass - data.validation_log_mass
+    assert np.mean(error**2) == pytest.approx(done.val_loss, rel=1e-5)
+    nll = np.log(said.sd) + error**2 / (2 * said.sd**2) + 0.5 * np.log(2 * np.pi)
+    assert np.mean(nll) == pytest.approx(done.val_nll, rel=1e-4)
+
+
+@integration
+def test_an_interrupted_likelihood_goes_on_to_the_same_bits(device_data):
+    from clustersweep.training.engine import Trainer
+
+    trainer = Trainer(SPEC, TrainingSpec(epochs=4, patience=4, loss="nll", augmentation="dihedral"), device_data)
+    events = list(trainer.replicate(1, key="k", checkpoint_every_s=0))
+    second = [e for e in events if isinstance(e, Checkpoint)][1]
+    again = finished(trainer.replicate(1, key="k", checkpoint=second.state))
+    assert (again.curve, again.nll_curve) == (events[-1].curve, events[-1].nll_curve)
+
+
+@integration
+def test_the_head_alone_can_be_trained_and_the_rest_stays_as_it_was(device_data):
+    from clustersweep.training.engine import Trainer
+    from clustersweep.training.model import initial_weights
+
+    trainer = Trainer(SPEC, TRAINING, device_data, head_only=True)
+    start = initial_weights(trainer._model, 5)
+    after = unpack_weights(finished(trainer.replicate(0, start=start)).weights)
+    changed = [not np.array_equal(a, b) for a, b in zip(after, start, strict=True)]
+    names = [f"{v.path}" for v in trainer._variables]
+    assert {n.split("/")[0] for n, c in zip(names, changed, strict=True) if c} == {"dense2", "output"}
+
+
+@integration
+def test_clusters_of_weight_zero_are_not_learned_from(data, device_data):
+    from clustersweep.training.engine import Trainer
+
+    only_first = np.where(np.arange(len(data.train_log_mass)) < 30, 2.0, 0.0)
+    spec = TrainingSpec(epochs=3, patience=3, batch_size=60, optimizer="sgd")
+    weighted = finished(Trainer(SPEC, spec, device_data, row_weights=only_first).replicate(0))
+    alike = finished(Trainer(SPEC, spec, device_data, row_weights=np.ones(60)).replicate(0))
+    plain = finished(Trainer(SPEC, spec, device_data).replicate(0))
+    assert alike.val_loss == pytest.approx(plain.val_loss, rel=1e-5)
+    assert weighted.val_loss != pytest.approx(plain.val_loss, rel=1e-3)
 
 
 @integration

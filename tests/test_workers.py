@@ -30,8 +30,9 @@ LONG = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 2}  # long enough to
 def data():
     rng = np.random.default_rng(3)
     log_mass = rng.normal(14.0, 0.4, 60)
+    redshift = rng.uniform(0.1, 0.8, len(log_mass))
     images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (60, 12, 12, 10)).astype(np.uint8)
-    return prepare(images, log_mass, train=np.arange(40), validation=np.arange(40, 60), transform="sqrt")
+    return prepare(images, log_mass, redshift, train=np.arange(40), validation=np.arange(40, 60), transform="sqrt")
 
 
 @pytest.fixture(scope="module")

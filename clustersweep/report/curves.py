@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from clustersweep.report.verdict import loss_of, losses
-from clustersweep.trial import Params, SweepResults
+from clustersweep.trial import Params, SweepResults, loss_of, losses
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.report.slices import SliceFigure
-from clustersweep.report.verdict import loss_of, losses
-from clustersweep.trial import Scalar, SweepResults, TrialResult, combination
+from clustersweep.trial import Scalar, SweepResults, TrialResult, combination, loss_of, losses
 
 Complete = Mapping[tuple[tuple[str, Scalar], ...], TrialResult]
 """The complete trials by combination."""

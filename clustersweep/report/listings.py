@@ -7,8 +7,8 @@ from html import escape
 
 from clustersweep.network import Shape
 from clustersweep.report.page import Cell, definitions, number, paragraph, table, text
-from clustersweep.report.verdict import Verdict, learned_nothing, loss_of, r_squared, rmse
-from clustersweep.trial import Aggregate, SweepResults, TrialResult
+from clustersweep.report.verdict import Verdict, learned_nothing, r_squared, rmse
+from clustersweep.trial import Aggregate, SweepResults, TrialResult, loss_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,4 +120,9 @@ def text(value: object, sort: float | str | None = None, kind: str = "") -> Cell
 
 def number(value: float, form: str = ".4f", kind: str = "") -> Cell:
     """Give a cell of one number, sorted by all its digits; a dash where it is not known."""
-    return Cell("–" if math.isnan(value) else format(value, form), value, kind)
+    return Cell("–" if math.isnan(value) else signed(value, form), value, kind)
+
+
+def signed(value: float, form: str) -> str:
+    """Write a number with a minus sign instead of a hyphen."""
+    return format(value, form).replace("-", "−")

@@ -12,12 +12,10 @@ from clustersweep.report.verdict import (
     PUBLISHED_BEST,
     PUBLISHED_NAIVE,
     Verdict,
-    loss_of,
-    losses,
     r_squared,
     rmse,
 )
-from clustersweep.trial import Aggregate, SweepResults
+from clustersweep.trial import Aggregate, SweepResults, loss_of, losses
 
 CURVES_CAPTION = (
     "The best trials, all seeds: validation loss solid, training loss dotted; the dot marks the epoch whose weights "

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from clustersweep.report.verdict import losses, shared_params
-from clustersweep.trial import Params, Scalar, SweepResults, TrialResult, combination
+from clustersweep.report.verdict import shared_params
+from clustersweep.trial import Params, Scalar, SweepResults, TrialResult, combination, losses
 
 Scale = Literal["category", "linear", "log"]
 GapKind = Literal["impossible", "failed", "unfinished"]

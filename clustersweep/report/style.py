@@ -19,6 +19,14 @@ DASHES = ("solid", "dash", "dot", "longdashdot")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "star")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 LOSS = "validation loss [dex²]"
+LEGEND_ABOVE = {
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1.02,
+    "yanchor": "bottom",
+    "bgcolor": "rgba(0,0,0,0)",
+}
 
 
 def base(height: int, **layout: Any) -> go.Layout:

@@ -10,8 +10,8 @@ from clustersweep.trial import SweepResults, TrialResult
 Row = dict[str, object]
 FIXED = (
     "trial", "supersedes", "trial_state", "trial_value_dex2", "parameters", "seed", "state", "val_loss_dex2",
-    "rmse_dex", "r2", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer", "reason",
-    "error",
+    "rmse_dex", "r2", "val_nll", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer",
+    "reason", "error",
 )  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
             "val_loss_dex2": loss,
             "rmse_dex": None if loss is None else rmse(loss),
             "r2": None if loss is None or not variance else r_squared(loss, variance),
+            "val_nll": replicate.val_nll,
             "best_epoch": None if loss is None else replicate.best_epoch,
             "epochs_trained": replicate.epochs,
             "seconds": round(replicate.seconds, 3),

@@ -2,12 +2,21 @@
 
 import collections
 import math
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clustersweep.errors import NothingCompleteError
-from clustersweep.trial import Params, Scalar, SweepResults, TrialResult
+from clustersweep.trial import (
+    Params,
+    Scalar,
+    SweepResults,
+    TrialResult,
+    indistinguishable,
+    loss_of,
+    losses,
+    margin_of,
+    typical_spread,
+)
 
 PUBLISHED_NAIVE = 0.1471
 """Validation loss of the untuned network in the eFEDS laboratory report, dex^2."""
@@ -41,9 +50,6 @@ class Verdict:
 def verdict(results: SweepResults) -> Verdict:
     """Judge the complete trials.
 
-    Two means over n seeds differ by chance with a standard error of `noise * sqrt(2 / n)`; the margin is
-    twice that, about 95 % confidence for a single comparison.
-
     Raises:
         NothingCompleteError: No trial is complete.
     """
@@ -57,9 +63,8 @@ def verdict(results: SweepResults) -> Verdict:
         )
     best = ranked[0]
     noise = typical_spread(ranked)
-    margin = 2 * noise * math.sqrt(2 / len(losses(best)))
-    lowest = loss_of(best)
-    ties = tuple(trial for trial in ranked[1:] if loss_of(trial) - lowest < margin)
+    margin = margin_of(best, noise)
+    ties = indistinguishable(ranked, best, margin)
     dead = [v for trial in ranked for v in losses(trial) if learned_nothing(v, results.label_variance)]
     return Verdict(
         best=best,
@@ -70,32 +75,6 @@ def verdict(results: SweepResults) -> Verdict:
         learned_nothing=tuple(t for t in ranked if learned_nothing(loss_of(t), results.label_variance)),
         dead_replicates=len(dead),
     )
-
-
-def typical_spread(trials: Iterable[TrialResult]) -> float:
-    """Estimate the standard deviation over the seeds, common to all trials, dex^2; NaN with one seed.
-
-    From the median of the trials' variances, so that a few networks that died in one seed do not count.
-    A variance of d degrees of freedom has its median at about (1 - 2 / 9d)^3 of the true one
-    (Wilson & Hilferty 1931, PNAS 17, 684).
-    """
-    several = [values for trial in trials if len(values := losses(trial)) > 1]
-    if not several:
-        return math.nan
-    freedom = statistics.fmean(len(values) - 1 for values in several)
-    bias = (1 - 2 / (9 * freedom)) ** 3
-    return math.sqrt(statistics.median(statistics.variance(values) for values in several) / bias)
-
-
-def losses(trial: TrialResult) -> tuple[float, ...]:
-    """Give the losses of a trial's complete replicates in the order of the seeds, dex^2."""
-    ended = sorted(trial.replicates.items())
-    return tuple(replicate.value for _, replicate in ended if replicate.value is not None)
-
-
-def loss_of(trial: TrialResult) -> float:
-    """Give a complete trial's objective, dex^2; NaN for one that is not complete."""
-    return math.nan if trial.value is None else trial.value
 
 
 def shared_params(trials: Iterable[TrialResult]) -> dict[str, Scalar]:

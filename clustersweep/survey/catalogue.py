@@ -90,18 +90,11 @@ def labels(catalogue: Catalogue, choice: Choice) -> Labels:
     if not len(catalogue):
         raise DataError([Problem(catalogue.where, "", "", "has no rows", "Give the catalogue of the images.")])
     mass_name, redshift_name = _pair(catalogue, choice)
-    problems = [*_missing(catalogue, choice, mass_name, redshift_name)]
-    if problems:
-        raise DataError(problems)
+    numbers = {"mass": mass_name, "redshift": redshift_name}
+    _require_present(catalogue, choice, numbers | ({"identifier": choice.identifier} if choice.identifier else {}))
+    _require_numbers(catalogue, numbers)
     mass, redshift = catalogue.columns[mass_name], catalogue.columns[redshift_name]
-    for name, option, column in ((mass_name, "mass", mass), (redshift_name, "redshift", redshift)):
-        if column.dtype.kind not in "iuf":
-            rule = f"holds text, and the {option} must be a number"
-            problems.append(
-                Problem(catalogue.where, name, str(column[:1]), rule, f"Name another column with `{option}:`.")
-            )
-    if problems:
-        raise DataError(problems)
+    problems: list[Problem] = []
     with np.errstate(invalid="ignore"):
         bad_mass = ~(np.isfinite(mass) & (mass > 0))
         bad_redshift = ~(np.isfinite(redshift) & (redshift > 0) & (redshift <= LARGEST_REDSHIFT))
@@ -110,12 +103,46 @@ def labels(catalogue: Catalogue, choice: Choice) -> Labels:
     problems += _bad_rows(catalogue, redshift_name, bad_redshift, rule)
     if problems:
         raise DataError(problems)
-    own = choice.identifier or next((n for n in IDENTIFIERS if n in catalogue.columns), None)
-    identifier = None if own is None else catalogue.columns[own]
-    if identifier is not None and identifier.dtype.kind == "f" and (identifier == np.floor(identifier)).all():
-        identifier = identifier.astype(np.int64)  # a missing value elsewhere made feather store integers as floats
-    names = mass_name, redshift_name, own or ""
+    own, identifier = identifiers(catalogue, choice)
+    names = mass_name, redshift_name, own
     return Labels(np.log10(mass.astype(np.float64)), redshift.astype(np.float64), identifier, names)
+
+
+def identifiers(catalogue: Catalogue, choice: Choice) -> tuple[str, Array | None]:
+    """Give the identifier's name and column; an empty name and None where none is chosen and no known one is there.
+
+    Raises:
+        DataError: The chosen column is missing.
+    """
+    if choice.identifier:
+        _require_present(catalogue, choice, {"identifier": choice.identifier})
+    own = choice.identifier or next((n for n in IDENTIFIERS if n in catalogue.columns), "")
+    if not own:
+        return "", None
+    identifier = catalogue.columns[own]
+    if identifier.dtype.kind == "f" and (identifier == np.floor(identifier)).all():
+        identifier = identifier.astype(np.int64)  # a missing value elsewhere made feather store integers as floats
+    return own, identifier
+
+
+def redshifts(catalogue: Catalogue, choice: Choice, *, needed: bool) -> NDArray[np.float64] | None:
+    """Give the redshifts alone, as they are, of a catalogue that may hold no masses.
+
+    Returns:
+        `(cluster,)`; None where none is chosen, no known one is there, and none is needed.
+
+    Raises:
+        DataError: The chosen column is missing or no number, or a redshift is needed and there is none.
+    """
+    _, first = _pair(catalogue, choice)
+    known = [first, *(redshift for _, redshift in PAIRS)]
+    name = choice.redshift or next((name for name in known if name in catalogue.columns), None)
+    if name is None and not needed:
+        return None
+    wanted = {"redshift": name or first}
+    _require_present(catalogue, choice, wanted)
+    _require_numbers(catalogue, wanted)
+    return catalogue.columns[wanted["redshift"]].astype(np.float64)
 
 
 def concerns(found: Labels) -> tuple[str, ...]:
@@ -163,26 +190,41 @@ def _pair(catalogue: Catalogue, choice: Choice) -> tuple[str, str]:
     return choice.mass or mass, choice.redshift or redshift
 
 
-def _missing(catalogue: Catalogue, choice: Choice, mass: str, redshift: str) -> list[Problem]:
-    wanted: list[tuple[str, str | None, str]] = [
-        ("mass", choice.mass, mass),
-        ("redshift", choice.redshift, redshift),
-    ]
-    if choice.identifier:
-        wanted.append(("identifier", choice.identifier, choice.identifier))
+def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, str]) -> None:
+    """Refuse a catalogue without these columns, given as option and name."""
     present = ", ".join(catalogue.columns) or "none"
     problems = []
-    for option, chosen, name in wanted:
+    for option, name in wanted.items():
         if name in catalogue.columns:
             continue
         near = difflib.get_close_matches(name, catalogue.columns, n=1, cutoff=0.6)
         hint = f"Did you mean `{near[0]}`? " if near else ""
         rule = f"is not a column of the catalogue, which has: {present}"
-        if chosen is None:
+        if getattr(choice, option) is None:
             pairs = ", ".join(f"{m}/{z}" for m, z in PAIRS)
-            rule = f"no known pair of mass and redshift ({pairs}) is in the catalogue, which has: {present}"
-        problems.append(Problem(catalogue.where, name, "", rule, f"{hint}Name the column with `{option}:`."))
-    return problems
+            known = f"no known pair of mass and redshift ({pairs})"
+            if "mass" not in wanted:
+                known = f"no known redshift ({', '.join(z for _, z in PAIRS)})"
+            rule = f"{known} is in the catalogue, which has: {present}"
+        problems.append(Problem(catalogue.where, name, "", rule, f"{hint}{_naming(option)}"))
+    if problems:
+        raise DataError(problems)
+
+
+def _require_numbers(catalogue: Catalogue, wanted: Mapping[str, str]) -> None:
+    problems = []
+    for option, name in wanted.items():
+        column = catalogue.columns[name]
+        if column.dtype.kind not in "iuf":
+            rule = f"holds text, and the {option} must be a number"
+            remedy = _naming(option).replace("the column", "another column")
+            problems.append(Problem(catalogue.where, name, str(column[:1]), rule, remedy))
+    if problems:
+        raise DataError(problems)
+
+
+def _naming(option: str) -> str:
+    return f"Name the column with `{option}:` in a study or configuration, `--{option}` on the command line."
 
 
 def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str) -> list[Problem]:

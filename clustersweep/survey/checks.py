@@ -79,24 +79,42 @@ def check_pixels(path: Path, images: Array) -> None:
     Raises:
         DataError: Every kind of bad pixel at once.
     """
-    if images.dtype.kind == "u":
-        return
-    bad: dict[str, list[int]] = {"NaN": [], "infinite": [], "negative": []}
-    for rows in chunks(len(images), images[:1].nbytes * 2):
-        flat = images[rows].reshape(rows.stop - rows.start, -1)
-        for name, found in (("NaN", np.isnan(flat)), ("infinite", np.isinf(flat)), ("negative", flat < 0)):
-            bad[name] += (rows.start + np.flatnonzero(found.any(axis=1))).tolist()
-    problems = []
-    for name, clusters in bad.items():
-        if clusters:
-            shown = ", ".join(str(cluster) for cluster in clusters[:_NAMED])
-            more = f" and {len(clusters) - _NAMED} more" if len(clusters) > _NAMED else ""
-            value = f"{name} pixels in cluster {shown}{more}"
-            rule = "must be finite and not negative"
-            remedy = "Correct these images, or remove them and their rows of the catalogue."
-            problems.append(Problem(str(path), "images", value, rule, remedy))
-    if problems:
-        raise DataError(problems)
+    check = PixelCheck(path)
+    check.add(images)
+    check.finish()
+
+
+class PixelCheck:
+    """Looks for pixels that are NaN, infinite or negative in images that arrive piece by piece."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bad: dict[str, list[int]] = {"NaN": [], "infinite": [], "negative": []}
+        self._count = 0
+
+    def add(self, images: Array) -> bool:
+        """Look at the next `(cluster, height, width, band)`; say whether all were good so far."""
+        first, self._count = self._count, self._count + len(images)
+        if images.dtype.kind != "u":
+            for rows in chunks(len(images), images[:1].nbytes * 2):
+                flat = images[rows].reshape(rows.stop - rows.start, -1)
+                for name, found in (("NaN", np.isnan(flat)), ("infinite", np.isinf(flat)), ("negative", flat < 0)):
+                    self._bad[name] += (first + rows.start + np.flatnonzero(found.any(axis=1))).tolist()
+        return not any(self._bad.values())
+
+    def finish(self) -> None:
+        """Raise a DataError with every kind of bad pixel at once, if there was any."""
+        problems = []
+        for name, clusters in self._bad.items():
+            if clusters:
+                shown = ", ".join(str(cluster) for cluster in clusters[:_NAMED])
+                more = f" and {len(clusters) - _NAMED} more" if len(clusters) > _NAMED else ""
+                value = f"{name} pixels in cluster {shown}{more}"
+                rule = "must be finite and not negative"
+                remedy = "Correct these images, or remove them and their rows of the catalogue."
+                problems.append(Problem(str(self._path), "images", value, rule, remedy))
+        if problems:
+            raise DataError(problems)
 
 
 def check_digest(where: str, claimed: str | None, found: str) -> None:

@@ -84,10 +84,8 @@ class Dataset:
         height, width, bands = rebinned_shape(self.image_shape, factor)
         stack = ImageStack((height, width, bands), len(self))
         for rows in chunks(len(self), self.images[:1].nbytes * 4):
-            # 64 bits, so that no sum overflows; the stack keeps the smallest type that holds the result.
-            wide = self.images[rows].astype(np.uint64 if self.is_counts else np.float64)
-            blocks = wide.reshape(-1, height, factor, width, factor, bands)
-            stack.add(blocks.sum(axis=(2, 4)), counts=self.is_counts)
+            # The stack keeps the smallest type that holds the result.
+            stack.add(add_up(self.images[rows], factor), counts=self.is_counts)
         return replace(self, images=stack.finish())
 
 
@@ -103,6 +101,17 @@ def rebinned_shape(shape: ImageShape, factor: int) -> ImageShape:
         rule = f"must divide the images' {height} x {width} pixels, or counts would be lost"
         raise DataError([Problem("data", "rebin", str(factor), rule, f"Use one of {fit}.")])
     return height // factor, width // factor, bands
+
+
+def add_up(images: Array, factor: int) -> Array:
+    """Add up squares of `factor` x `factor` pixels of `(cluster, height, width, band)`, which `factor` must divide.
+
+    In 64 bits, so that no sum overflows: whole numbers for unsigned images, else float64.
+    """
+    clusters, height, width, bands = images.shape
+    wide = images.astype(np.uint64 if images.dtype.kind == "u" else np.float64)
+    added: Array = wide.reshape(clusters, height // factor, factor, width // factor, factor, bands).sum(axis=(2, 4))
+    return added
 
 
 def chunks(clusters: int, bytes_each: int) -> Iterable[slice]:

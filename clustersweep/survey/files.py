@@ -81,14 +81,28 @@ def located(images: Path, catalogue: Path | None = None) -> tuple[Path, Path]:
     Raises:
         DataError: There is no catalogue for these images.
     """
+    file, table = located_images(images, catalogue)
+    if table is None and images.is_dir():
+        table = images / CATALOGUE_FILE  # whoever reads it says that it is missing
+    if table is None:
+        raise needs_catalogue(images, "only an npz file holds its own")
+    return file, table
+
+
+def located_images(images: Path, catalogue: Path | None = None) -> tuple[Path, Path | None]:
+    """Do as `located`, where the images may come without a catalogue."""
     if images.is_dir():
-        return images / IMAGES_FILE, catalogue or images / CATALOGUE_FILE
-    if catalogue is not None:
-        return images, catalogue
-    if kind_of(images) == "npz":
+        own = images / CATALOGUE_FILE
+        return images / IMAGES_FILE, catalogue or (own if own.exists() else None)
+    if catalogue is None and kind_of(images) == "npz":
         return images, images
-    rule = "needs a catalogue: only an npz file holds its own"
-    raise DataError([Problem(str(images), "", "", rule, "Name the catalogue's file too: --catalogue FILE.")])
+    return images, catalogue
+
+
+def needs_catalogue(images: Path, why: str) -> DataError:
+    """Say that these images need a catalogue, and how to name it."""
+    remedy = "Name the catalogue's file too: --catalogue FILE."
+    return DataError([Problem(str(images), "", "", f"needs a catalogue: {why}", remedy)])
 
 
 @contextmanager

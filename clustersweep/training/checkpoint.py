@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class Progress:
         seconds: Time spent training so far.
         resumed: How often it was continued.
         curve: `(loss, val_loss)` of every epoch, dex^2.
+        nll_curve: `(nll, val_nll)` of every epoch, where the network has a variance.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Progress:
     seconds: float
     resumed: int
     curve: tuple[tuple[float, float], ...]
+    nll_curve: tuple[tuple[float, float], ...] = ()
 
 
 def pack_state(progress: Progress, *, weights: Arrays, best: Arrays, optimizer: Arrays) -> bytes:
@@ -68,7 +71,8 @@ def progress_of(state: bytes, key: str) -> Progress:
 def _progress(arrays: dict[str, NDArray[np.generic]], key: str) -> Progress:
     try:
         values = json.loads(arrays["progress"].tobytes())
-        values["curve"] = tuple((float(loss), float(val)) for loss, val in values["curve"])
+        for name in ("curve", "nll_curve"):
+            values[name] = tuple((float(loss), float(val)) for loss, val in values.get(name, ()))
         progress = Progress(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedCheckpointError(f"no progress record: {error}") from error
@@ -89,6 +93,28 @@ def unpack_weights(data: bytes) -> Arrays:
         DamagedCheckpointError: Truncated or altered.
     """
     return _series(_unpack(data), "weights")
+
+
+def pack_record(record: Mapping[str, Any], weights: Arrays) -> bytes:
+    """Write weights with what is known of them, as JSON values, as an npz file's bytes."""
+    arrays: dict[str, NDArray[Any]] = {f"weights_{i}": a for i, a in enumerate(weights)}
+    return _pack(arrays | {"record": np.frombuffer(json.dumps(record).encode(), np.uint8)})
+
+
+def unpack_record(data: bytes) -> tuple[dict[str, Any], Arrays]:
+    """Read weights with what is known of them.
+
+    Raises:
+        DamagedCheckpointError: Truncated or altered.
+    """
+    arrays = _unpack(data)
+    try:
+        record = json.loads(arrays["record"].tobytes())
+    except (KeyError, ValueError) as error:
+        raise DamagedCheckpointError(f"no record: {error}") from error
+    if not isinstance(record, dict):
+        raise DamagedCheckpointError("its record is no mapping")
+    return record, _series(arrays, "weights")
 
 
 def _pack(arrays: dict[str, NDArray[np.generic]]) -> bytes:

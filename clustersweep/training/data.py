@@ -19,6 +19,8 @@ class Scaling:
         band_sd: Their standard deviation, shape `(band,)`.
         log_mass_mean: Mean of log10 M500c, dex.
         log_mass_sd: Its standard deviation, dex.
+        redshift_mean: Mean redshift.
+        redshift_sd: Its standard deviation.
     """
 
     transform: Transform
@@ -26,6 +28,8 @@ class Scaling:
     band_sd: tuple[float, ...]
     log_mass_mean: float
     log_mass_sd: float
+    redshift_mean: float
+    redshift_sd: float
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,19 @@ class TrainingData:
     Attributes:
         train_images: Counts, `(cluster, height, width, band)`.
         train_log_mass: log10 M500c in solar masses, `(cluster,)`, float64.
+        train_redshift: `(cluster,)`, float64.
         validation_images: As `train_images`.
         validation_log_mass: As `train_log_mass`.
+        validation_redshift: As `train_redshift`.
         scaling: Fitted on the training part.
     """
 
     train_images: NDArray[np.generic]
     train_log_mass: NDArray[np.float64]
+    train_redshift: NDArray[np.float64]
     validation_images: NDArray[np.generic]
     validation_log_mass: NDArray[np.float64]
+    validation_redshift: NDArray[np.float64]
     scaling: Scaling
 
     @property
@@ -55,8 +63,7 @@ class TrainingData:
     @property
     def bytes(self) -> int:
         """Memory that the arrays take."""
-        arrays = (self.train_images, self.train_log_mass, self.validation_images, self.validation_log_mass)
-        return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for array in vars(self).values() if isinstance(array, np.ndarray))
 
     @property
     def label_variance(self) -> float:
@@ -67,6 +74,7 @@ class TrainingData:
 def prepare(
     images: NDArray[np.generic],
     log_mass: NDArray[np.float64],
+    redshift: NDArray[np.float64],
     *,
     train: NDArray[np.int64],
     validation: NDArray[np.int64],
@@ -77,6 +85,7 @@ def prepare(
     Args:
         images: Counts, `(cluster, height, width, band)`.
         log_mass: log10 M500c in solar masses, `(cluster,)`.
+        redshift: `(cluster,)`.
         train: Rows of the training part.
         validation: Rows of the validation part.
         transform: What is applied to the counts.
@@ -85,16 +94,23 @@ def prepare(
     return TrainingData(
         train_images=train_images,
         train_log_mass=log_mass[train],
+        train_redshift=redshift[train],
         validation_images=images[validation],
         validation_log_mass=log_mass[validation],
-        scaling=fit_scaling(train_images, log_mass[train], transform),
+        validation_redshift=redshift[validation],
+        scaling=fit_scaling(train_images, log_mass[train], redshift[train], transform),
     )
 
 
 def fit_scaling(
-    images: NDArray[np.generic], log_mass: NDArray[np.float64], transform: Transform, *, chunk: int = 256
+    images: NDArray[np.generic],
+    log_mass: NDArray[np.float64],
+    redshift: NDArray[np.float64],
+    transform: Transform,
+    *,
+    chunk: int = 256,
 ) -> Scaling:
-    """Fit the mean and the standard deviation of every band and of the masses, in bounded memory."""
+    """Fit the mean and the standard deviation of every band, the masses and the redshifts, in bounded memory."""
     bands = images.shape[-1]
     total, square, count = np.zeros(bands), np.zeros(bands), 0
     for start in range(0, len(images), chunk):
@@ -110,6 +126,8 @@ def fit_scaling(
         band_sd=tuple(np.where(sd > 0, sd, 1.0).tolist()),  # a band without any counts stays zero
         log_mass_mean=float(log_mass.mean()),
         log_mass_sd=float(log_mass.std()) or 1.0,
+        redshift_mean=float(redshift.mean()),
+        redshift_sd=float(redshift.std()) or 1.0,
     )
 
 

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """An epoch ended. `epoch` counts from 1; losses are mean squared errors of log10 M500c in dex^2."""
+    """An epoch ended. `epoch` counts from 1; losses are mean squared errors of log10 M500c in dex^2.
+
+    `val_nll` is the validation part's mean Gaussian negative log-likelihood, where the network has a variance.
+    """
 
     epoch: int
     loss: float
     val_loss: float
     seconds: float
+    val_nll: float | None = None
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,15 @@ class Finished:
     """The replicate ended well.
 
     Attributes:
-        val_loss: Lowest validation loss, dex^2.
-        best_epoch: The epoch, counted from 1, that reached it.
+        val_loss: Validation loss of the best epoch, dex^2.
+        best_epoch: The epoch, counted from 1, with the lowest validation loss (`val_nll` where that is trained).
         epochs: Epochs trained, those before an interruption included.
         seconds: Time spent training, the same.
         curve: `(loss, val_loss)` of every epoch, dex^2.
         resumed: How often it was continued from a checkpoint.
         weights: Weights of the best epoch, as an npz file's bytes.
+        val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
+        nll_curve: `(nll, val_nll)` of every epoch, where the network has a variance.
     """
 
     val_loss: float
@@ -42,6 +48,8 @@ class Finished:
     curve: tuple[tuple[float, float], ...]
     resumed: int
     weights: bytes
+    val_nll: float | None = None
+    nll_curve: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

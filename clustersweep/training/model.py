@@ -13,21 +13,24 @@ from clustersweep.training.device import keras
 Weights = list[NDArray[Any]]
 
 
-def build_model(spec: NetworkSpec, image_shape: Shape) -> "keras.Model":
+def build_model(spec: NetworkSpec, image_shape: Shape, outputs: int = 1) -> "keras.Model":
     """Build the network that `network.layers` describes.
 
-    Input: scaled images `(cluster, height, width, band)`. Output: standardised log10 M500c `(cluster, 1)`.
+    Input: scaled images `(cluster, height, width, band)`; where the network takes it, followed by the
+    standardised redshift `(cluster, 1)`. Output: standardised log10 M500c `(cluster, outputs)`; a second
+    unit is the variance before `likelihood.variance`.
 
     Raises:
         ValueError: The combination is infeasible; callers have planned, so this is a bug.
     """
-    planned = layers(spec, image_shape)
+    planned = layers(spec, image_shape, outputs=outputs)
     if isinstance(planned, Infeasible):
         raise ValueError(planned.reason)
-    inputs = keras.Input(shape=image_shape, name="image")
-    value = inputs
+    image, redshift = keras.Input(shape=image_shape, name="image"), keras.Input(shape=(1,), name="redshift_input")
+    value = image
     for layer in planned:
-        value = _keras_layer(layer, spec)(value)
+        value = _keras_layer(layer, spec)([value, redshift] if layer.kind == "redshift" else value)
+    inputs = image if spec.redshift == "none" else [image, redshift]
     return keras.Model(inputs, value, name="clustersweep")
 
 
@@ -71,11 +74,13 @@ def _keras_layer(layer: Layer, spec: NetworkSpec) -> "keras.Layer":
             return keras.layers.Dense(layer.output_shape[-1], name=layer.name)
         case "dropout":
             return keras.layers.Dropout(spec.dropout, name=layer.name)
+        case "redshift":
+            return keras.layers.Concatenate(name=layer.name)
 
 
-def save_model(spec: NetworkSpec, image_shape: Shape, weights: Weights, to: Path) -> None:
+def save_model(spec: NetworkSpec, image_shape: Shape, weights: Weights, to: Path, *, outputs: int = 1) -> None:
     """Write a network with its weights as Keras's own format (`.keras`), beside the place and then renamed."""
-    model = build_model(spec, image_shape)
+    model = build_model(spec, image_shape, outputs)
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(value)
     beside = to.with_name(f".{to.stem}.partial.keras")
@@ -86,11 +91,11 @@ def save_model(spec: NetworkSpec, image_shape: Shape, weights: Weights, to: Path
         beside.unlink(missing_ok=True)
 
 
-def load_weights(spec: NetworkSpec, image_shape: Shape, path: Path) -> Weights:
+def load_weights(spec: NetworkSpec, image_shape: Shape, path: Path, *, outputs: int = 1) -> Weights:
     """Read the weights of a `.keras` file into a network built from its specification.
 
     The file's own description of the network is never used, so nothing in it can run.
     """
-    model = build_model(spec, image_shape)
+    model = build_model(spec, image_shape, outputs)
     model.load_weights(path)
     return [variable.numpy() for variable in model.trainable_variables]

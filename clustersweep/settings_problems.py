@@ -1,23 +1,25 @@
-"""What pydantic found wrong with a study file, in words for the person who wrote it. Decides nothing."""
+"""What pydantic found wrong with a settings file, in words for the person who wrote it. Decides nothing."""
 
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from clustersweep.study_keys import AXES, KEYS, siblings
+from clustersweep.settings_keys import Vocabulary
 from clustersweep.yaml_lines import Document, Fault, Key
 
-# Rule and remedy of each kind of error that the schema can give; `{...}` are pydantic's own facts.
+# Rule and remedy of each kind of error that a schema can give; `{...}` are pydantic's own facts.
 _WORDS: Mapping[str, tuple[str, str]] = {
     "int_type": ("must be a whole number", "Write a whole number, without quotes or decimal point."),
+    "int_parsing": ("must be a whole number", "Write a whole number, without decimal point."),  # the key of a mapping
     "float_type": ("must be a number", "Write a number, without quotes."),
     "string_type": ("must be text", "Write it in quotes if it looks like something else."),
     "greater_than": ("must be greater than {gt}", "Write a larger number."),
     "greater_than_equal": ("must be at least {ge}", "Write {ge} or more."),
     "less_than": ("must be less than {lt}", "Write a smaller number."),
     "less_than_equal": ("must be at most {le}", "Write {le} or less."),
-    "too_short": ("must have at least one value", "Write one, or remove the key."),
+    "too_short": ("must have {min_length} values", "Write as many, or remove the key."),
+    "too_long": ("must have {max_length} values", "Write as many, or remove the key."),
     "tuple_type": ("must be a list", "Write it as [a, b, c]."),
     "dataclass_type": ("must be a section with keys of its own", "Indent its keys below it, or remove it."),
     "dict_type": ("must be a section with keys of its own", "Indent its keys below it."),
@@ -25,20 +27,24 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
-def faults_of(errors: Iterable[Mapping[str, Any]], document: Document) -> Iterator[Fault]:
-    """Translate pydantic's errors (the list that `ValidationError.errors()` gives)."""
+def faults_of(errors: Iterable[Mapping[str, Any]], document: Document, words: Vocabulary) -> Iterator[Fault]:
+    """Translate pydantic's errors (the list that `ValidationError.errors()` gives) about a file of one kind."""
     found: dict[Key, list[Fault]] = {}
     for error in errors:
         key = _key(error["loc"], error["type"], document)
-        # An item that is wrong makes pydantic count it as missing; an empty list really is.
-        if error["type"] != "too_short" or not document.at(key):
-            found.setdefault(key, []).append(_fault(key, error, document))
+        if error["type"] != "too_short" or _is_short(document.at(key), error["ctx"]["min_length"]):
+            found.setdefault(key, []).append(_fault(key, error, document, words))
     for key, faults in found.items():
         if len(faults) == 1:
             yield faults[0]
         else:  # a key that allows several types has an error for each
             rules = [fault.rule.removeprefix("must be ") for fault in faults]
             yield Fault(key, "must be " + " or ".join(rules), "Write one of these.")
+
+
+def _is_short(value: Any, least: int) -> bool:
+    """Say whether a list really lacks items: pydantic counts one that is wrong as missing."""
+    return not isinstance(value, list) or len(value) < least
 
 
 def _nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -53,21 +59,28 @@ def _key(location: tuple[str | int, ...], kind: str, document: Document) -> Key:
     return location
 
 
-def _fault(key: Key, error: Mapping[str, Any], document: Document) -> Fault:
+def _plain(key: Key) -> str:
+    """Write a key as the vocabulary does, which knows nothing of places in lists: `evidence.ties.trial`."""
+    return ".".join(part for part in key if isinstance(part, str))
+
+
+def _fault(key: Key, error: Mapping[str, Any], document: Document, words: Vocabulary) -> Fault:
     kind, facts = error["type"], {name: _number(value) for name, value in error.get("ctx", {}).items()}
     if kind in _UNKNOWN:
-        return _unknown(key)
+        return _unknown(key, words)
     if kind == "missing":
-        return Fault(key, "is missing", f"Add `{key[-1]}:`. {KEYS['.'.join(map(str, key))]}")
+        return Fault(key, "is missing", f"Add `{key[-1]}:`. {words.keys[_plain(key)]}")
     if kind == "literal_error":
         return _choice(key, re.findall(r"'([^']*)'", facts["expected"]), document.at(key))
     if kind == "string_pattern_mismatch":
         return _name(key, str(document.at(key)))
     if not key:
-        return Fault(key, "must be lines of the form `key: value`", "Begin with `study: a-name`.")
+        return Fault(key, "must be lines of the form `key: value`", words.begin)
     if kind == "tuple_type" and key[0] == "search_space" and len(key) == 2:
-        section = AXES[str(key[1])].section
+        section = words.axes[str(key[1])]
         return Fault(key, "must be a list", f"Write it as [a, b, c], or move the one value to `{section}`.")
+    if kind == "too_short" and facts["min_length"] == "1":
+        return Fault(key, "must have at least one value", "Write one, or remove the key.")
     if kind not in _WORDS:
         return Fault(key, error["msg"], "Correct it.")
     rule, remedy = _WORDS[kind]
@@ -92,35 +105,31 @@ def _name(key: Key, found: str) -> Fault:
     return Fault(key, rule, f"Write {safe}." if safe else "Write such a name.")
 
 
-def _unknown(key: Key) -> Fault:
+def _unknown(key: Key, words: Vocabulary) -> Fault:
     """Say where a key that the schema does not have may have been meant. Never repeats its value."""
-    section, name = ".".join(str(part) for part in key[:-1]), str(key[-1])
-    here = siblings(section)
+    section, name = _plain(key[:-1]), str(key[-1])
     if section == "search_space":
-        if name in siblings("network") + siblings("training"):
+        if name in words.siblings("network") + words.siblings("training"):
             rule = "holds a list, and an axis is a key that holds one number or word"
             return Fault(key, rule, "Remove it, and give it in its section.", silent=True)
         rule = "is no axis: those are the keys of `network` and `training` that hold one number or word"
     else:
-        rule = f"is no key of `{section}`" if section else "is no key of a study"
-    return Fault(key, rule, _meant(name, section, here), silent=True)
+        rule = f"is no key of `{section}`" if section else f"is no key of {words.file}"
+    return Fault(key, rule, _meant(name, section, words), silent=True)
 
 
-def _meant(name: str, section: str, here: tuple[str, ...]) -> str:
+def _meant(name: str, section: str, words: Vocabulary) -> str:
     if "storage" in name.lower():
-        return "Remove it: storage is given by --storage or CLUSTERSWEEP_STORAGE, never in a study file."
-    homes = [f"`{parent}`" for parent in _sections() if name in siblings(parent)]
+        return f"Remove it: storage is given by --storage or CLUSTERSWEEP_STORAGE, never in {words.file} file."
+    here = words.siblings(section)
+    homes = [f"`{parent}`" for parent in words.sections if name in words.siblings(parent)]
     if (guess := _nearest(name, here, cutoff=0.8)) or (not homes and (guess := _nearest(name, here))):
         return f"Did you mean `{guess}`?"
     if homes:
         return f"It is a key of {' and '.join(homes)}: move it there."
-    if name in siblings(""):
+    if name in words.siblings(""):
         return "Move it to the left margin: it stands outside all sections."
-    last = {key.rpartition(".")[2]: key for key in reversed(list(KEYS))}
+    last = {key.rpartition(".")[2]: key for key in reversed(list(words.keys))}
     if guess := _nearest(name, last):
         return f"Did you mean `{last[guess]}`?"
     return f"Remove it; the keys here are {', '.join(here)}."
-
-
-def _sections() -> list[str]:
-    return [key for key in KEYS if key != "search_space" and siblings(key)]

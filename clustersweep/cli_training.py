@@ -1,0 +1,139 @@
+"""The verbs for one model: train it, predict with it. Registered by `cli`; prints as it does."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clustersweep.cli_survey import Identifier, Images, Redshift, progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from clustersweep.survey.catalogue import Choice
+    from clustersweep.training.predict import Summary
+    from clustersweep.training.trained_model import TrainedModel
+
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="The folder that `train` wrote.")]
+Catalogue = Annotated[
+    Path | None,
+    typer.Option(help="FITS, npz or feather, for redshifts and identifiers; an npz or a survey's folder has its own."),
+]
+
+
+Threads = Annotated[int, typer.Option(min=1, max=1024, help="Threads to use.")]
+
+INTERRUPTED = 130
+
+
+def train(
+    configuration: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIGURATION", help="What `export` wrote, or a recipe such as sweeps/naive.yaml."),
+    ],
+    to: Annotated[Path, typer.Option(help="The model's folder.")] = Path("model"),
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Threads to use; another number may change the last digits.")
+    ] = os.cpu_count() or 1,
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Folder for simulated surveys. [default: CLUSTERSWEEP_HOME]")
+    ] = None,
+) -> None:
+    """Train the final model: every stage, one network for each seed, measured once on the test part."""
+    from rich.console import Console
+
+    from clustersweep.home import find_home
+    from clustersweep.training_progress import TrainingDisplay, print_training
+    from clustersweep.training_run import train_model
+
+    display = TrainingDisplay(Console(stderr=True))
+    done = train_model(configuration, to, find_home(home, os.environ, os.getuid()), threads, display)
+    if done is None:
+        raise typer.Exit(INTERRUPTED)
+    print_training(done.run.evaluation, Console())
+    print(f"\nreport   {done.report}")
+    if done.no_png:
+        print(f"figures  {done.no_png}")
+    print(f"predict  clustersweep predict {shlex.quote(str(to))} IMAGES --catalogue CATALOGUE --to masses.fits")
+    if done.run.failed:
+        raise typer.Exit(1)
+
+
+def predict(
+    model: ModelFolder,
+    images: Images,
+    to: Annotated[Path, typer.Option(help="The FITS table to write, e.g. masses.fits.")],
+    catalogue: Catalogue = None,
+    mass: Annotated[
+        str | None, typer.Option(help="Column of M500c in solar masses, where it is known: to compare with.")
+    ] = None,
+    redshift: Redshift = None,
+    identifier: Identifier = None,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads to use.")] = os.cpu_count() or 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace the table if it is there already.")] = False,
+) -> None:
+    """Predict log10 M500c and its uncertainty for every image, as a FITS table with units and provenance."""
+    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.observations import open_observations
+    from clustersweep.training.model_folder import read_model
+    from clustersweep.training.predict import predict as predicted
+
+    trained, digest = read_model(model)
+    choice = Choice(redshift=redshift, identifier=identifier)
+    needs_redshift = trained.network.redshift != "none"
+    with progress_bar("reading") as progress:
+        source = open_observations(images, catalogue, choice, needs_redshift=needs_redshift, progress=progress)
+    truth = None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier))
+    with progress_bar("predicting") as progress:
+        done = predicted(trained, digest, source, to, threads=threads, overwrite=force, progress=progress)
+    print(f"{to}: {done.clusters:,} clusters, model {digest}")
+    _print_summary(done, trained)
+    if truth is not None:
+        _print_comparison(done, truth)
+
+
+def _true_masses(catalogue: Path | None, choice: "Choice") -> "NDArray[np.float64]":
+    """Read log10 M500c from the catalogue, before anything is predicted."""
+    from clustersweep.errors import DataError, Problem
+    from clustersweep.survey.catalogue import labels
+    from clustersweep.survey.formats import read_catalogue
+
+    if catalogue is None:
+        rule = "names a column of the catalogue, and there is none"
+        raise DataError([Problem("--mass", str(choice.mass), "", rule, "Give it with --catalogue.")])
+    return labels(read_catalogue(catalogue), choice).log_mass
+
+
+def _print_comparison(done: "Summary", truth: "NDArray[np.float64]") -> None:
+    from rich.console import Console
+
+    from clustersweep.training.predict import compare
+    from clustersweep.training_progress import print_metrics
+
+    if done.without_mass == done.clusters:
+        return
+    measured, honesty = compare(done, truth)
+    print()
+    print_metrics(f"Against the known masses of {measured.number:,} clusters", measured, Console())
+    for found in honesty.coverage:
+        print(
+            f"truth within {found.sigma} sigma: {found.observed:.1%}, {found.nominal:.1%} ± {found.error:.1%} is honest"
+        )
+
+
+def _print_summary(done: "Summary", trained: "TrainedModel") -> None:
+    from clustersweep.training.mass_table import flag_words
+
+    if done.without_mass < done.clusters:
+        low, median, high = done.log_mass
+        print(f"{'log10 M500c / Msun':<20} {low:.2f} to {high:.2f}, median {median:.2f}")
+        print(f"{'median uncertainty':<20} {done.median_sd:.3f} dex")
+    if done.without_mass:
+        print(f"{'without a mass':<20} {done.without_mass:,}")
+    print(f"{'flagged':<20} {done.flagged:,}")
+    for flag, count in sorted(done.flags.items()):
+        if count:
+            print(f"  {f'flag {flag.value}':<18} {count:,}: {flag_words(flag, trained)}")

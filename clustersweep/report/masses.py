@@ -1,0 +1,161 @@
+"""Figure data: predicted against true masses, and their errors. Pure numpy; draws nothing."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustersweep.training.evaluation import Bin, Evaluation
+from clustersweep.training.metrics import Estimate
+from clustersweep.training.results import Floats, Judged
+
+_MOST_POINTS, _MOST_BARS = 4000, 40
+_CELL_DEX = 0.1
+_LIMIT_RMSE = 4.5  # residuals beyond so many RMSE would flatten the picture of all others
+
+
+@dataclass(frozen=True)
+class BandPoint:
+    """The predictions in a bin of true mass, log10 M500c: 16, 50 and 84 %, at the median true mass `x`."""
+
+    x: float
+    number: int
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True)
+class MassPlane:
+    """Predicted against true log10 M500c of the test part, `(shown,)` where not said otherwise.
+
+    Attributes:
+        true: True masses of the clusters that are shown.
+        predicted: Predicted ones.
+        sd: Recalibrated standard deviations, dex.
+        redshift: Redshifts.
+        total: Clusters in all.
+        with_bars: Rows of those whose error bar is drawn, spread evenly over the true mass.
+        edges: Edges of the cells of the density, the same for true and predicted, `(cell + 1,)`.
+        density: Clusters in each cell, all of them, `(predicted, true)`.
+        band: Median and scatter of the predictions by true mass.
+        rmse: Of all.
+        r2: Of all.
+    """
+
+    true: Floats
+    predicted: Floats
+    sd: Floats
+    redshift: Floats
+    total: int
+    with_bars: NDArray[np.int64]
+    edges: Floats
+    density: NDArray[np.int64]
+    band: tuple[BandPoint, ...]
+    rmse: Estimate
+    r2: Estimate
+
+
+def mass_plane(test: Judged, evaluation: Evaluation) -> MassPlane:
+    """Choose what is shown of the test part by true mass alone, so that the choice flatters nothing."""
+    true = test.clusters.log_mass
+    order = np.argsort(true, kind="stable")
+    total = len(true)
+    rows = order if total <= _MOST_POINTS else order[np.linspace(0, total - 1, _MOST_POINTS).round().astype(int)]
+    shown = true[rows]
+    aims = np.linspace(shown[0], shown[-1], _MOST_BARS)
+    both = np.concatenate([true, test.predicted])
+    edges = np.arange(math.floor(both.min() / _CELL_DEX), math.floor(both.max() / _CELL_DEX) + 2) * _CELL_DEX
+    density, _, _ = np.histogram2d(test.predicted, true, bins=[edges, edges])
+    return MassPlane(
+        true=shown,
+        predicted=test.predicted[rows],
+        sd=evaluation.factor * test.sd[rows],
+        redshift=test.clusters.redshift[rows],
+        total=total,
+        with_bars=np.unique([int(np.abs(shown - aim).argmin()) for aim in aims]),
+        edges=edges,
+        density=density.astype(np.int64),
+        band=tuple(_band(test, evaluation.by_mass)),
+        rmse=evaluation.test.rmse,
+        r2=evaluation.test.r2,
+    )
+
+
+def _band(test: Judged, bins: Sequence[Bin]) -> Iterator[BandPoint]:
+    place = np.digitize(test.clusters.log_mass, [b.low for b in bins[1:]])
+    for number, found in enumerate(bins):
+        inside = test.predicted[place == number]
+        low, median, high = np.quantile(inside, [0.1587, 0.5, 0.8413]).tolist()
+        yield BandPoint(found.middle, len(inside), low, median, high)
+
+
+@dataclass(frozen=True)
+class ResidualBin:
+    """Errors of the clusters from `low` to `high`, dex; `scatter` is their standard deviation about the bias."""
+
+    low: float
+    high: float
+    x: float
+    number: int
+    bias: float
+    scatter: float
+    baseline_rmse: float
+
+
+@dataclass(frozen=True)
+class ResidualPanel:
+    """Predicted minus true log10 M500c against one quantity, `(shown,)`.
+
+    Attributes:
+        quantity: Against what.
+        x: Its values.
+        residual: dex; those beyond `limit` are put there.
+        limit: Where the picture ends, dex.
+        beyond: How many of all clusters lie beyond.
+        bins: Bias and scatter, and the best baseline's RMSE beside them.
+    """
+
+    quantity: Literal["true", "predicted", "redshift"]
+    x: Floats
+    residual: Floats
+    limit: float
+    beyond: int
+    bins: tuple[ResidualBin, ...]
+
+
+def residuals(test: Judged, evaluation: Evaluation) -> tuple[ResidualPanel, ...]:
+    """Give the errors against true mass, against predicted mass and against redshift."""
+    known = test.clusters
+    panels = []
+    error = test.predicted - known.log_mass
+    limit = _LIMIT_RMSE * evaluation.test.rmse.value
+    beyond = int((np.abs(error) > limit).sum())
+    for quantity, x, bins in (
+        ("true", known.log_mass, evaluation.by_mass),
+        ("predicted", test.predicted, evaluation.by_predicted_mass),
+        ("redshift", known.redshift, evaluation.by_redshift),
+    ):
+        order = np.argsort(x, kind="stable")
+        if len(x) > _MOST_POINTS:
+            order = order[np.linspace(0, len(x) - 1, _MOST_POINTS).round().astype(int)]
+        shown = np.clip(error[order], -limit, limit)
+        found = tuple(_residual_bin(b) for b in bins)
+        panels.append(ResidualPanel(quantity, x[order], shown, limit, beyond, found))  # type: ignore[arg-type]
+    return tuple(panels)
+
+
+def _residual_bin(found: Bin) -> ResidualBin:
+    bias, mse = found.metrics.bias.value, found.metrics.mse.value
+    return ResidualBin(
+        low=found.low,
+        high=found.high,
+        x=found.middle,
+        number=found.metrics.number,
+        bias=bias,
+        scatter=math.sqrt(max(0.0, mse - bias**2)),
+        baseline_rmse=found.baseline_rmse.value,
+    )

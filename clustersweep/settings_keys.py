@@ -1,0 +1,106 @@
+"""The words of settings files: what a kind of file is called, and what the keys mean that several kinds share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SHARED_KEYS: Mapping[str, str] = {
+    "data": "Where the clusters come from: exactly one of `simulate` and `images`.",
+    "data.simulate": "Simulate a survey.",
+    "data.simulate.clusters": "Number of clusters.",
+    "data.simulate.seed": "Cluster i of a seed is always the same.",
+    "data.simulate.pixels": "Width and height of the images, in pixels.",
+    "data.images": "File with the images; relative to the folder of this file.",
+    "data.catalogue": "File with the masses and redshifts; relative to the folder of this file.",
+    "data.mass": "The catalogue's column of masses, where its name is not a known one.",
+    "data.redshift": "The catalogue's column of redshifts, where its name is not a known one.",
+    "data.identifier": "The catalogue's column of identifiers, where its name is not a known one.",
+    "data.rebin": "Add up squares of so many pixels: 2 makes 25 x 25 pixels of 50 x 50.",
+    "data.transform": "What is done to the counts before the network sees them.",
+    "split": "How the clusters are divided into training, validation and test.",
+    "split.test": "Share of all clusters that is kept for the final test.",
+    "split.validation": "Share of what the test part leaves, used to choose between networks.",
+    "split.seed": "Seed of the shuffling.",
+    "split.by": "What stays in one part: each cluster, or all rows with one identifier.",
+    "network": "The architecture.",
+    "network.filters": "Number of filters of the first block.",
+    "network.kernel_size": "Width and height of the kernels, in pixels.",
+    "network.conv_blocks": "Number of blocks; each ends with a pooling.",
+    "network.dense_layers": "Number of dense layers: the first of `dense_units`.",
+    "network.filters_step": "Each further block has so many more filters.",
+    "network.convs_per_block": "Number of convolutions before each pooling.",
+    "network.padding": "valid: convolutions shrink the image; same: they do not.",
+    "network.stride": "Step of every convolution, in pixels.",
+    "network.pool_size": "Width and height of the pooling windows, in pixels.",
+    "network.pooling": "What a pooling keeps of its window.",
+    "network.activation": "The function after each convolution and dense layer.",
+    "network.dropout": "Share of units silenced at random between dense layers while training.",
+    "network.dense_units": "Units of the dense layers, first to last.",
+    "network.redshift": "Whether the redshift is an input too: head: joined before the output; "
+    "dense: before the dense layers.",
+    "training": "How each network is trained.",
+    "training.epochs": "Most epochs of a training.",
+    "training.patience": "Stop when the validation loss has not improved for so many epochs.",
+    "training.batch_size": "Clusters in one step of the optimizer.",
+    "training.optimizer": "Which optimizer.",
+    "training.learning_rate": "Step size of the optimizer.",
+    "training.weight_decay": "Decay of the weights, decoupled from the gradient.",
+    "training.augmentation": "Random views of the training images: flip_rotate: mirrored left and right, turned by up "
+    "to 36 degrees; dihedral: one of the eight symmetries of the square.",
+    "training.loss": "What is minimised: mse: the squared error; nll: a Gaussian likelihood with a variance "
+    "for each cluster.",
+}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What one kind of settings file is called, and what its keys mean.
+
+    Attributes:
+        file: What it is: `a study`.
+        begin: What to do about an empty one.
+        keys: Meaning of each key, dotted (`data.simulate.seed`); editors and messages show it.
+        axes: Section of each key that may stand in `search_space`; empty where there is no such section.
+    """
+
+    file: str
+    begin: str
+    keys: Mapping[str, str]
+    axes: Mapping[str, str] = field(default_factory=dict)
+
+    def siblings(self, section: str) -> tuple[str, ...]:
+        """Give the keys that a section may have; the file's own for ''."""
+        if section == "search_space":
+            return tuple(self.axes)
+        prefix = f"{section}." if section else ""
+        inside = (key.removeprefix(prefix) for key in self.keys if key.startswith(prefix))
+        return tuple(key for key in inside if "." not in key)
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The keys that have keys of their own."""
+        return tuple(key for key in self.keys if key != "search_space" and self.siblings(key))
+
+    def schema(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Turn pydantic's JSON Schema into the one for editors: in one piece, with the keys' meanings (draft 7)."""
+        described = self._described(found, found["$defs"], "")
+        title = f"clustersweep {self.file.partition(' ')[2]}"
+        return {"$schema": "http://json-schema.org/draft-07/schema#", "title": title, **described}
+
+    def _described(self, schema: dict[str, Any], parts: dict[str, Any], prefix: str) -> dict[str, Any]:
+        """Put referenced parts in place, and meanings instead of titles and docstrings."""
+        if "$ref" in schema:
+            schema = schema | parts[schema["$ref"].rpartition("/")[2]]
+        left_out = {"$ref", "$defs", "title", "description", "default" if "properties" in schema else ""}
+        result = {key: value for key, value in schema.items() if key not in left_out}
+        if "anyOf" in schema:
+            result["anyOf"] = [self._described(option, parts, prefix) for option in schema["anyOf"]]
+        if "items" in schema:
+            result["items"] = self._described(schema["items"], parts, prefix)
+        if "properties" in schema:
+            result["properties"] = {}
+            for name, inner in schema["properties"].items():
+                key = f"{self.axes[name]}.{name}" if prefix == "search_space." else f"{prefix}{name}"
+                text = {"description": self.keys[key]}
+                result["properties"][name] = text | self._described(inner, parts, f"{prefix}{name}.")
+        return result

@@ -1,0 +1,211 @@
+"""How good predicted masses are: whole, by mass and by redshift, beside baselines. No TensorFlow, no file."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustersweep.training.calibration import Calibration, calibration
+from clustersweep.training.metrics import Estimate, Metrics, bootstrap, errors, metrics
+from clustersweep.training.results import Clusters, Floats, Judged
+
+_MASS_BIN_DEX, _REDSHIFT_BIN, _LEAST_IN_BIN = 0.25, 0.1, 50
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The clusters from `low` to `high`.
+
+    Attributes:
+        low: Lower edge of the bin, which belongs to it.
+        high: Upper edge.
+        middle: Median of its clusters in the quantity that is binned.
+        metrics: Of its clusters.
+        baseline_rmse: Of the best baseline for them, dex.
+    """
+
+    low: float
+    high: float
+    middle: float
+    metrics: Metrics
+    baseline_rmse: Estimate
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A regression that a network must beat: fitted to the training part, judged on the test part; dex."""
+
+    name: str
+    rmse: Estimate
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """Before and after recalibration."""
+
+    before: Calibration
+    after: Calibration
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a trained model is worth.
+
+    Attributes:
+        factor: The recalibration, fitted to the validation part.
+        seed: Of the bootstrap.
+        resamples: Of the bootstrap.
+        test: On the test part, which nothing was chosen on.
+        validation: On the validation part, which chose much.
+        optimism: Mean squared error of the test part less that of the validation part, dex^2.
+        baselines: On the test part.
+        best_baseline: Name of the one with the lowest RMSE.
+        gain: RMSE of the best baseline less the model's, dex, on the same resamples.
+        by_mass: Of the test part, in bins of true log10 M500c.
+        by_predicted_mass: In bins of predicted log10 M500c.
+        by_redshift: In bins of redshift.
+        test_calibration: On the test part.
+        validation_calibration: On the validation part, to which the factor was fitted.
+    """
+
+    factor: float
+    seed: int
+    resamples: int
+    test: Metrics
+    validation: Metrics
+    optimism: Estimate
+    baselines: tuple[Baseline, ...]
+    best_baseline: str
+    gain: Estimate
+    by_mass: tuple[Bin, ...]
+    by_predicted_mass: tuple[Bin, ...]
+    by_redshift: tuple[Bin, ...]
+    test_calibration: Calibrations
+    validation_calibration: Calibrations
+
+    def to_json(self) -> dict[str, Any]:
+        """Give everything as plain values for JSON; what is not a finite number becomes None."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def evaluate(
+    train: Clusters, validation: Judged, test: Judged, *, factor: float, seed: int = 0, resamples: int = 1000
+) -> Evaluation:
+    """Measure a model on the test part, once, and on the validation part beside it.
+
+    Args:
+        train: The training part, which the baselines are fitted to.
+        validation: The validation part.
+        test: The test part.
+        factor: Multiplies all standard deviations (`calibration.recalibration`).
+        seed: Of the bootstrap.
+        resamples: Of the bootstrap.
+    """
+    predicted = dict(_baselines(train, test.clusters))
+    squares = {name: (mass - test.clusters.log_mass) ** 2 for name, mass in predicted.items()}
+    best = min(squares, key=lambda name: float(squares[name].mean()))
+
+    def measured(part: Judged, others: Mapping[str, Floats]) -> dict[str, Estimate]:
+        """Measure the model and, from their squared errors, the baselines on the same resamples."""
+        own = errors(part, factor)
+
+        def statistic(rows: NDArray[np.int64]) -> dict[str, Floats]:
+            found = own(rows)
+            theirs = {name: np.sqrt(square[rows].mean(axis=-1)) for name, square in others.items()}
+            return {**found, **theirs, **({"gain": theirs[best] - found["rmse"]} if theirs else {})}
+
+        return bootstrap(len(part.predicted), statistic, seed=seed, resamples=resamples)
+
+    def bins(values: Floats, width: float) -> tuple[Bin, ...]:
+        found = []
+        for low, high, rows in _bins(values, width):
+            estimates = measured(_part(test, rows), {best: squares[best][rows]})
+            middle = float(np.median(values[rows]))
+            found.append(Bin(low, high, middle, metrics(len(rows), estimates), estimates[best]))
+        return tuple(found)
+
+    whole = measured(test, squares)
+    return Evaluation(
+        factor=factor,
+        seed=seed,
+        resamples=resamples,
+        test=metrics(len(test.predicted), whole),
+        validation=metrics(len(validation.predicted), measured(validation, {})),
+        optimism=_optimism(validation, test),
+        baselines=tuple(Baseline(name, whole[name]) for name in squares),
+        best_baseline=best,
+        gain=whole["gain"],
+        by_mass=bins(test.clusters.log_mass, _MASS_BIN_DEX),
+        by_predicted_mass=bins(test.predicted, _MASS_BIN_DEX),
+        by_redshift=bins(test.clusters.redshift, _REDSHIFT_BIN),
+        test_calibration=Calibrations(calibration(test, 1.0), calibration(test, factor)),
+        validation_calibration=Calibrations(calibration(validation, 1.0), calibration(validation, factor)),
+    )
+
+
+def _optimism(validation: Judged, test: Judged) -> Estimate:
+    """Compare the two parts' mean squared errors; their errors are independent, and means of many."""
+    squares = [(part.predicted - part.clusters.log_mass) ** 2 for part in (validation, test)]
+    difference = float(squares[1].mean() - squares[0].mean())
+    error = math.sqrt(sum(float(square.var()) / len(square) for square in squares))
+    return Estimate(difference, difference - 1.96 * error, difference + 1.96 * error)
+
+
+def _baselines(train: Clusters, test: Clusters) -> Iterable[tuple[str, Floats]]:
+    """Fit each baseline to the training part by least squares and predict log10 M500c of the test part."""
+    # An empty image has no logarithm: it counts as the faintest of the training part that is not empty.
+    faintest = float(train.counts[train.counts > 0].min(initial=np.inf))
+    floor = faintest if math.isfinite(faintest) else 1.0
+    known = np.stack([np.log10(np.maximum(train.counts, floor)), train.redshift])
+    asked = np.stack([np.log10(np.maximum(test.counts, floor)), test.redshift])
+    mean, sd = known.mean(axis=1, keepdims=True), known.std(axis=1, keepdims=True)
+    known, asked = ((part - mean) / np.where(sd > 0, sd, 1.0) for part in (known, asked))
+    for name, columns, degree in (("constant", [], 0), ("linear in z", [1], 1), ("counts and z", [0, 1], 2)):
+        design = _polynomial(known[columns], degree)
+        weights, *_ = np.linalg.lstsq(design, train.log_mass, rcond=None)
+        yield name, _polynomial(asked[columns], degree) @ weights
+
+
+def _polynomial(features: Floats, degree: int) -> Floats:
+    """Give all products of up to `degree` features `(feature, cluster)` as columns `(cluster, product)`."""
+    count, number = features.shape
+    products = [
+        features[list(chosen)].prod(axis=0) if chosen else np.ones(number)
+        for power in range(degree + 1)
+        for chosen in itertools.combinations_with_replacement(range(count), power)
+    ]
+    return np.stack(products, axis=1)
+
+
+def _bins(values: Floats, width: float) -> list[tuple[float, float, NDArray[np.int64]]]:
+    """Cut at round numbers, and join neighbours until each bin has enough clusters: its edges and its rows."""
+    place = np.floor(values / width + 1e-9).astype(np.int64)
+    edges = [int(place.min())]
+    for edge in range(edges[0] + 1, int(place.max()) + 2):
+        if ((place >= edges[-1]) & (place < edge)).sum() >= _LEAST_IN_BIN:
+            edges.append(edge)
+    end = int(place.max()) + 1
+    edges = [*edges[:-1], end] if len(edges) > 1 else [edges[0], end]  # what is left over joins the last bin
+    return [
+        (low * width, high * width, np.flatnonzero((place >= low) & (place < high)))
+        for low, high in itertools.pairwise(edges)
+    ]
+
+
+def _part(judged: Judged, rows: NDArray[np.int64]) -> Judged:
+    known = judged.clusters
+    clusters = Clusters(known.log_mass[rows], known.redshift[rows], known.counts[rows])
+    return Judged(clusters, judged.predicted[rows], judged.sd[rows])
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

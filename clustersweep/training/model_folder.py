@@ -1,0 +1,234 @@
+"""The model folder: what `train` writes and `predict` reads. Nothing that is read is ever run, and no TensorFlow here.
+
+Weights are arrays of numbers; what they mean is in the manifest, from which the network is built anew.
+"""
+
+import functools
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, get_type_hints
+
+from clustersweep.errors import ModelError, Problem
+from clustersweep.home import write_atomically
+from clustersweep.training.checkpoint import Arrays, DamagedCheckpointError, pack_weights, unpack_weights
+from clustersweep.training.trained_model import TrainedModel, contradictions, misfit, weight_shapes
+
+__all__ = ["TrainedModel", "read_model", "write_model"]
+
+MANIFEST = "model.json"
+FORMAT, VERSION = "clustersweep-model", 1
+
+_MOST_MANIFEST_BYTES = 2**22
+_ROOM_BYTES = 2**10  # that an npz file takes for each array beside its numbers
+
+_AGAIN = "Copy the folder again from where it came, or run `clustersweep train` again."
+
+
+def write_model(model: TrainedModel, folder: Path, other_files: Iterable[str] = ()) -> str:
+    """Write `weights/seed-N.npz`, and last `model.json`, without which there is no model; give the model's digest.
+
+    Args:
+        model: The model.
+        folder: Made if missing.
+        other_files: Files of the folder that the manifest vouches for too, where they are there.
+
+    Raises:
+        StorageError: The folder cannot be written.
+        ValueError: The model contradicts itself.
+    """
+    wrong = [f"{key}: {rule}" for key, rule in contradictions(model)]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    (folder / MANIFEST).unlink(missing_ok=True)  # it belongs to other weights
+    files = {}
+    for seed, weights in zip(model.seeds, model.members, strict=True):
+        data = pack_weights(weights)
+        write_atomically(folder / _weights_file(seed), data, what="weights")
+        files[_weights_file(seed)] = hashlib.sha256(data).hexdigest()
+    for name in other_files:
+        if (folder / name).is_file():
+            files[name] = _file_digest(folder / name)
+    plain = asdict(replace(model, members=(), provenance=dict(model.provenance)))
+    del plain["members"]
+    content = {"format": FORMAT, "version": VERSION, **plain, "files": files}
+    digest = _digest(content)
+    text = json.dumps(content | {"digest": digest}, indent=2, allow_nan=False)
+    write_atomically(folder / MANIFEST, f"{text}\n".encode(), what="model")
+    return digest
+
+
+def read_model(folder: Path) -> tuple[TrainedModel, str]:
+    """Read a model and its digest.
+
+    Raises:
+        ModelError: The folder is no model's, is incomplete or was altered, or the weights do not fit the network.
+    """
+    path = folder / MANIFEST
+    content = _read_manifest(folder)
+    digest, files = _vouched(path, content)
+    model = _model(path, content)
+    _raise(Problem(str(path), key, "", rule, _AGAIN) for key, rule in contradictions(model, weights=False))
+    _raise(_altered(folder, files, [_weights_file(seed) for seed in model.seeds]))
+    shapes = weight_shapes(model)
+    problems: list[Problem] = []
+    members = []
+    for seed in model.seeds:
+        found = _read_weights(folder / _weights_file(seed), files[_weights_file(seed)], shapes)
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            members.append(found)
+    _raise(problems)
+    return replace(model, members=tuple(members)), digest
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        rule = "is a file, and the folder of a model is expected" if folder.exists() else "there is no such folder"
+        _raise([Problem(str(folder), "", "", rule, "Give the folder that `clustersweep train --to` wrote.")])
+    if not path.is_file():
+        rule, remedy = f"holds no {MANIFEST}", "Give the folder that `clustersweep train --to` wrote."
+        if (folder / "provenance.json").exists():
+            rule = f"{rule}: it is what `clustersweep export` wrote"
+            remedy = f"Train first: clustersweep train {folder / 'config.yaml'} --to model/"
+        elif (folder / "config.yaml").exists():
+            rule, remedy = f"{rule}: its training has not finished", "Run `clustersweep train` again: it goes on."
+        _raise([Problem(str(folder), "", "", rule, remedy)])
+    if path.stat().st_size > _MOST_MANIFEST_BYTES:
+        _raise([Problem(str(path), "size", f"{path.stat().st_size:,} bytes", "is too large for a manifest", _AGAIN)])
+    try:
+        content = json.loads(path.read_bytes(), parse_constant=_number, parse_float=_number)
+        if not isinstance(content, dict):
+            raise ValueError("no object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError([Problem(str(path), "", "", f"cannot be read as JSON ({error})", _AGAIN)]) from error
+    if content.get("format") != FORMAT:
+        rule = f"must be {FORMAT}"
+        _raise([Problem(str(path), "format", str(content.get("format"))[:40], rule, "Give the folder of a model.")])
+    if content.get("version") != VERSION:
+        rule = f"is a version that this clustersweep does not know; it reads {VERSION}"
+        remedy = "Use the clustersweep that wrote it, or train again with this one."
+        _raise([Problem(str(path), "version", str(content.get("version"))[:40], rule, remedy)])
+    return content
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+def _vouched(path: Path, content: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Check the manifest's digest of itself, and take the digests of the files out of it."""
+    claimed, files = content.pop("digest", None), content.get("files")
+    if claimed != _digest(content):
+        rule = "was edited: its digest is that of another content"
+        _raise([Problem(str(path), "digest", str(claimed)[:40], rule, _AGAIN)])
+    if not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
+        _raise([Problem(str(path), "files", "", "must give a digest for every file", _AGAIN)])
+    for name in content["files"]:
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts:
+            _raise([Problem(str(path), "files", name, "must lie in the model's folder", _AGAIN)])
+    return str(claimed), dict(content.pop("files"))
+
+
+def _model(path: Path, content: Mapping[str, Any]) -> TrainedModel:
+    """Turn the manifest into a model without its weights, every type and bound checked."""
+    import pydantic  # takes as long to import as all the rest
+
+    values = {key: value for key, value in content.items() if key not in ("format", "version")}
+    try:
+        # As JSON, where strictness means the file's own types, yet a list may be a tuple.
+        checked = _schema().model_validate_json(json.dumps(values), strict=True)
+    except pydantic.ValidationError as error:
+        raise ModelError(
+            Problem(
+                str(path),
+                ".".join(map(str, one["loc"])),
+                str(one["input"])[:80],
+                f"is not valid ({one['msg']})",
+                _AGAIN,
+            )
+            for one in error.errors(include_url=False)
+        ) from None
+    return TrainedModel(members=(), **{name: getattr(checked, name) for name in type(checked).model_fields})
+
+
+@functools.cache
+def _schema() -> Any:
+    import pydantic
+
+    hints = get_type_hints(TrainedModel, include_extras=True)
+    known: Any = {field.name: (hints[field.name], ...) for field in fields(TrainedModel) if field.name != "members"}
+    return pydantic.create_model("Manifest", __config__=pydantic.ConfigDict(extra="forbid"), **known)
+
+
+def _altered(folder: Path, files: Mapping[str, str], needed: list[str]) -> Iterator[Problem]:
+    """Yield the files that are missing or, weights aside, altered; weights are looked at when they are read."""
+    for name in needed:
+        if name not in files:
+            yield Problem(str(folder / MANIFEST), "files", "", f"must give the digest of {name}", _AGAIN)
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file():
+            yield Problem(str(path), "", "", "is missing from the model's folder", _AGAIN)
+        elif name not in needed:
+            try:
+                if _file_digest(path) != digest:
+                    yield _other_content(path)
+            except OSError as error:
+                yield Problem(str(path), "", "", f"cannot be read ({error.strerror})", "Check its permissions.")
+
+
+def _other_content(path: Path) -> Problem:
+    return Problem(str(path), "", "", "was altered: its digest is not the one in the manifest", _AGAIN)
+
+
+def _read_weights(path: Path, digest: str, shapes: list[tuple[int, ...]]) -> Arrays | Problem:
+    """Read the weights of one network, or say what is wrong with them."""
+    most = sum(4 * math.prod(shape) + _ROOM_BYTES for shape in shapes) + _ROOM_BYTES
+    try:
+        if path.stat().st_size > most:
+            return Problem(str(path), "size", f"{path.stat().st_size:,} bytes", "does not fit the network", _AGAIN)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            return _other_content(path)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > most:
+            return Problem(str(path), "size", f"{unpacked:,} bytes", "does not fit the network", _AGAIN)
+        arrays = unpack_weights(data)
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, DamagedCheckpointError) as error:
+        return Problem(str(path), "", "", f"cannot be read as weights ({error})", _AGAIN)
+    rule = misfit(arrays, shapes)
+    return Problem(str(path), "", "", rule, _AGAIN) if rule else arrays
+
+
+def _weights_file(seed: int) -> str:
+    return f"weights/seed-{seed}.npz"
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Digest a manifest however it is laid out: 16 hexadecimal digits."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _raise(problems: Iterable[Problem]) -> None:
+    found = list(problems)
+    if found:
+        raise ModelError(found)

@@ -1,0 +1,112 @@
+"""What a training came to: plain values, which the report draws and `metrics.json` holds. Computes nothing."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+StageName = Literal["base", "outliers", "probabilistic", "fine_tune"]
+Curve = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What is known of the clusters of one part, `(cluster,)` each.
+
+    Attributes:
+        log_mass: log10 M500c in solar masses.
+        redshift: Redshift.
+        counts: Sum of the image.
+    """
+
+    log_mass: Floats
+    redshift: Floats
+    counts: Floats
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Clusters with what the networks say of them, `(cluster,)` each.
+
+    Attributes:
+        clusters: The truth.
+        predicted: log10 M500c in solar masses.
+        sd: Its standard deviation, dex, before recalibration.
+    """
+
+    clusters: Clusters
+    predicted: Floats
+    sd: Floats
+
+
+@dataclass(frozen=True)
+class OutlierRegions:
+    """The masses where a network errs most, before and after retraining on them; all of the validation part.
+
+    Attributes:
+        edges: Edges of the bins of mass, dex, `(bin + 1,)`; equally many clusters in each.
+        worst: The bins that are outlier regions.
+        before: Mean squared error in each bin, dex^2.
+        after: The same after retraining.
+        outliers: Clusters inside the outlier regions.
+        others: Clusters outside.
+    """
+
+    edges: tuple[float, ...]
+    worst: tuple[int, ...]
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    outliers: int
+    others: int
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One stage of the training of one seed.
+
+    Attributes:
+        stage: `base`, `outliers`, `probabilistic` or `fine_tune`.
+        seed: The seed.
+        kept: Whether its weights were taken over; a retraining that does not improve is not.
+        val_loss: Validation loss of its best epoch, dex^2.
+        val_nll: Negative log-likelihood there; None without a variance.
+        best_epoch: That epoch, counted from 1.
+        epochs: Epochs trained.
+        seconds: Time spent training.
+        curve: `(loss, val_loss)` of every epoch, dex^2.
+        nll_curve: `(nll, val_nll)` of every epoch; empty without a variance.
+        regions: Of the stage `outliers`, else None.
+    """
+
+    stage: StageName
+    seed: int
+    kept: bool
+    val_loss: float
+    val_nll: float | None
+    best_epoch: int
+    epochs: int
+    seconds: float
+    curve: Curve
+    nll_curve: Curve
+    regions: OutlierRegions | None = None
+
+
+def result_json(result: StageResult) -> dict[str, Any]:
+    """Give a stage as JSON values; `result_from` reads it back."""
+    return asdict(result)
+
+
+def result_from(record: dict[str, Any]) -> StageResult:
+    """Read a stage from JSON values.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is none.
+    """
+    curves = {name: tuple((float(a), float(b)) for a, b in record[name]) for name in ("curve", "nll_curve")}
+    regions = record["regions"]
+    if regions is not None:
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in regions.items()}
+        regions = OutlierRegions(**plain)
+    return StageResult(**{**record, **curves, "regions": regions})

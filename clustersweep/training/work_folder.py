@@ -1,0 +1,66 @@
+"""What a training leaves while it runs: whose folder it is, finished stages, checkpoints. Trains nothing."""
+
+from pathlib import Path
+
+from clustersweep.errors import DataError, Problem
+from clustersweep.home import write_atomically
+from clustersweep.training.checkpoint import Arrays, DamagedCheckpointError, pack_record, unpack_record
+from clustersweep.training.configuration import Configuration, configuration_yaml, load_configuration
+from clustersweep.training.results import StageName, StageResult, result_from, result_json
+
+CONFIGURATION = "config.yaml"
+
+
+def claim(folder: Path, configuration: Configuration) -> None:
+    """Make the folder this configuration's, or make sure that it is.
+
+    Raises:
+        DataError: It holds something else.
+    """
+    path = folder / CONFIGURATION
+    remedy = "Choose another folder with --to, or remove this one."
+    if path.exists():
+        if load_configuration(path) != configuration:
+            rule = "holds the training of another configuration"
+            raise DataError([Problem(str(folder), "", "", rule, remedy)])
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError([Problem(str(folder), "", "", "is there already and holds no training", remedy)])
+    write_atomically(path, configuration_yaml(configuration), what="configuration")
+
+
+class WorkFolder:
+    """The stages of one seed on disk: `base-0.npz` when finished, `base-0.checkpoint.npz` before."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder, self._seed = folder, seed
+
+    def result(self, stage: StageName) -> tuple[StageResult, Arrays] | None:
+        """Give a finished stage with the weights that the next one begins with; None where there is none whole."""
+        try:
+            record, weights = unpack_record(self._path(stage).read_bytes())
+            return result_from(record), weights
+        except (FileNotFoundError, DamagedCheckpointError, KeyError, TypeError, ValueError):
+            return None  # a damaged one is trained again: the same numbers, only later
+
+    def keep(self, result: StageResult, weights: Arrays) -> None:
+        """Keep a finished stage; its checkpoint is not needed any more."""
+        write_atomically(self._path(result.stage), pack_record(result_json(result), weights), what="finished stage")
+        self._checkpoint(result.stage).unlink(missing_ok=True)
+
+    def checkpoint(self, stage: StageName) -> bytes | None:
+        """Give where an interrupted stage got to."""
+        try:
+            return self._checkpoint(stage).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def keep_checkpoint(self, stage: StageName, state: bytes) -> None:
+        """Keep how far a stage has come."""
+        write_atomically(self._checkpoint(stage), state, what="checkpoint")
+
+    def _path(self, stage: StageName) -> Path:
+        return self._folder / f"{stage}-{self._seed}.npz"
+
+    def _checkpoint(self, stage: StageName) -> Path:
+        return self._folder / f"{stage}-{self._seed}.checkpoint.npz"

@@ -1,0 +1,119 @@
+"""What `train` does, from a configuration to a model folder with its report: puts the pieces together."""
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from clustersweep.export import commit, versions
+from clustersweep.home import Home
+from clustersweep.launch import stop_on_signals
+from clustersweep.survey.source import open_dataset
+from clustersweep.training.configuration import Configuration, load_configuration
+from clustersweep.training.device import configure_device
+from clustersweep.training.stages import Told
+from clustersweep.training.train import TrainingRun, train
+
+
+class Watcher(Protocol):
+    """Whoever shows a person what a training does."""
+
+    def step(self, text: str) -> AbstractContextManager[None]:
+        """Show that something that may take a while has begun, and when it is done."""
+
+    def survey(self, done: int, total: int) -> None:
+        """Show how far the simulation of a survey is."""
+
+    def told(self, event: Told) -> None:
+        """Show what the training tells."""
+
+    def end(self) -> None:
+        """Stop showing progress."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to, and where its report is; `no_png` says why there are no PNG files, else it is empty."""
+
+    configuration: Configuration
+    run: TrainingRun
+    report: Path
+    no_png: str
+
+
+def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher) -> Trained | None:
+    """Train what a configuration says into the model folder `to`; None when interrupted, with a checkpoint kept.
+
+    Raises:
+        ClusterSweepError: See its tree; what is finished is kept in every case.
+    """
+    configuration = load_configuration(path)
+    configure_device(threads)
+    with watcher.step("Preparing the survey"):
+        dataset = open_dataset(configuration.data, home.surveys, progress=watcher.survey, jobs=os.cpu_count() or 1)
+    provenance = {"commit": commit() or "", "threads": str(threads)} | versions()
+    try:
+        with stop_on_signals() as stop:
+            run = train(configuration, dataset, to, provenance=provenance, told=watcher.told, stop=stop)
+    finally:
+        watcher.end()
+    if run is None:
+        return None
+    with watcher.step("Writing the report"):
+        report, no_png = _write_report(configuration, run, path, to)
+    return Trained(configuration, run, report, no_png)
+
+
+def _write_report(configuration: Configuration, run: TrainingRun, path: Path, to: Path) -> tuple[Path, str]:
+    """Draw the model's page and its figures; the page needs no browser, the PNG files do."""
+    # Imported here: plotly takes half a second, and an interrupted training draws nothing.
+    from clustersweep.report.png import write_pngs
+    from clustersweep.report.training import TrainingPage, training_figures, write_training_page
+
+    page = TrainingPage(
+        title=to.absolute().name,
+        facts=_facts(configuration, run),
+        stages=run.stages,
+        evaluation=run.evaluation,
+        test=run.test,
+        commands={
+            "train again": f"clustersweep train {path} --to {to}",
+            "predict": f"clustersweep predict {to} IMAGES --catalogue CATALOGUE --to masses.fits",
+        },
+    )
+    report = write_training_page(page, to / "report.html")
+    return report, write_pngs(training_figures(page), to / "figures").message
+
+
+def _facts(configuration: Configuration, run: TrainingRun) -> dict[str, str]:
+    """Say what was trained, on what and with what."""
+    network, training, model = configuration.network, configuration.training, run.model
+    stages = list(dict.fromkeys(result.stage for result in run.stages))
+    data = configuration.data
+    source = (
+        f"{data.simulate.clusters:,} simulated clusters, seed {data.simulate.seed}" if data.simulate else data.images
+    )
+    seeds = ", ".join(map(str, model.seeds))
+    failed = "".join(f"; seed {seed} failed: {why}" for seed, why in run.failed.items())
+    versions_ = ", ".join(
+        f"{k} {v}" for k, v in model.provenance.items() if k not in ("commit", "data_digest", "threads")
+    )
+    seconds = sum(result.seconds for result in run.stages)
+    return {
+        "data": f"{source}; digest {model.provenance['data_digest']}",
+        "network": f"{network.conv_blocks} blocks of {network.convs_per_block} convolutions, {network.filters} filters "
+        f"in the first, {network.kernel_size} x {network.kernel_size}; {network.dense_layers} dense layers; redshift: "
+        f"{network.redshift}",
+        "training": f"{training.optimizer}, learning rate {training.learning_rate:g}, batches of "
+        f"{training.batch_size}, at most {training.epochs} epochs, patience {training.patience}; "
+        f"augmentation: {training.augmentation}; "
+        f"loss: {training.loss}",
+        "stages": ", ".join(stages),
+        "seeds": seeds + failed,
+        "time spent training": f"{seconds / 60:.0f} min with {model.provenance['threads']} threads",
+        "recalibration": f"standard deviations times {model.recalibration:.3f}",
+        "model digest": run.digest,
+        "commit": model.provenance["commit"] or "not run from a checkout",
+        "versions": versions_,
+    }

@@ -1,0 +1,149 @@
+"""`train` as typed: what a person sees, what it leaves, how it ends, and that it goes on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+CONFIGURATION = """\
+format: clustersweep-training
+version: 1
+network: {filters: 2, dense_layers: 1, dense_units: [4], redshift: head}
+training: {epochs: 3, augmentation: dihedral}
+outliers: {bins: 4, worst: 1, epochs: 1}
+probabilistic: {epochs: 2}
+data:
+  simulate: {clusters: 120, seed: 3, pixels: 10}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+def command(*words):
+    return [sys.executable, "-m", "clustersweep", *map(str, words)]
+
+
+def run(home, *words, **env):
+    environment = {**os.environ, "CLUSTERSWEEP_HOME": str(home), **env}
+    return subprocess.run(command(*words), capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="module")
+def trained(home, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("typed")
+    (folder / "c.yaml").write_text(CONFIGURATION)
+    done = run(home, "train", folder / "c.yaml", "--to", folder / "model", "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_every_stage_of_every_seed_is_told_and_what_the_model_is_worth(trained):
+    folder, done = trained
+    for seed in (0, 1):
+        for stage in ("base", "retraining on outliers", "probabilistic"):
+            assert re.search(rf"^seed {seed} {stage}: val_loss 0\.\d+", done.stderr, re.MULTILINE)
+    assert "Preparing the survey" in done.stderr
+    assert "On the test part, 24 clusters" in done.stdout
+    for line in (
+        r"RMSE \[dex\]",
+        r"bias \[dex\]",
+        "R²",
+        "RMSE of `constant`",
+        "RMSE of `linear in z`",
+        "`counts and z`",
+    ):
+        assert re.search(rf"{line}.* \S+ to \S+", done.stdout), line
+    assert re.search(r"truth within 1 sigma: \S+% as the networks say, \S+% recalibrated", done.stdout)
+    assert f"report   {folder / 'model' / 'report.html'}" in done.stdout
+    assert "WARNING" not in done.stderr
+
+
+def test_the_report_and_the_figures_are_there(trained):
+    model = trained[0] / "model"
+    page = (model / "report.html").read_text()
+    for part in (
+        "120 simulated clusters, seed 3",
+        "What the model is worth",
+        "Retraining on outliers",
+        "0.1471",
+        "0.0533",
+    ):
+        assert part in page
+    pictures = {path.name for path in (model / "figures").iterdir()}
+    assert {"masses.png", "residuals.png", "reliability.png", "curves.png", "outliers.png"} <= pictures
+
+
+def test_the_same_command_again_trains_nothing(trained, home):
+    folder, first = trained
+    again = run(home, "train", folder / "c.yaml", "--to", folder / "model", "--threads", 1)
+    assert again.returncode == 0
+    assert again.stderr.count("(done before)") == 6
+    assert again.stdout == first.stdout
+
+
+def test_a_browser_that_is_not_there_costs_the_pictures_and_nothing_else(trained, home, tmp_path):
+    folder, _ = trained
+    done = run(
+        home, "train", folder / "c.yaml", "--to", folder / "model", BROWSER_PATH=str(tmp_path / "none"), PATH="/"
+    )
+    assert done.returncode == 0
+    assert "no PNG" in done.stdout
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_ends_with_the_same_numbers(trained, home, tmp_path):
+    (tmp_path / "c.yaml").write_text(CONFIGURATION.replace("epochs: 3", "epochs: 400, patience: 400, batch_size: 4"))
+    words = ["train", tmp_path / "c.yaml", "--to", tmp_path / "model", "--threads", 1]
+    environment = {**os.environ, "CLUSTERSWEEP_HOME": str(home)}
+    process = subprocess.Popen(
+        command(*words), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+    )
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "model" / "config.yaml").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: what ran is checkpointed. The same command goes on from there" in err
+    work = tmp_path / "model" / "work"
+    assert [path.name for path in work.iterdir()] == ["base-0.checkpoint.npz"]
+    assert not (tmp_path / "model" / "model.json").exists()
+    predicted = run(home, "predict", tmp_path / "model", tmp_path, "--to", tmp_path / "m.fits")
+    assert predicted.returncode == 2
+    assert "its training has not finished. Run `clustersweep train` again: it goes on" in predicted.stderr
+
+
+def test_seeds_that_all_fail_exit_1_with_their_reason(home, tmp_path):
+    wild = CONFIGURATION.replace("epochs: 3", "epochs: 9, optimizer: sgd, learning_rate: 1000.0")
+    (tmp_path / "c.yaml").write_text(wild)
+    done = run(home, "train", tmp_path / "c.yaml", "--to", tmp_path / "model")
+    assert done.returncode == 1
+    assert "seed 0 failed: NonFiniteLoss: the loss is not finite" in done.stderr
+    assert "error: every seed failed (seed 0: the loss is not finite" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_study_is_not_a_configuration_and_a_bad_one_lists_every_problem(home, tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        CONFIGURATION.replace("version: 1", "version: 7").replace("filters: 2", "filters: -2")
+    )
+    done = run(home, "train", tmp_path / "c.yaml", "--to", tmp_path / "model")
+    assert done.returncode == 2
+    assert "c.yaml:2: version = 7" in done.stderr
+    study = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
+    done = run(home, "train", study, "--to", tmp_path / "model")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,733 @@
+"""Prediction: from images in any format to a FITS table of masses, the same numbers however they are read."""
+
+import dataclasses
+import logging
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy import units
+from astropy.io import fits
+from astropy.table import QTable, Table
+from pyarrow import feather
+from small_model import BANDS, NETWORK, small_model
+
+from clustersweep import cli
+from clustersweep.errors import DataError
+from clustersweep.network import NetworkSpec
+from clustersweep.survey import dataset as dataset_module
+from clustersweep.survey import fitsfile, fitstable, npzfile
+from clustersweep.survey.catalogue import Catalogue, Choice
+from clustersweep.survey.dataset import Dataset, images_digest
+from clustersweep.survey.formats import read_source
+from clustersweep.survey.observations import open_observations
+from clustersweep.training.mass_table import Flag
+from clustersweep.training.model_folder import write_model
+from clustersweep.training.predict import predict
+
+CLUSTERS = 300  # more than a batch
+integration = pytest.mark.integration
+
+
+def counts(clusters=CLUSTERS, pixels=12):
+    rng = np.random.default_rng(2)
+    return rng.poisson(rng.uniform(0.5, 4.0, clusters)[:, None, None, None], (clusters, pixels, pixels, 3)).astype("u1")
+
+
+def columns(clusters=CLUSTERS):
+    rng = np.random.default_rng(3)
+    return {
+        "SRC_ID_IN": rng.permutation(clusters) + 1000,
+        "z": rng.uniform(0.1, 0.8, clusters),
+        "kT": rng.uniform(1, 9, clusters),
+    }
+
+
+def write_fits(folder, images, table, bands=BANDS):
+    """Write a survey's folder as `simulate` does."""
+    folder.mkdir(exist_ok=True)
+    identifiers = table.get("SRC_ID_IN", np.arange(len(images)))
+    to_write = fitsfile.ImagesToWrite([images], images.shape, images.dtype, bands, identifiers, {})
+    fitsfile.write_images(folder / "images.fits", to_write)
+    fitsfile.write_catalogue(folder / "catalogue.fits", Catalogue("here", table))
+    return folder
+
+
+def write_npz(path, images, table, bands=BANDS):
+    content = Dataset(images, np.empty(0), np.empty(0), table["SRC_ID_IN"], bands, "")
+    npzfile.write(path, content, Catalogue("here", table))
+    return path
+
+
+def write_pickle(folder, images, table):
+    content = {"cluster": table["SRC_ID_IN"].tolist(), "gsm_3dImgs": list(images.astype(np.float64))}
+    (folder / "i.pickle").write_bytes(pickle.dumps(content))
+    feather.write_feather(pa.table(table), folder / "c.f")
+    return folder / "i.pickle", folder / "c.f"
+
+
+def opened(images, catalogue=None, *, needs_redshift=True, **choice):
+    return open_observations(images, catalogue, Choice(**choice), needs_redshift=needs_redshift)
+
+
+def refused(match, do, *arguments, **options):
+    with pytest.raises(DataError, match=match) as info:
+        do(*arguments, **options)
+    assert info.value.exit_code == 2
+    return str(info.value)
+
+
+def in_pieces_of(monkeypatch, clusters, pixels=12 * 12 * 3):
+    monkeypatch.setattr(dataset_module, "CHUNK_BYTES", clusters * pixels * 8)
+
+
+# --- reading, without TensorFlow ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["fits", "npz", "pickle"])
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+@pytest.mark.parametrize("rebin", [1, 3])
+@pytest.mark.parametrize("scale", [1, 1 / 3], ids=["counts", "smoothed"])
+def test_blocks_hold_what_a_training_would_have_read(tmp_path, monkeypatch, form, piece, rebin, scale):
+    images, table = counts(40), columns(40)
+    images = images if scale == 1 else (images * scale).astype(np.float32)
+    paths = {
+        "fits": lambda: (write_fits(tmp_path / "s", images, table), None),
+        "npz": lambda: (write_npz(tmp_path / "s.npz", images, table), None),
+        "pickle": lambda: write_pickle(tmp_path, images, table),
+    }[form]()
+    in_pieces_of(monkeypatch, piece)
+    source = opened(*paths)
+    assert source.shape == images.shape
+    assert source.bands_kev == (() if form == "pickle" else BANDS)
+    assert np.array_equal(source.redshift, table["z"])
+    assert np.array_equal(source.identifiers, table["SRC_ID_IN"])
+    blocks = list(source.blocks(16, rebin))
+    assert [len(block.images) for block in blocks] == [16, 16, 8]
+    whole = Dataset(images, np.empty(0), np.empty(0), np.empty(0), (), "").rebinned(rebin)
+    assert np.array_equal(np.concatenate([block.images for block in blocks]), whole.images.astype(np.float32))
+    assert blocks[0].images.dtype == np.float32
+    expected = [scale == 1 or not image.any() for image in images]
+    assert np.concatenate([block.whole for block in blocks]).tolist() == expected
+
+
+def test_identifiers_are_the_catalogues_else_the_images_else_the_rows(tmp_path):
+    images, table = counts(5), columns(5)
+    folder = write_fits(tmp_path / "s", images, table)
+    table["Name"] = np.array(["a", "bb", "ccc", "d", "e"])
+    fitsfile.write_catalogue(tmp_path / "other.fits", Catalogue("here", table))
+    assert opened(folder, tmp_path / "other.fits", identifier="Name").identifiers.tolist() == table["Name"].tolist()
+    alone = opened(folder / "images.fits", needs_redshift=False)
+    assert (alone.catalogue, alone.redshift) == (None, None)
+    assert alone.identifiers.tolist() == table["SRC_ID_IN"].tolist()
+    np.savez(tmp_path / "i.npz", images=images)
+    assert opened(tmp_path / "i.npz", needs_redshift=False).identifiers.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_masses_are_not_needed_and_the_redshift_is_that_of_a_training(tmp_path):
+    images = counts(5)
+    several = {"z": np.full(5, 0.1), "z_final": np.full(5, 0.2), "redshift_R": np.full(5, 0.3), "zspec": np.full(5, 9)}
+    for names, chosen, expected in (
+        (["redshift_R", "zspec"], None, 0.3),
+        (["redshift_R", "z"], None, 0.1),
+        (["redshift_R", "z"], "redshift_R", 0.3),
+        (["z", "zspec"], "zspec", 9.0),
+        (["z", "z_final", "m500_wl_final"], None, 0.2),  # as the pair of a training
+    ):
+        table = {name: several.get(name, np.full(5, 1e14)) for name in names}
+        np.savez(tmp_path / "i.npz", images=images, **table)
+        assert opened(tmp_path / "i.npz", redshift=chosen).redshift[0] == expected
+    np.savez(tmp_path / "i.npz", images=images, kT=np.ones(5))
+    assert opened(tmp_path / "i.npz", needs_redshift=False).redshift is None
+
+
+def test_a_redshift_that_is_needed_and_missing_is_explained(tmp_path):
+    images, table = counts(5), columns(5)
+    folder = write_fits(tmp_path / "s", images, {"SRC_ID_IN": table["SRC_ID_IN"], "zz": table["z"]})
+    message = refused(
+        r"catalogue.fits: z: no known redshift \(z, z_final, redshift_R\) is in the catalogue", opened, folder
+    )
+    assert "which has: SRC_ID_IN, zz. Did you mean `zz`? Name the column with" in message
+    assert "`--redshift` on the command line" in message
+    refused(
+        "images.fits: needs a catalogue: the network takes the redshift. Name .*--catalogue FILE",
+        opened,
+        folder / "images.fits",
+    )
+    message = refused(
+        "zspec: is not a column of the catalogue, which has: SRC_ID_IN, zz", opened, folder, redshift="zspec"
+    )
+    message = refused("Name.*`--identifier`", opened, folder, needs_redshift=False, identifier="id")
+    for option in ("redshift", "identifier"):
+        match = f"images.fits: needs a catalogue: --{option} names a column of it"
+        refused(match, opened, folder / "images.fits", needs_redshift=False, **{option: "z"})
+    np.savez(tmp_path / "i.npz", images=images)
+    refused("i.npz: needs a catalogue: the network takes the redshift", opened, tmp_path / "i.npz")
+    np.savez(tmp_path / "i.npz", images=images, z=np.array(["a"] * 5))
+    refused("z = .*: holds text, and the redshift must be a number. Name another column", opened, tmp_path / "i.npz")
+
+
+def test_catalogues_that_do_not_belong_to_the_images_are_refused(tmp_path):
+    images, table = counts(5), columns(5)
+    folder = write_fits(tmp_path / "s", images, table)
+    fitsfile.write_catalogue(tmp_path / "short.fits", Catalogue("", {k: v[:4] for k, v in table.items()}))
+    refused("holds 5 images, and the catalogue has 4 rows", opened, folder, tmp_path / "short.fits")
+    fitsfile.write_catalogue(tmp_path / "mixed.fits", Catalogue("", {k: v[::-1] for k, v in table.items()}))
+    refused("SRC_ID_IN: is in another order than the images: row 0 is", opened, folder, tmp_path / "mixed.fits")
+    with fits.open(folder / "catalogue.fits", mode="update") as hdus:
+        hdus[1].data["z"][0] += 0.01
+    refused("catalogue.fits: digest = .*: its content is not what was written", opened, folder)
+
+
+def test_sources_that_are_none_are_refused(tmp_path):
+    refused("none.fits: there is no such file", opened, tmp_path / "none.fits")
+    refused("images.fits: there is no such file", opened, tmp_path, needs_redshift=False)
+    _, catalogue = write_pickle(tmp_path, counts(5), columns(5))
+    refused("c.f: is a feather table", opened, catalogue, catalogue)
+    np.savez(tmp_path / "i.npz", images=np.moveaxis(counts(5), 3, 1), z=np.ones(5))
+    refused(r"it looks like \(cluster, band, height, width\)", opened, tmp_path / "i.npz")
+
+
+@pytest.mark.parametrize("piece", [1, 2, 1000])
+def test_bad_pixels_are_named_by_row_all_at_once_in_whatever_pieces(tmp_path, monkeypatch, piece):
+    images = counts(20).astype(np.float64)
+    images[3, 0, 0, 0], images[11, 1, 1, 1], images[19, 2, 2, 2], images[17, 0, 0, 0] = np.nan, -1, np.inf, np.nan
+    np.savez(tmp_path / "i.npz", images=images)
+    in_pieces_of(monkeypatch, piece)
+    source = opened(tmp_path / "i.npz", needs_redshift=False)
+    message = refused("NaN pixels in cluster 3, 17: must be finite", lambda: list(source.blocks(4, 1)))
+    assert "negative pixels in cluster 11:" in message
+    assert "infinite pixels in cluster 19:" in message
+
+
+def test_images_that_changed_since_they_were_written_are_noticed_and_a_wider_type_is_not_a_change(tmp_path):
+    images, table = counts(20), columns(20)
+    folder = write_fits(tmp_path / "s", images, table)
+    digest = images_digest(images)
+    assert opened(folder).digest == digest
+    assert len(list(opened(folder).blocks(8, 1))) == 3
+    with fits.open(folder / "images.fits") as hdus:
+        header, data = hdus[0].header.copy(), hdus[0].data
+        for dtype in (np.int16, np.float64):
+            fits.PrimaryHDU(data.astype(dtype), header).writeto(tmp_path / "wide.fits", overwrite=True)
+            wide = opened(tmp_path / "wide.fits", needs_redshift=False)
+            assert wide.digest == digest
+            assert len(list(wide.blocks(8, 1))) == 3
+        data[19, 0, 0, 0] += 1
+        fits.PrimaryHDU(data, header).writeto(tmp_path / "changed.fits")
+    changed = opened(tmp_path / "changed.fits", needs_redshift=False)
+    refused("changed.fits: digest = .*: its content is not what was written", lambda: list(changed.blocks(8, 1)))
+
+
+# --- the table ----------------------------------------------------------------------------------------------
+
+
+def write_small_table(path, lengths, notes):
+    own = [
+        fitstable.Column("n", np.dtype(np.int64), "ct", "a number"),
+        fitstable.Column("t", np.dtype("S3"), "", "text"),
+    ]
+    pieces = ({"n": np.arange(k), "t": np.array([b"a", b"bcd", b""])[np.arange(k) % 3]} for k in lengths)
+    fitstable.write_table(path, own, 5, pieces, name="WORDS", notes=notes, comments=["a comment"])
+
+
+def test_a_table_in_pieces_is_a_valid_fits_file_with_what_is_known_at_the_end(tmp_path):
+    values = iter([1, 2])
+    write_small_table(
+        tmp_path / "t.fits", [3, 2], lambda: {"TOTAL": (next(values), "known last"), "LONG": ("x" * 200, "")}
+    )
+    with fits.open(tmp_path / "t.fits") as hdus:
+        hdus.verify("exception")
+        assert hdus[1].name == "WORDS"
+        assert hdus[1].header["TOTAL"] == 2
+        assert hdus[1].header["LONG"] == "x" * 200
+        assert hdus[1].header["TCOMM1"] == "a number"
+        assert hdus[1].data["n"].tolist() == [0, 1, 2, 0, 1]
+        assert hdus[1].data["t"].tolist() == ["a", "bcd", "", "a", "bcd"]
+    assert (tmp_path / "t.fits").stat().st_size % 2880 == 0
+
+
+def test_a_table_of_another_length_than_promised_is_a_bug(tmp_path):
+    with pytest.raises(ValueError, match="4 of 5 rows came"):
+        write_small_table(tmp_path / "t.fits", [3, 1], dict)
+
+
+# --- what is refused before TensorFlow is imported ----------------------------------------------------------
+
+
+def test_images_of_another_shape_are_refused_with_the_shape_that_is_expected(tmp_path):
+    source = opened(write_fits(tmp_path / "s", counts(5), columns(5)))
+    model = small_model(image_shape=(6, 6, 3), rebin=3)
+    match = "shape = 12 x 12 pixels x 3 bands: the model takes 18 x 18 pixels x 3 bands, and adds up squares of 3 x 3"
+    assert "Give images made as those" in refused(match, predict, model, "d", source, tmp_path / "m.fits")
+    model = small_model(rebin=2)
+    message = refused("the model takes 24 x 24 pixels", predict, model, "d", source, tmp_path / "m.fits")
+    assert "These are added up already: give the images before that." in message
+    model = small_model(image_shape=(12, 12, 2), scaling=small_model().scaling, members=(), bands_kev=())
+    refused("the model takes 12 x 12 pixels x 2 bands. Give", predict, model, "d", source, tmp_path / "m.fits")
+
+
+def test_other_bands_and_bands_in_another_order_are_refused_and_unnamed_ones_warned_of(tmp_path, caplog):
+    model, to = small_model(), tmp_path / "m.fits"
+    for name, bands, match in (
+        (
+            "a",
+            (BANDS[1], BANDS[0], BANDS[2]),
+            "band 1 = 0.6 to 1 keV: the model's bands are these in another order: its",
+        ),
+        (
+            "b",
+            (*BANDS[:2], (1.0, 2.0)),
+            "band 3 = 1 to 2 keV: the model was trained on other bands: its band 3 is 1 to 2.3",
+        ),
+    ):
+        source = opened(write_fits(tmp_path / name, counts(5), columns(5), bands))
+        refused(match, predict, model, "d", source, to)
+    np.savez(tmp_path / "i.npz", images=counts(5), z=np.full(5, 0.3))
+    (tmp_path / "there.fits").write_text("precious")
+    with caplog.at_level(logging.WARNING):
+        refused("is there already", predict, model, "d", opened(tmp_path / "i.npz"), tmp_path / "there.fits")
+    assert not caplog.records
+
+
+def test_the_table_never_replaces_what_is_precious(tmp_path):
+    folder = write_fits(tmp_path / "s", counts(5), columns(5))
+    source, model = opened(folder), small_model()
+    (tmp_path / "there.fits").write_text("precious")
+    for to, match in (
+        (tmp_path / "there.fits", "there.fits: is there already. Write to another file, or replace it with --force"),
+        (tmp_path / "m.csv", "m.csv: must end in .fits, as what is written is a FITS table. Give a name like .*m.fits"),
+        (tmp_path / "m", "must end in .fits"),
+        (folder, r"s: is a folder. Give a file, e\.g\. .*s/masses.fits"),
+    ):
+        refused(match, predict, model, "d", source, to)
+    for to in (folder / "images.fits", folder / ".." / "s" / "catalogue.fits"):
+        refused("is a file that is read. Write to another file", predict, model, "d", source, to, overwrite=True)
+    assert (tmp_path / "there.fits").read_text() == "precious"
+
+
+# --- predictions --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tensorflow():
+    from clustersweep.training.device import configure_device
+
+    configure_device(1)
+
+
+@pytest.fixture
+def trained(tensorflow):
+    """A model whose weights are those that a training begins with."""
+    from clustersweep.training.model import build_model, initial_weights
+
+    def make(**changes):
+        empty = small_model(members=(), **changes)
+        network = build_model(empty.network, empty.image_shape, empty.outputs)
+        members = tuple(initial_weights(network, seed) for seed in empty.seeds)
+        return small_model(members=members, **changes)
+
+    return make
+
+
+def whole(model, images, redshift):
+    from clustersweep.training.ensemble import Ensemble
+
+    constant = model.constant_sd
+    ensemble = Ensemble(
+        model.network, model.scaling, model.image_shape, model.members, outputs=model.outputs, constant_sd=constant
+    )
+    return ensemble(images, redshift)
+
+
+@integration
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"outputs": 1, "constant_sd": (0.2, 0.3), "network": NetworkSpec(filters=2, redshift="dense")}],
+    ids=["likelihood", "mean"],
+)
+@pytest.mark.parametrize("form", ["fits", "npz", "pickle"])
+def test_the_table_holds_what_the_whole_data_set_at_once_would_give(tmp_path, monkeypatch, trained, changes, form):
+    images, table, model = counts(), columns(), trained(**changes)
+    paths = {
+        "fits": lambda: (write_fits(tmp_path / "s", images, table), None),
+        "npz": lambda: (write_npz(tmp_path / "s.npz", images, table), None),
+        "pickle": lambda: write_pickle(tmp_path, images, table),
+    }[form]()
+    in_pieces_of(monkeypatch, 13)
+    summary = predict(model, "digest", opened(*paths), tmp_path / "m.fits")
+    said, read = whole(model, images, table["z"]), Table.read(tmp_path / "m.fits")
+    assert np.array_equal(read["identifier"], table["SRC_ID_IN"])
+    assert np.array_equal(read["redshift"], table["z"])
+    assert np.array_equal(read["counts"], images.sum(axis=(1, 2, 3)))
+    assert np.array_equal(read["log_mass"], said.log_mass)
+    assert np.array_equal(read["log_mass_sd_raw"], said.sd)
+    assert np.array_equal(read["log_mass_sd"], said.sd * 1.25)
+    assert np.array_equal(read["log_mass_seed_sd"], said.member_log_mass.std(axis=0))
+    assert np.array_equal(read["M500c"], 10**said.log_mass)
+    assert np.allclose(np.log10(read["M500c_upper"]) - read["log_mass"], read["log_mass_sd"])
+    assert np.allclose(read["log_mass"] - np.log10(read["M500c_lower"]), read["log_mass_sd"])
+    assert summary.clusters == CLUSTERS
+    assert summary.log_mass == (said.log_mass.min(), np.median(said.log_mass), said.log_mass.max())
+    assert summary.median_sd == np.median(said.sd * 1.25)
+    assert summary.without_mass == 0
+
+
+@integration
+def test_the_result_is_the_same_to_the_last_bit_in_whatever_pieces_the_file_is_read(tmp_path, monkeypatch, trained):
+    model, folder = trained(rebin=2, image_shape=(6, 6, 3)), write_fits(tmp_path / "s", counts(), columns())
+    tables = []
+    for piece in (1, 100, 257, 10_000):
+        in_pieces_of(monkeypatch, piece)
+        predict(model, "d", opened(folder), tmp_path / f"{piece}.fits")
+        tables.append(fits.getdata(tmp_path / f"{piece}.fits", 1).tobytes())
+    assert len(set(tables)) == 1
+    from clustersweep.survey.source import open_dataset
+    from clustersweep.survey.spec import DataSpec
+
+    table = columns() | {"M500c": np.full(CLUSTERS, 1e14)}
+    spec = DataSpec(images=write_fits(tmp_path / "t", counts(), table) / "images.fits",
+                    catalogue=tmp_path / "t" / "catalogue.fits", rebin=2)  # fmt: skip
+    training = open_dataset(spec, tmp_path)
+    said = whole(model, training.images, training.redshift)
+    assert np.array_equal(said.log_mass, Table.read(tmp_path / "1.fits")["log_mass"])
+
+
+@integration
+def test_units_descriptions_and_provenance_are_in_the_header(tmp_path, trained):
+    model, folder = trained(), write_fits(tmp_path / "s", counts(), columns())
+    predict(model, "cafe0123cafe0123", opened(folder), tmp_path / "m.fits")
+    read = QTable.read(tmp_path / "m.fits")  # warns, which is an error here, of units that FITS does not have
+    for name in ("M500c", "M500c_lower", "M500c_upper"):
+        assert read[name].unit == units.solMass
+    assert read["counts"].unit == units.ct
+    assert read["flag"].dtype.kind == "i"
+    with fits.open(tmp_path / "m.fits") as hdus:
+        hdus.verify("exception")
+        header = hdus[1].header
+        names = hdus[1].columns.names
+    assert names == ["identifier", "redshift", "log_mass", "log_mass_sd", "log_mass_sd_raw", "log_mass_seed_sd",
+                     "M500c", "M500c_lower", "M500c_upper", "counts", "flag"]  # fmt: skip
+    assert all(header[f"TCOMM{number}"] for number in range(1, len(names) + 1))
+    assert header["TCOMM3"] == "log10 of M500c in solar masses"
+    assert header["EXTNAME"] == "MASSES"
+    assert header["ORIGIN"] == "clustersweep predict"
+    assert header["CREATOR"].startswith("clustersweep ")
+    assert header["MODEL"] == "cafe0123cafe0123"
+    assert header["TRAINED"] == "0123456789abcdef"
+    assert header["IMAGES"] == images_digest(counts())
+    assert header["SEEDS"] == "0 7"
+    assert header["RECALIB"] == 1.25
+    assert header["DATE"].startswith("20")
+    assert 'redshift="head"' in header["NETWORK"]
+    assert (header["ZMIN"], header["ZMAX"], header["CTSMIN"], header["CTSMAX"]) == (0.1, 0.8, 300.0, 2000.0)
+    comments = "\n".join(header["COMMENT"])
+    assert "flag 1: redshift outside the training part's, 0.1 to 0.8" in comments
+    assert "flag 2: counts outside the training part's, 300 to 2000" in comments
+    assert "flag 4: no redshift, hence no mass" in comments
+
+
+@integration
+@pytest.mark.parametrize("takes", ["head", "none"])
+def test_each_row_is_flagged_for_what_is_doubtful_about_it(tmp_path, trained, takes):
+    images, table = counts(), columns()
+    images[4], images[5] = 0, 200
+    table["z"][:4] = [0.95, np.nan, -99.0, 99.0]
+    table["z"][5] = 0.01
+    network = NetworkSpec(filters=2, redshift=takes)
+    model = trained(network=network)
+    summary = predict(model, "d", opened(write_fits(tmp_path / "s", images, table)), tmp_path / "m.fits")
+    read = Table.read(tmp_path / "m.fits", mask_invalid=False)
+    sums = images.sum(axis=(1, 2, 3), dtype=int)
+    expected = np.where((sums < 300) | (sums > 2000), 2, 0)
+    expected[[0, 5]] += 1
+    expected[1:4] += 4
+    assert read["flag"].tolist() == expected.tolist()
+    assert np.flatnonzero(np.isnan(read["redshift"])).tolist() == [1, 2, 3]
+    unknown = [1, 2, 3] if takes == "head" else []
+    for name in (
+        "log_mass",
+        "log_mass_sd",
+        "log_mass_sd_raw",
+        "log_mass_seed_sd",
+        "M500c",
+        "M500c_lower",
+        "M500c_upper",
+    ):
+        assert np.flatnonzero(np.isnan(read[name])).tolist() == unknown
+    good = np.isfinite(read["log_mass"])
+    said = whole(model, images, np.where(good, table["z"], 0.0) if takes == "head" else np.zeros(CLUSTERS))
+    assert np.array_equal(read["log_mass"][good], said.log_mass[good])
+    header = fits.getheader(tmp_path / "m.fits", 1)
+    flags = {flag: int(((expected & flag) != 0).sum()) for flag in Flag}
+    assert [header[f"NFLAG{flag.value}"] for flag in Flag] == [flags[flag] for flag in Flag]
+    assert header["NFLAG"] == summary.flagged == (expected != 0).sum()
+    assert dict(summary.flags) == flags
+    assert summary.without_mass == len(unknown)
+
+
+@integration
+def test_images_alone_are_enough_for_a_network_that_takes_no_redshift(tmp_path, trained):
+    model = trained(network=NetworkSpec(filters=2), counts_range=(0.0, 1e6))
+    folder = write_fits(tmp_path / "s", counts(), columns())
+    summary = predict(model, "d", opened(folder / "images.fits", needs_redshift=False), tmp_path / "m.fits")
+    read, header = Table.read(tmp_path / "m.fits"), fits.getheader(tmp_path / "m.fits", 1)
+    assert "redshift" not in read.colnames
+    assert summary.flagged == 0
+    assert "NFLAG4" not in header
+    assert read["identifier"].tolist() == columns()["SRC_ID_IN"].tolist()
+    with_redshifts = predict(model, "d", opened(folder), tmp_path / "n.fits")
+    assert "redshift" in Table.read(tmp_path / "n.fits").colnames
+    assert with_redshifts.log_mass == summary.log_mass
+
+
+@integration
+def test_identifiers_of_every_kind_come_through(tmp_path, trained):
+    model, images = trained(), counts(6)
+    names = np.array(["a", "Abell 1689", "ngc", "é", "", "z"])
+    for identifiers in (names, np.array([1.5, 2, 3, 4, 5, 6]), np.arange(6, dtype=np.uint8)[::-1]):
+        np.savez(tmp_path / "i.npz", images=images, z=np.full(6, 0.3), Name=identifiers, bands_kev=np.array(BANDS))
+        predict(model, "d", opened(tmp_path / "i.npz"), tmp_path / "m.fits", overwrite=True)
+        read = Table.read(tmp_path / "m.fits")["identifier"]
+        found = [v.decode() if isinstance(v, bytes) else v for v in read.tolist()]
+        assert found == identifiers.tolist()
+
+
+@integration
+def test_images_that_do_not_name_their_bands_are_warned_of_once(tmp_path, trained, caplog):
+    np.savez(tmp_path / "i.npz", images=counts(5), z=np.full(5, 0.3))
+    with caplog.at_level(logging.WARNING):
+        predict(trained(), "d", opened(tmp_path / "i.npz"), tmp_path / "m.fits")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("clustersweep")] == [
+        f"{tmp_path / 'i.npz'}: does not name its bands; they must be the model's, 0.3 to 2.3 keV"
+    ]
+
+
+@integration
+@pytest.mark.parametrize("piece", [1, 1000])
+def test_smoothed_images_and_a_model_of_counts_do_not_go_together_nor_the_reverse(
+    tmp_path, monkeypatch, trained, piece
+):
+    images, table = counts().astype(np.float32), columns()
+    images[7, 0, 0, 0] = 0.5
+    in_pieces_of(monkeypatch, piece)
+    smoothed, to = opened(write_fits(tmp_path / "s", images, table)), tmp_path / "m.fits"
+    match = "fractions in cluster 7: the model was trained on whole counts, and these have another transform: smoothed"
+    assert "Give the counts themselves" in refused(match, predict, trained(), "d", smoothed, to)
+    own = opened(write_fits(tmp_path / "c", counts(), table))
+    match = "whole numbers in all of the first 300: the model was trained on images that are no whole counts, and these"
+    refused(match, predict, trained(is_counts=False), "d", own, to)
+    assert not list(tmp_path.glob("*.fits")) + list(tmp_path.glob(".*"))
+    predict(trained(is_counts=False), "d", smoothed, to)
+    assert fits.getheader(to, 1).get("TUNIT10") is None  # their sum is no number of counts
+
+
+@integration
+def test_whatever_goes_wrong_on_the_way_no_table_appears_and_an_old_one_stays(tmp_path, trained):
+    folder = write_fits(tmp_path / "s", counts(), columns())
+    with fits.open(folder / "images.fits", mode="update") as hdus:
+        hdus[0].data[299, 0, 0, 0] += 1  # which only the last block shows
+    (tmp_path / "m.fits").write_text("old")
+    refused("its content is not what was written", predict, trained(), "d", opened(folder), tmp_path / "m.fits",
+            overwrite=True)  # fmt: skip
+    assert (tmp_path / "m.fits").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.fits", "s"]
+    (tmp_path / "file").write_text("x")
+    refused("cannot be written", predict, trained(), "d", opened(write_fits(tmp_path / "t", counts(), columns())),
+            tmp_path / "file" / "m.fits")  # fmt: skip
+
+
+@integration
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux's /proc")
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, trained):
+    model = trained(image_shape=(16, 16, 3), network=NetworkSpec(filters=2, dense_units=(4,), dense_layers=1))
+    write_model(model, tmp_path / "model")
+    block = np.random.default_rng(1).poisson(1.0, (2000, 16, 16, 3)).astype(np.float32)
+    for clusters in (12_000, 60_000):
+        shape = (clusters, 16, 16, 3)
+        pieces = (block + 0 for _ in range(clusters // 2000))
+        to_write = fitsfile.ImagesToWrite(pieces, shape, block.dtype, BANDS, np.arange(clusters), {})
+        fitsfile.write_images(tmp_path / f"{clusters}.fits", to_write)
+    program = """
+        import sys
+        from pathlib import Path
+        from clustersweep.survey.catalogue import Choice
+        from clustersweep.survey.observations import open_observations
+        from clustersweep.training.model_folder import read_model
+        from clustersweep.training.predict import predict
+        peak = lambda: int(dict(line.split(":") for line in open("/proc/self/status"))["VmHWM"].split()[0])
+        folder = Path(sys.argv[1])
+        for clusters in (12_000, 60_000):
+            source = open_observations(folder / f"{clusters}.fits", None, Choice(), needs_redshift=False)
+            predict(*read_model(folder / "model"), source, folder / f"m{clusters}.fits", threads=1)
+            print(peak())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = (int(line) / 1024 for line in done.stdout.split())
+    assert len(Table.read(tmp_path / "m60000.fits")) == 60_000
+    whole_mib = 48_000 * 16 * 16 * 3 * 4 / 2**20
+    assert whole_mib > 100
+    assert many - few < 0.5 * whole_mib
+
+
+# --- as typed -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["clustersweep", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+@integration
+def test_predict_as_typed_prints_what_came_of_it(typed, tmp_path, trained):
+    table = columns()
+    table["z"][0], table["z"][1] = 0.9, -1
+    digest = write_model(trained(counts_range=(0.0, 1e6)), tmp_path / "model")
+    write_fits(tmp_path / "survey", counts(), table)
+    words = ["predict", "model", "survey", "--to", "out/masses.fits", "--threads", 1]
+    code, out, err = typed(*words)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"out/masses.fits: 300 clusters, model {digest}"
+    assert lines[1].startswith("log10 M500c / Msun   1")
+    assert lines[2].startswith("median uncertainty   0.")
+    assert lines[3:] == [
+        "without a mass       1",
+        "flagged              2",
+        "  flag 1             1: redshift outside the training part's, 0.1 to 0.8",
+        "  flag 4             1: no redshift, hence no mass",
+    ]
+    assert len(Table.read(tmp_path / "out" / "masses.fits")) == CLUSTERS
+    code, out, err = typed(*words)
+    assert (code, out) == (2, "")
+    assert "out/masses.fits: is there already. Write to another file, or replace it with --force" in err
+    assert typed(*words, "--force")[0] == 0
+
+
+@integration
+def test_known_masses_are_compared_with_the_predicted_ones(typed, tmp_path, trained):
+    table = columns() | {"M500c": 10 ** np.random.default_rng(4).normal(14, 0.3, CLUSTERS)}
+    write_model(trained(counts_range=(0.0, 1e6)), tmp_path / "model")
+    write_fits(tmp_path / "survey", counts(), table)
+    code, out, _ = typed("predict", "model", "survey", "--to", "m.fits", "--threads", 1, "--mass", "M500c")
+    assert code == 0
+    masses = Table.read(tmp_path / "m.fits")
+    error = np.asarray(masses["log_mass"]) - np.log10(table["M500c"])
+    inside = np.mean(np.abs(error) <= np.asarray(masses["log_mass_sd"]))
+    assert "Against the known masses of 300 clusters" in out
+    assert re.search(rf"RMSE \[dex\] +{np.sqrt(np.mean(error**2)):.3f} ", out)
+    assert f"truth within 1 sigma: {inside:.1%}, 68.3% ± 2.7% is honest" in out
+
+
+def test_known_masses_that_are_not_there_are_missed_before_anything_is_predicted(typed, tmp_path):
+    write_model(small_model(network=dataclasses.replace(NETWORK, redshift="none")), tmp_path / "model")
+    write_fits(tmp_path / "survey", counts(5), columns(5))
+    words = ["predict", "model", "survey", "--to", "m.fits", "--mass", "M500c"]
+    code, _, err = typed(*words)
+    assert (code, "M500c: is not a column of the catalogue" in err) == (2, True)
+    (tmp_path / "survey" / "images.fits").rename(tmp_path / "alone.fits")
+    words[2] = "alone.fits"
+    code, _, err = typed(*words)
+    assert code == 2
+    assert "--mass: M500c: names a column of the catalogue, and there is none. Give it with --catalogue" in err
+    assert not (tmp_path / "m.fits").exists()
+
+
+def test_what_cannot_be_predicted_exits_2_and_says_why(typed, tmp_path):
+    write_model(small_model(network=NETWORK), tmp_path / "model")
+    images, catalogue = write_pickle(tmp_path, counts(5), columns(5))
+    for words, said in (
+        (["nowhere", images], "error: nowhere: there is no such folder"),
+        (["model", "none.fits"], "error: none.fits: there is no such file"),
+        (["model", images], "i.pickle: needs a catalogue: the network takes the redshift"),
+        (["model", images, "--catalogue", catalogue, "--redshift", "zz"], "Did you mean `z`?"),
+        (
+            ["model", images, "--catalogue", catalogue, "--identifier", "id"],
+            "c.f: id: is not a column of the catalogue",
+        ),
+        (["model", images, "--catalogue", images], "is a pickle, and a catalogue is FITS, npz or feather"),
+    ):
+        code, out, err = typed("predict", *words, "--to", "m.fits")
+        assert (code, out) == (2, "")
+        assert said in err
+        assert "Traceback" not in err
+    assert typed("predict", "model", images)[0] == 2  # without --to
+    (tmp_path / "model" / "model.json").write_text("{}")
+    code, _, err = typed("predict", "model", images, "--catalogue", catalogue, "--to", "m.fits")
+    assert (code, "must be clustersweep-model" in err) == (2, True)
+
+
+@integration
+def test_a_malicious_pickle_of_images_does_nothing(typed, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    write_model(small_model(), tmp_path / "model")
+    _, catalogue = write_pickle(tmp_path, counts(5), columns(5))
+    (tmp_path / "evil.pickle").write_bytes(pickle.dumps({"cluster": [1, 2], "gsm_3dImgs": [counts(1)[0], Evil()]}))
+    code, _, err = typed("predict", "model", "evil.pickle", "--catalogue", catalogue, "--to", "m.fits")
+    assert code == 2
+    assert "evil.pickle: is refused" in err
+    assert not (tmp_path / "ran").exists()
+
+
+@integration
+def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path, trained):
+    write_model(trained(network=NetworkSpec(filters=40, redshift="head", convs_per_block=3)), tmp_path / "model")
+    write_fits(tmp_path / "s", counts(60_000), columns(60_000))
+    command = [sys.executable, "-m", "clustersweep", "predict", "model", "s", "--to", "m.fits", "--threads", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not [path for path in tmp_path.glob(".m.fits.partial-*") if path.stat().st_size > 5760]:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert "interrupted: nothing was written" in err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "s"]
+
+
+def test_predicting_refuses_without_importing_tensorflow(tmp_path):
+    write_model(small_model(), tmp_path / "model")
+    write_fits(tmp_path / "s", counts(5, pixels=13), columns(5))
+    script = (
+        "import sys\nfrom clustersweep import cli\n"
+        "sys.argv = ['clustersweep', 'predict', 'model', 's', '--to', 'm.fits']\n"
+        "try: cli.main()\nexcept SystemExit as end: print(end.code, 'tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
+    assert "the model takes 12 x 12 pixels x 3 bands" in done.stderr
+
+
+def test_the_source_of_a_prediction_is_read_as_that_of_a_training(tmp_path):
+    images, table = counts(9), columns(9) | {"M500c": np.full(9, 1e14)}
+    folder = write_fits(tmp_path / "s", images, table)
+    training = read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset
+    source = opened(folder)
+    assert np.array_equal(source.redshift, training.redshift)
+    assert np.array_equal(source.identifiers, training.identifiers)
+    assert source.bands_kev == training.bands_kev
