@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,13 +145,13 @@ def launch(
         watcher.begin(plan, open_trials)
         outcome = None
         if open_trials:
-            with watcher.step("Preparing the survey"):
-                data = read_training_data(study, home, watcher.survey)
-            storage.describe_data(study.name, data.label_variance)
-            with watcher.step("Starting the workers"):
-                missing = sum(len(set(study.seeds) - set(trial.done)) for trial in open_trials)
-                workers = _hire(study, data, max(1, missing), home, options)
+            missing = sum(len(set(study.seeds) - set(trial.done)) for trial in open_trials)
+            # Side by side: reading the survey is this process's work, and the workers import TensorFlow meanwhile.
+            with watcher.step("Preparing the survey and the workers"), ThreadPoolExecutor(1) as thread:
+                reading = thread.submit(read_training_data, study, home, watcher.survey)
+                workers = _hire(plan, reading.result, max(1, missing), home, options)
                 closing.callback(workers.close)
+            storage.describe_data(study.name, reading.result().label_variance)
             with stop_on_signals() as stop:
                 sweep = Sweep(
                     plan, open_trials, storage, workers, files,
@@ -205,17 +207,20 @@ def write_study_report(results: SweepResults, study: Study, data: str, to: Path,
     return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands, over_seeds=over))
 
 
-def _hire(study: Study, data: TrainingData, missing: int, home: Home, options: Options) -> "Workers":
+def _hire(plan: Plan, data: Callable[[], TrainingData], missing: int, home: Home, options: Options) -> "Workers":
     # Imported here: Ray takes half a second, and a finished study needs no workers.
+    study = plan.study
     cpus = study.resources.cpus_per_worker
     if options.in_process:
         from clustersweep.workers import InProcessWorkers
 
-        return InProcessWorkers(data, cpus=cpus, checkpoint_every_s=options.checkpoint_every_s)
+        return InProcessWorkers(data(), cpus=cpus, checkpoint_every_s=options.checkpoint_every_s)
     from clustersweep.ray_workers import RayWorkers
 
+    pixels = plan.header.clusters * math.prod(plan.header.image_shape)
     return RayWorkers(
         data,
+        data_bytes=4 * pixels,  # no image is stored in more than float32
         address=options.address,
         cpus_per_worker=cpus,
         gpus_per_worker=study.resources.gpus_per_worker,

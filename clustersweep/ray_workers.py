@@ -6,7 +6,7 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,15 @@ SECRETS = ("CLUSTERSWEEP_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGS
 class _Actor:
     """A worker's process. `train` streams; `stop` runs beside it in a group of its own."""
 
-    def __init__(self, data: TrainingData, cpus: int, gpu_share: float, checkpoint_every_s: float) -> None:
+    def __init__(self, cpus: int, gpu_share: float, checkpoint_every_s: float) -> None:
         from clustersweep.training.device import configure_device
 
         configure_device(cpus, gpu_share)
-        self._station = Station(data, checkpoint_every_s)
+        self._every_s = checkpoint_every_s
 
-    def ready(self) -> None:
-        """Return once the worker is there."""
+    def take(self, data: TrainingData) -> None:
+        """Take the data; the worker is there when this returns."""
+        self._station = Station(data, self._every_s)
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
         yield from self._station.train(replicate, checkpoint)
@@ -60,7 +61,9 @@ class RayWorkers:
     """Actors on a Ray cluster, each training one replicate at a time.
 
     Args:
-        data: Shipped once, through Ray's object store.
+        data: Gives the data; called when the workers are on their way, so that both are prepared side by side. They
+            are shipped once, through Ray's object store.
+        data_bytes: At least as much memory as the data take.
         address: A running cluster; None starts one on this machine.
         cpus_per_worker: Threads of each worker.
         gpus_per_worker: Share of a GPU for each, or `auto`.
@@ -70,11 +73,13 @@ class RayWorkers:
 
     Raises:
         WorkersError: The cluster cannot be reached or has no room for one worker.
+        ClusterSweepError: What `data` raises; the workers are gone then.
     """
 
     def __init__(
         self,
-        data: TrainingData,
+        data: Callable[[], TrainingData],
+        data_bytes: int,
         *,
         address: str | None = None,
         cpus_per_worker: int = 1,
@@ -83,11 +88,11 @@ class RayWorkers:
         token_file: Path,
         checkpoint_every_s: float = 10.0,
     ) -> None:
-        _connect(address, data.bytes, token_file)
+        _connect(address, data_bytes, token_file)
         self._cpus, self._every_s = cpus_per_worker, checkpoint_every_s
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         count, self._gpu_share = _room(nodes, cpus_per_worker, gpus_per_worker)
-        self._data = ray.put(data)
+        self._data: Any = None
         self._actors: dict[str, Any] = {}
         self._starting: dict[Any, str] = {}  # workers that have not said yet that they are there
         self._streams: dict[Any, str] = {}
@@ -98,6 +103,13 @@ class RayWorkers:
         self._waiting_since = time.monotonic()
         for _ in range(min(count, limit or count)):
             self._hire()
+        try:
+            self._data = ray.put(data())
+        except BaseException:
+            self.close()
+            raise
+        for name, actor in self._actors.items():
+            self._give(name, actor)
 
     def idle(self) -> tuple[str, ...]:
         """See `workers.Workers`. One that Ray has not found room for yet is not idle."""
@@ -187,9 +199,13 @@ class RayWorkers:
         self._hired += 1
         name = f"worker-{self._hired}"
         options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share)
-        actor = options.remote(self._data, self._cpus, self._gpu_share, self._every_s)
-        self._actors[name] = actor
-        self._starting[actor.ready.remote()] = name
+        self._actors[name] = options.remote(self._cpus, self._gpu_share, self._every_s)
+        if self._data is not None:
+            self._give(name, self._actors[name])
+
+    def _give(self, name: str, actor: Any) -> None:
+        """Have a worker take the data; it is there when it has."""
+        self._starting[actor.take.remote(self._data)] = name
 
     def _replace(self, worker: str, error: ray.exceptions.RayError) -> None:
         ray.kill(self._actors.pop(worker))
@@ -244,7 +260,7 @@ def _connect(address: str | None, data_bytes: int, token_file: Path) -> None:
             ray._raylet.Config.initialize("")
             # The default takes 30 % of the memory for objects; the data are all that goes there.
             with _without_secrets():
-                ray.init(address="local", object_store_memory=256 * 2**20 + 2 * data_bytes, **quiet)
+                ray.init(address="local", object_store_memory=256 * 2**20 + data_bytes, **quiet)
         else:
             _reach(address)
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")

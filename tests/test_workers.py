@@ -101,7 +101,7 @@ def test_a_worker_that_does_not_fit_is_refused_and_the_error_says_what_the_clust
 
 @pytest.mark.integration
 def test_workers_on_ray_give_the_same_bits_as_this_process(data, token_file, tmp_path, in_process):
-    workers = RayWorkers(data, token_file=token_file)
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
     _, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
     assert curves(results) == in_process
     pids = {r.worker for t in results.trials for r in t.replicates.values()}
@@ -112,7 +112,7 @@ def test_workers_on_ray_give_the_same_bits_as_this_process(data, token_file, tmp
 
 @pytest.mark.integration
 def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(data, token_file, tmp_path, in_process):
-    workers = RayWorkers(data, token_file=token_file, checkpoint_every_s=0.05)
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05)
     pids, killed, notices = {}, [], []
 
     def notify(notice):
@@ -140,7 +140,7 @@ def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(da
 def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_file, tmp_path, in_process):
     epochs = 2000
     plan = small_plan(tmp_path, training={"epochs": epochs, "patience": epochs})
-    workers = RayWorkers(data, token_file=token_file)
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
     storage, files, seen = Storage.in_memory(), RunFolder(tmp_path), []
     started = time.monotonic()
     sweep_ = Sweep(
@@ -161,7 +161,7 @@ def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_
 def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_token(data, token_file, monkeypatch):
     monkeypatch.setenv("CLUSTERSWEEP_STORAGE", "postgresql://me:hunter2@host/db")
     monkeypatch.setenv("PGPASSWORD", "hunter3")
-    workers = RayWorkers(data, token_file=token_file)
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
     try:
         while not workers.idle():
             workers.events(1.0)
@@ -188,7 +188,7 @@ def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_
 def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
     try:
         with pytest.raises(WorkersError, match="one needs 1 CPU and 64 GPU, the cluster has .* and 0 GPU"):
-            RayWorkers(data, gpus_per_worker=64, token_file=token_file)
+            RayWorkers(lambda: data, data.bytes, gpus_per_worker=64, token_file=token_file)
     finally:
         ray.shutdown()
 
@@ -199,12 +199,12 @@ def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
 )
 def test_a_cluster_that_does_not_answer_is_a_workers_error_that_names_it(data, token_file, address, says):
     with pytest.raises(WorkersError, match=rf"Ray does not answer at {address}: .*{says}.* Check --address"):
-        RayWorkers(data, address=address, token_file=token_file)
+        RayWorkers(lambda: data, data.bytes, address=address, token_file=token_file)
 
 
 @pytest.mark.gpu
 def test_workers_share_the_gpus_of_a_machine_that_has_some(data, token_file, tmp_path):
-    workers = RayWorkers(data, gpus_per_worker="auto", token_file=token_file)
+    workers = RayWorkers(lambda: data, data.bytes, gpus_per_worker="auto", token_file=token_file)
     assert workers._gpu_share == 0.25
     outcome, _ = sweep(small_plan(tmp_path), workers, tmp_path)
     assert outcome.failed == 0
