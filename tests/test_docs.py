@@ -34,8 +34,9 @@ def test_every_module_is_in_the_readmes_table():
 
 
 def test_the_readmes_modules_exist():
-    for name in re.findall(r"`(\w+\.py)`", README):
-        assert list(ROOT.rglob(name)), name
+    folders = ("clustersweep", "tests", "benchmarks")
+    there = {path.name for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    assert set(re.findall(r"`(\w+\.py)`", README)) <= there
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)

@@ -110,8 +110,9 @@ def test_what_is_printed_names_the_ties_and_what_failed():
 
 
 def test_long_lists_are_cut_in_the_file_and_on_the_screen():
-    many = [TrialResult(n, {"a": n}, "complete", 0.1, grid_results().trials[0].replicates) for n in range(99)]
-    found = evidence(dataclasses.replace(grid_results(), trials=tuple(many)))
+    results = grid_results()
+    many = [TrialResult(n, {"a": n}, "complete", 0.1, results.trials[0].replicates) for n in range(99)]
+    found = evidence(dataclasses.replace(results, trials=tuple(many)))
     assert len(found.ties) == MOST_LISTED
     assert "tied: 50 or more trials, 1 (0.1000), 2 (0.1000), 3 (0.1000), 4 (0.1000), 5 (0.1000), ... within" in printed(
         found
