@@ -154,7 +154,7 @@ class Sweep:
         return any(opened.waiting for opened in self._trials)
 
     def _give_out(self) -> None:
-        """Give every idle worker something: seeds of its last trial, an untouched trial, a seed of another's."""
+        """Give every idle worker something to train."""
         for worker in self._workers.idle():
             if worker in self._jobs:
                 continue
@@ -178,13 +178,14 @@ class Sweep:
             self._workers.start(worker, replicate, checkpoint)
 
     def _choose(self, worker: str) -> _Opened | None:
+        """Choose what an idle worker trains: more of the combination that it has compiled, else the most work left.
+
+        The rule is the longest-processing-time one (Graham 1969) for trials whose seeds can be shared out.
+        """
         last = self._last.get(worker)
         if last is not None and last.waiting:
-            return last  # compiled already
+            return last
         left = [opened for opened in self._trials if opened.waiting]
-        untouched = [opened for opened in left if not opened.started]
-        if untouched:
-            return untouched[0]
         return max(left, key=lambda o: len(o.waiting) * o.stored.trial.cost_flops, default=None)
 
     def _handle(self, worker: str, event: WorkerEvent) -> None:
