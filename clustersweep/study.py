@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -208,9 +208,13 @@ def _data(study: Study, data_digest: str) -> dict[str, Any]:
 
 def _plain(spec: Any) -> dict[str, Any]:
     """Give a flat spec as JSON values, numbers as their field's type has them."""
-    hints = get_type_hints(type(spec))
-    kinds = {name: "number" if hint is float else "other" for name, hint in hints.items()}
-    return {name: _canonical(value, kinds[name]) for name, value in asdict(spec).items()}
+    kinds = _kinds(type(spec))
+    return {name: _canonical(value, kinds[name]) for name, value in vars(spec).items()}
+
+
+@functools.cache  # asked for every replicate of a plan, and evaluating type hints takes most of a millisecond
+def _kinds(spec: type) -> Mapping[str, str]:
+    return {name: "number" if hint is float else "other" for name, hint in get_type_hints(spec).items()}
 
 
 def _canonical(value: Any, kind: str) -> Any:

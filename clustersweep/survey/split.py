@@ -1,5 +1,6 @@
 """Which clusters train, validate and test. Indices only; knows nothing of images."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +31,6 @@ def make_split(clusters: int, spec: SplitSpec, groups: NDArray[Any] | None = Non
     Raises:
         DataError: A part would be empty.
     """
-    # scikit-learn takes a second to import, and `plan` reads this package without splitting anything.
-    from sklearn.model_selection import GroupShuffleSplit, train_test_split
-
     rows = np.arange(clusters, dtype=np.int64)
     by_group = spec.by == "identifier"
     if by_group and groups is None:
@@ -40,8 +38,9 @@ def make_split(clusters: int, spec: SplitSpec, groups: NDArray[Any] | None = Non
 
     def part(rest: NDArray[np.int64], share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if not by_group or groups is None:
-            kept, taken = train_test_split(rest, test_size=share, random_state=spec.seed)
-            return kept, taken
+            return _shuffled(rest, share, spec.seed)
+        from sklearn.model_selection import GroupShuffleSplit  # takes a second to import
+
         shuffle = GroupShuffleSplit(n_splits=1, test_size=share, random_state=spec.seed)
         kept, taken = next(shuffle.split(rest, groups=groups[rest]))
         return rest[kept], rest[taken]
@@ -56,3 +55,16 @@ def make_split(clusters: int, spec: SplitSpec, groups: NDArray[Any] | None = Non
         rule = "must leave at least one in each of training, validation and test"
         raise DataError([Problem("split", "shares", value, rule, "Use more data or other shares.")]) from error
     return Split(train=train, validation=validation, test=test)
+
+
+def _shuffled(rows: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give what scikit-learn's `train_test_split` gives for a seed, without the second that importing it takes.
+
+    Raises:
+        ValueError: A part would be empty.
+    """
+    taken = math.ceil(share * len(rows))
+    if not 0 < taken < len(rows):
+        raise ValueError("a part would be empty")
+    order = np.random.RandomState(seed).permutation(len(rows))
+    return rows[order[taken:]], rows[order[:taken]]
