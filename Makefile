@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+BENCH  := .venv-bench
 
 .DEFAULT_GOAL := help
 
@@ -36,6 +37,23 @@ test: check  ## Run all checks and all tests, real PostgreSQL, Ray, TensorFlow a
 test-fast: setup  ## Run the fast tests only
 	$(BIN)/pytest -m "not integration and not gpu"
 
+.PHONY: bench
+bench: $(BENCH)/ready  ## Measure the speed beside the peers', and print the README's tables (two hours, machine idle)
+	@$(BIN)/python benchmarks/run.py
+
+.PHONY: bench-quick
+bench-quick: $(BENCH)/ready  ## Show in some minutes that every benchmark works
+	@$(BIN)/python benchmarks/run.py --quick
+
+# The peers in an environment of their own, which sees TensorFlow, Keras and Ray in the other: none is there twice.
+$(BENCH)/ready: benchmarks/requirements.lock $(VENV)/ready
+	@echo "Making $(BENCH)/ from benchmarks/requirements.lock ..."
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > $$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/clustersweep.pth
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	@touch $@
+
 .PHONY: check
 check: setup  ## Check format, lint and types
 	$(BIN)/ruff format --check
@@ -52,7 +70,10 @@ lock:  ## Make requirements.lock again from pyproject.toml (needs uv on the PATH
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --group dev pyproject.toml -o requirements.lock
 	sed -i '1i # Every dependency by name, version and hash, for Python 3.11 to 3.13. Made by `make lock`; do not edit.' requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header -c requirements.lock --group pyproject.toml:bench -o benchmarks/requirements.lock
+	sed -i '1i # The peers of the benchmarks by name, version and hash. Made by `make lock`; do not edit.' benchmarks/requirements.lock
 
 .PHONY: clean
 clean:  ## Remove .venv/ and caches; studies, surveys and the database stay where they are
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache *.egg-info
