@@ -226,6 +226,7 @@ def export(
     to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("best"),
     rank: Annotated[int, typer.Option(min=1, help="The best trial is 1.")] = 1,
     trial: Annotated[int | None, typer.Option(min=0, help="A trial by its number, whatever its rank.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that was edited.")] = False,
     storage: StorageOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -243,7 +244,7 @@ def export(
     planned = read_plan(study, where, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
     data = read_training_data(study, where)
-    done = export(planned, results, chosen, found_rank, data, RunFolder(where.run(study.name)), to)
+    done = export(planned, results, chosen, found_rank, data, RunFolder(where.run(study.name)), to, force=force)
     print_evidence(done.evidence, str(done.folder), _out())
     proof = f"val_loss {done.recorded_loss:.6f} recorded, {done.reloaded_loss:.6f} reloaded"
     print(f"weights of seed {done.evidence.weights_of_seed}: {proof}")

@@ -92,36 +92,38 @@ def predict(
     print(f"{to}: {done.clusters:,} clusters, model {digest}")
     _print_summary(done, trained)
     if truth is not None:
-        _print_comparison(done, truth)
+        _print_comparison(done, truth, trained.recalibration)
 
 
 def _true_masses(catalogue: Path | None, choice: "Choice") -> "NDArray[np.float64]":
-    """Read log10 M500c from the catalogue, before anything is predicted."""
+    """Read log10 M500c from the catalogue, NaN where there is none, before anything is predicted."""
     from clustersweep.errors import DataError, Problem
-    from clustersweep.survey.catalogue import labels
+    from clustersweep.survey.catalogue import masses
     from clustersweep.survey.formats import read_catalogue
 
     if catalogue is None:
         rule = "names a column of the catalogue, and there is none"
         raise DataError([Problem("--mass", str(choice.mass), "", rule, "Give it with --catalogue.")])
-    return labels(read_catalogue(catalogue), choice).log_mass
+    return masses(read_catalogue(catalogue), choice)
 
 
-def _print_comparison(done: "Summary", truth: "NDArray[np.float64]") -> None:
+def _print_comparison(done: "Summary", truth: "NDArray[np.float64]", recalibration: float) -> None:
     from rich.console import Console
 
     from clustersweep.training.predict import compare
     from clustersweep.training_progress import print_metrics
 
-    if done.without_mass == done.clusters:
+    found = compare(done, truth, recalibration)
+    if found is None:
+        print("\nno cluster has both a known and a predicted mass: nothing to compare")
         return
-    measured, honesty = compare(done, truth)
     print()
-    print_metrics(f"Against the known masses of {measured.number:,} clusters", measured, Console())
-    for found in honesty.coverage:
-        print(
-            f"truth within {found.sigma} sigma: {found.observed:.1%}, {found.nominal:.1%} ± {found.error:.1%} is honest"
-        )
+    print_metrics(f"Against the known masses of {found.metrics.number:,} clusters", found.metrics, Console())
+    if found.metrics.number < done.clusters:
+        print(f"{done.clusters - found.metrics.number:,} of {done.clusters:,} have no known or no predicted mass")
+    for before, after in zip(found.before.coverage, found.after.coverage, strict=True):
+        shares = f"{after.observed:.1%} ({before.observed:.1%} before recalibration)"
+        print(f"truth within {after.sigma} sigma: {shares}, {after.nominal:.1%} ± {after.error:.1%} is honest")
 
 
 def _print_summary(done: "Summary", trained: "TrainedModel") -> None:

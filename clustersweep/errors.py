@@ -12,9 +12,13 @@ ClusterSweepError
 +- NothingCompleteError  1   there is nothing to report or to export
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
+
+# What could move a terminal's cursor or turn its text around: control characters, separators and directions of lines.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,13 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        """Give the problem as one line: `grid.yaml:7: network.padding = diagonal: must be ... . Write ...`."""
+        """Give the problem as one line: `grid.yaml:7: network.padding = diagonal: must be ... . Write ...`.
+
+        What is not printable is replaced: names and values may come from anybody's file.
+        """
         subject = self.key + (f" = {self.value}" if self.value else "")
         head = f"{self.where}: {subject}: " if subject else f"{self.where}: "
-        return f"{head}{self.rule}. {self.remedy}"
+        return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", f"{head}{self.rule}. {self.remedy}")
 
 
 class ClusterSweepError(Exception):

@@ -6,13 +6,16 @@ import json
 import math
 import platform
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from clustersweep import __version__
-from clustersweep.errors import NothingCompleteError, StorageError
+from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem, StorageError
 from clustersweep.home import write_atomically
 from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
@@ -41,6 +44,7 @@ from clustersweep.trial import (
 PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
 # How closely the reloaded network must give the recorded loss: another machine may sum in another order.
 TOLERANCE = 1e-5
+CONFIGURATION, MODEL, PROVENANCE = "config.yaml", "model.keras", "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -82,16 +86,41 @@ def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -
 
 
 def export(
-    plan: Plan, results: SweepResults, trial: TrialResult, rank: int, data: TrainingData, files: RunFolder, to: Path
+    plan: Plan,
+    results: SweepResults,
+    trial: TrialResult,
+    rank: int,
+    data: TrainingData,
+    files: RunFolder,
+    to: Path,
+    *,
+    force: bool = False,
 ) -> Exported:
     """Write `config.yaml`, `model.keras` and `provenance.json` into the folder `to`, and prove them.
 
     The weights are those of the trial's best replicate. The network is built again from `config.yaml`, takes
-    its weights from `model.keras`, and must give the validation loss that the sweep recorded.
+    its weights from `model.keras`, and must give the validation loss that the sweep recorded. Until it has, the
+    folder's own files stay as they are.
+
+    Args:
+        plan: The study's plan.
+        results: The study's results.
+        trial: What to export.
+        rank: Its rank.
+        data: What it was trained on.
+        files: Where the sweep left the weights.
+        to: The folder; made if missing.
+        force: Whether to replace a `config.yaml` that differs from what is written.
 
     Raises:
+        ConfigurationError: A `config.yaml` is there that differs: a person may have edited it.
         StorageError: The weights are not on this machine, or the reloaded network gives another loss.
     """
+    evidence = evidence_of(results, trial, rank, plan.study.objective)
+    exported = configuration_of(plan, trial, data, seeds=results.seeds, evidence=evidence)
+    text = configuration_yaml(exported)
+    if not force:
+        _require_same(to / CONFIGURATION, text)
     # Imported here: this takes TensorFlow, which the other verbs do without.
     from clustersweep.training.checkpoint import DamagedCheckpointError, unpack_weights
     from clustersweep.training.engine import DeviceData, Trainer
@@ -112,29 +141,57 @@ def export(
             f"the weights of trial {trial.number}, seed {best.seed}, below {files.path} are damaged ({error}). "
             "Restore them from a copy, or launch the study again under a new name"
         ) from None
-    evidence = evidence_of(results, trial, rank, plan.study.objective)
-    exported = configuration_of(plan, trial, data, seeds=results.seeds, evidence=evidence)
-    write_atomically(to / "config.yaml", configuration_yaml(exported), what="configuration")
-    read_back = load_configuration(to / "config.yaml")
-    network, training = read_back.network, read_back.training
-    try:
-        save_model(network, data.image_shape, arrays, to / "model.keras", outputs=training.outputs)
-    except OSError as error:
-        raise StorageError(f"{to / 'model.keras'} cannot be written: {error.strerror}. Choose another --to") from None
-    device_data = DeviceData(data)
-    reloaded = Trainer(network, training, device_data).validation_loss(
-        load_weights(network, data.image_shape, to / "model.keras", outputs=training.outputs)
-    )
     recorded = best.value or 0.0
-    if abs(reloaded - recorded) > TOLERANCE * abs(recorded):
-        raise StorageError(
-            f"the exported network gives a validation loss of {reloaded!r}, the sweep recorded {recorded!r}: the "
-            "weights or the data are not those of the sweep. Launch the study again under a new name"
-        )
-    proof = {"recorded_val_loss": recorded, "reloaded_val_loss": reloaded, "seed": best.seed}
-    provenance = json.dumps(_provenance(plan, results) | {"verified": proof}, indent=2)
-    write_atomically(to / "provenance.json", provenance.encode())
+    with _all_or_nothing(to) as beside:
+        write_atomically(beside / CONFIGURATION, text, what="configuration")
+        read_back = load_configuration(beside / CONFIGURATION)
+        network, outputs = read_back.network, read_back.training.outputs
+        save_model(network, data.image_shape, arrays, beside / MODEL, outputs=outputs)
+        again = load_weights(network, data.image_shape, beside / MODEL, outputs=outputs)
+        reloaded = Trainer(network, read_back.training, DeviceData(data)).validation_loss(again)
+        if abs(reloaded - recorded) > TOLERANCE * abs(recorded):
+            raise StorageError(
+                f"the exported network gives a validation loss of {reloaded!r}, the sweep recorded {recorded!r}: the "
+                "weights or the data are not those of the sweep. Launch the study again under a new name"
+            )
+        proof = {"recorded_val_loss": recorded, "reloaded_val_loss": reloaded, "seed": best.seed}
+        provenance = json.dumps(_provenance(plan, results) | {"verified": proof}, indent=2)
+        write_atomically(beside / PROVENANCE, provenance.encode())
     return Exported(exported, evidence, recorded, reloaded, to)
+
+
+def _require_same(path: Path, text: bytes) -> None:
+    """Refuse to replace a configuration by another one."""
+    try:
+        same = path.read_bytes() == text
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}. Choose another --to") from None
+    if not same:
+        rule = "differs from what would be written: it was edited, or is another export's"
+        remedy = "Write to another folder with --to, or replace it with --force."
+        raise ConfigurationError([Problem(str(path), "", "", rule, remedy)])
+
+
+@contextmanager
+def _all_or_nothing(to: Path) -> Iterator[Path]:
+    """Give a folder inside `to` for the files of an export, which take their places if all went well."""
+    new = not to.exists()
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=to) as beside:
+            yield Path(beside)
+            # The proof of earlier files goes first and that of the new ones comes last: it never stands beside others.
+            (to / PROVENANCE).unlink(missing_ok=True)
+            for name in (CONFIGURATION, MODEL, PROVENANCE):
+                (Path(beside) / name).replace(to / name)
+    except OSError as error:
+        raise StorageError(f"{to} cannot be written to: {error.strerror or error}. Choose another --to") from None
+    finally:
+        if new:
+            with suppress(OSError):  # it holds files where all went well
+                to.rmdir()
 
 
 def configuration_of(

@@ -144,5 +144,5 @@ def _why(error: OSError) -> str:
 
 def _remedy(error: OSError) -> str:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "Free some space or choose another disk with --home; what was there before is unharmed"
-    return "Make the folder writable or choose another with --home"
+        return "Free some space or choose another disk; what was there before is unharmed"
+    return "Make the folder writable or choose another"

@@ -1,13 +1,10 @@
 """What `launch` does, from a study file to a report: puts the pieces together, and holds no logic of theirs."""
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from clustersweep.notices import Notice
 from clustersweep.plan import Plan, make_plan, require_feasible
 from clustersweep.postgres import Database, StudyLock
 from clustersweep.run_folder import RunFolder
+from clustersweep.signals import stop_on_signals
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.study import Study
 from clustersweep.survey.source import open_dataset, read_header
@@ -169,24 +167,6 @@ def launch(
             with watcher.step("Writing the report"):
                 report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
         return Launched(plan, outcome, results, report)
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Give a question that becomes true on Ctrl-C or SIGTERM; a second Ctrl-C interrupts at once."""
-    asked = threading.Event()
-
-    def ask(number: int, frame: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def write_study_report(results: SweepResults, study: Study, data: str, to: Path, where: Path) -> "ReportFiles":

@@ -208,7 +208,7 @@ def _data(study: Study, data_digest: str) -> dict[str, Any]:
 
 def _plain(spec: Any) -> dict[str, Any]:
     """Give a flat spec as JSON values, numbers as their field's type has them."""
-    kinds = _kinds(type(spec))
+    kinds: Mapping[str, str] = _kinds(type(spec))  # type: ignore[arg-type]  # mypy takes classes for unhashable
     return {name: _canonical(value, kinds[name]) for name, value in vars(spec).items()}
 
 

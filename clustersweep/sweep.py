@@ -178,10 +178,7 @@ class Sweep:
             self._workers.start(worker, replicate, checkpoint)
 
     def _choose(self, worker: str) -> _Opened | None:
-        """Choose what an idle worker trains: more of the combination that it has compiled, else the most work left.
-
-        The rule is the longest-processing-time one (Graham 1969) for trials whose seeds can be shared out.
-        """
+        """Choose for an idle worker: more of what it has compiled, else of the trial with the most work left."""
         last = self._last.get(worker)
         if last is not None and last.waiting:
             return last

@@ -4,16 +4,18 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from clustersweep.export import commit, versions
 from clustersweep.home import Home
-from clustersweep.launch import stop_on_signals
+from clustersweep.signals import stop_on_signals
 from clustersweep.survey.source import open_dataset
 from clustersweep.training.configuration import Configuration, load_configuration
-from clustersweep.training.device import configure_device
-from clustersweep.training.stages import Told
-from clustersweep.training.train import TrainingRun, train
+from clustersweep.training.work_folder import require_free
+
+if TYPE_CHECKING:  # which import TensorFlow
+    from clustersweep.training.stages import Told
+    from clustersweep.training.train import TrainingRun
 
 
 class Watcher(Protocol):
@@ -25,7 +27,7 @@ class Watcher(Protocol):
     def survey(self, done: int, total: int) -> None:
         """Show how far the simulation of a survey is."""
 
-    def told(self, event: Told) -> None:
+    def told(self, event: "Told") -> None:
         """Show what the training tells."""
 
     def end(self) -> None:
@@ -37,7 +39,7 @@ class Trained:
     """What a training came to, and where its report is; `no_png` says why there are no PNG files, else it is empty."""
 
     configuration: Configuration
-    run: TrainingRun
+    run: "TrainingRun"
     report: Path
     no_png: str
 
@@ -49,6 +51,11 @@ def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
     configuration = load_configuration(path)
+    require_free(to)
+    # Imported here, when all that can be wrong at once has been found: TensorFlow takes seconds.
+    from clustersweep.training.device import configure_device
+    from clustersweep.training.train import train
+
     configure_device(threads)
     with watcher.step("Preparing the survey"):
         dataset = open_dataset(configuration.data, home.surveys, progress=watcher.survey, jobs=os.cpu_count() or 1)
@@ -65,7 +72,7 @@ def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher
     return Trained(configuration, run, report, no_png)
 
 
-def _write_report(configuration: Configuration, run: TrainingRun, path: Path, to: Path) -> tuple[Path, str]:
+def _write_report(configuration: Configuration, run: "TrainingRun", path: Path, to: Path) -> tuple[Path, str]:
     """Draw the model's page and its figures; the page needs no browser, the PNG files do."""
     # Imported here: plotly takes half a second, and an interrupted training draws nothing.
     from clustersweep.report.png import write_pngs
@@ -75,6 +82,7 @@ def _write_report(configuration: Configuration, run: TrainingRun, path: Path, to
         title=to.absolute().name,
         facts=_facts(configuration, run),
         stages=run.stages,
+        failed=run.failed,
         evaluation=run.evaluation,
         test=run.test,
         commands={
@@ -86,7 +94,7 @@ def _write_report(configuration: Configuration, run: TrainingRun, path: Path, to
     return report, write_pngs(training_figures(page), to / "figures").message
 
 
-def _facts(configuration: Configuration, run: TrainingRun) -> dict[str, str]:
+def _facts(configuration: Configuration, run: "TrainingRun") -> dict[str, str]:
     """Say what was trained, on what and with what."""
     network, training, model = configuration.network, configuration.training, run.model
     stages = list(dict.fromkeys(result.stage for result in run.stages))

@@ -3,13 +3,12 @@
 import os
 import socket
 import threading
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from clustersweep.training.data import TrainingData
-from clustersweep.training.events import Event, Failed
+from clustersweep.training.events import Event
 from clustersweep.trial import Replicate
 
 if TYPE_CHECKING:  # TensorFlow is imported by the workers, not by the driver
@@ -71,7 +70,9 @@ class Station:
         try:
             trainer = self._compiled(replicate)
         except Exception as error:  # a network that cannot be built is the combination's failure, not the worker's
-            yield Failed(type(error).__name__, str(error).strip().partition("\n")[0], traceback.format_exc())
+            from clustersweep.training.engine import failed
+
+            yield failed(error)
             return
         yield from trainer.replicate(
             replicate.seed,

@@ -16,7 +16,11 @@ def example_clusters(number: int, seed: int) -> Clusters:
     redshift = np.clip(rng.gamma(2.2, 0.16, number), 0.02, 1.3)
     log_mass = 13.55 + 1.1 * redshift**0.8 + rng.normal(0, 0.28, number)
     flux = 1.5 * (log_mass - 14) - 2.2 * np.log10(redshift / 0.3) + rng.normal(0, 0.3, number)
-    return Clusters(log_mass, redshift, rng.poisson(350 + 60 * 10**flux).astype(float))
+    counts = rng.poisson(350 + 60 * 10**flux).astype(float)
+    # The centre: with less of the background, and half of the cluster.
+    return Clusters(
+        log_mass, redshift, counts, np.random.default_rng(seed + 90).poisson(6 + 30 * 10**flux).astype(float)
+    )
 
 
 def example_judged(number: int, seed: int, *, narrow: float = 0.85) -> Judged:

@@ -1,6 +1,8 @@
 """The README cannot rot: every verb, module and shipped study is in it, and its numbers are the program's."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,21 @@ def test_every_link_of_the_readme_leads_somewhere():
 
 def test_no_file_names_a_host_of_packages():
     assert "http" not in (ROOT / "requirements.lock").read_text()
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(120)
+def test_the_readmes_python_runs_as_it_stands(tmp_path):
+    from clustersweep.survey.simulate import write_survey
+    from clustersweep.survey.spec import SimulateSpec
+
+    write_survey(SimulateSpec(clusters=60, pixels=8), tmp_path / "survey", jobs=1)
+    network = "{filters: 2, dense_layers: 1, dense_units: [4]}"
+    (tmp_path / "config.yaml").write_text(
+        f"format: clustersweep-training\nversion: 1\nnetwork: {network}\ntraining: {{epochs: 2}}\nseeds: [0]\n"
+        "data: {images: survey/images.fits, catalogue: survey/catalogue.fits}\n"
+    )
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Estimate(value=" in done.stdout

@@ -27,7 +27,8 @@ def clusters(number: int, seed: int = 1) -> Clusters:
     rng = np.random.default_rng(seed)
     redshift, log_counts = rng.uniform(0.05, 1.0, number), rng.normal(2.5, 0.4, number)
     log_mass = 13.0 + 0.6 * redshift + 0.3 * log_counts + rng.normal(0, 0.2, number)
-    return Clusters(log_mass, redshift, 10**log_counts)
+    # The centre's counts tell nothing more: they are those of the image with noise.
+    return Clusters(log_mass, redshift, 10**log_counts, 10 ** (log_counts + rng.normal(-1, 0.2, number)))
 
 
 def judged(number: int, pulls: np.ndarray | None = None, *, claimed: float = 1.0, seed: int = 1) -> Judged:
@@ -120,7 +121,9 @@ def test_one_uncertainty_for_all_makes_one_bin() -> None:
 
 
 def test_the_likelihood_is_that_of_a_gaussian() -> None:
-    one = Judged(Clusters(np.array([14.0]), np.array([0.3]), np.array([9.0])), np.array([14.3]), np.array([0.1]))
+    one = Judged(
+        Clusters(np.array([14.0]), np.array([0.3]), np.array([9.0]), np.array([4.0])), np.array([14.3]), np.array([0.1])
+    )
     sigma = 0.2
     density = math.exp(-0.5 * (0.3 / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
     assert negative_log_likelihood(one, 2.0) == pytest.approx([-math.log(density)])
@@ -204,7 +207,7 @@ def test_few_clusters_make_one_bin_and_still_an_evaluation() -> None:
 
 def test_each_baseline_reaches_the_scatter_that_it_cannot_explain() -> None:
     rmse = {baseline.name: baseline.rmse for baseline in FOUND.baselines}
-    assert list(rmse) == ["constant", "linear in z", "counts and z"]
+    assert list(rmse) == ["constant", "linear in z", "counts and z", "central counts, counts and z"]
     assert rmse["constant"].value == pytest.approx(
         np.sqrt(np.mean((TEST.clusters.log_mass - TRAIN.log_mass.mean()) ** 2))
     )
@@ -217,11 +220,32 @@ def test_the_second_order_regression_knows_squares_and_the_product() -> None:
     rng = np.random.default_rng(12)
     z, log_counts = rng.uniform(0, 1, 600), rng.uniform(1, 3, 600)
     mass = 14 + 0.3 * z**2 - 0.2 * log_counts**2 + 0.5 * z * log_counts
-    exact = Clusters(mass, z, 10**log_counts)
+    exact = Clusters(mass, z, 10**log_counts, np.ones(600))
     noisy = Judged(exact, mass + rng.normal(0, 0.1, 600), np.full(600, 0.1))
     found = evaluate(exact, noisy, noisy, factor=1.0, resamples=20)
     assert found.baselines[2].rmse.value == pytest.approx(0, abs=1e-9)
     assert found.gain.value == pytest.approx(-found.test.rmse.value)
+
+
+def test_the_counts_of_the_centre_are_a_rival_too() -> None:
+    rng = np.random.default_rng(14)
+    z, centre, whole = rng.uniform(0, 1, 600), rng.uniform(1, 3, 600), rng.uniform(2, 4, 600)
+    mass = 14 + 0.3 * z**2 + 0.4 * centre - 0.2 * centre * whole
+    exact = Clusters(mass, z, 10**whole, 10**centre)
+    noisy = Judged(exact, mass + rng.normal(0, 0.1, 600), np.full(600, 0.1))
+    found = evaluate(exact, noisy, noisy, factor=1.0, resamples=20)
+    assert found.best_baseline == "central counts, counts and z"
+    assert found.baselines[3].rmse.value == pytest.approx(0, abs=1e-9)
+    assert found.baselines[2].rmse.value > 0.1
+
+
+@pytest.mark.timeout(10)
+def test_a_prediction_far_beyond_all_others_takes_no_bins_of_its_own() -> None:
+    wild = dataclasses.replace(TEST, predicted=np.where(np.arange(1_000) == 7, 1e6, TEST.predicted))
+    found = evaluate(TRAIN, VALIDATION, wild, factor=1.0, resamples=20).by_predicted_mass
+    assert sum(b.metrics.number for b in found) == 1_000
+    assert found[-1].low < 16
+    assert found[-1].high == 1e6 + 0.25
 
 
 def test_baselines_are_fitted_to_the_training_part_only() -> None:
@@ -231,8 +255,8 @@ def test_baselines_are_fitted_to_the_training_part_only() -> None:
 
 
 def test_the_gain_is_the_paired_difference_to_the_best_baseline() -> None:
-    assert FOUND.best_baseline == "counts and z"
-    best = FOUND.baselines[2].rmse
+    best = next(b.rmse for b in FOUND.baselines if b.name == FOUND.best_baseline)
+    assert best.value == min(b.rmse.value for b in FOUND.baselines)
     assert FOUND.gain.value == pytest.approx(best.value - FOUND.test.rmse.value)
     assert 0 < FOUND.gain.low < FOUND.gain.value < FOUND.gain.high
 

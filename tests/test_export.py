@@ -14,9 +14,10 @@ from example_results import fail_trial, grid_results
 from rich.console import Console
 from small_study import small_plan, write_study
 
-from clustersweep.errors import NothingCompleteError
-from clustersweep.export import choose, commit, configuration_of, evidence_of, versions
+from clustersweep.errors import ConfigurationError, NothingCompleteError, StorageError
+from clustersweep.export import choose, commit, configuration_of, evidence_of, export, versions
 from clustersweep.report.verdict import verdict
+from clustersweep.run_folder import RunFolder
 from clustersweep.study import ObjectiveSpec
 from clustersweep.tables import print_evidence
 from clustersweep.training.configuration import (
@@ -119,13 +120,17 @@ def test_long_lists_are_cut_in_the_file_and_on_the_screen():
     )
 
 
-@pytest.mark.parametrize(("loss", "stage"), [("mse", ProbabilisticSpec()), ("nll", None)])
-def test_an_exported_configuration_adds_a_variance_where_there_is_none_and_is_read_back(tmp_path, loss, stage):
-    plan = small_plan(tmp_path, training={"loss": loss})
+def small_data():
     chance, rows = np.random.default_rng(1), np.arange(20)
     images = chance.poisson(3.0, (20, 12, 12, 10)).astype(np.uint8)
     labels = (chance.normal(14, 0.3, 20), chance.uniform(0.1, 0.8, 20))
-    data = prepare(images, *labels, train=rows[:12], validation=rows[12:], transform="sqrt")
+    return prepare(images, *labels, train=rows[:12], validation=rows[12:], transform="sqrt")
+
+
+@pytest.mark.parametrize(("loss", "stage"), [("mse", ProbabilisticSpec()), ("nll", None)])
+def test_an_exported_configuration_adds_a_variance_where_there_is_none_and_is_read_back(tmp_path, loss, stage):
+    plan = small_plan(tmp_path, training={"loss": loss})
+    data = small_data()
     trial = TrialResult(0, plan.trials[0].params, "complete", 0.1)
     found = configuration_of(plan, trial, data, seeds=(0, 1), evidence=evidence(grid_results()))
     assert (found.probabilistic, found.outliers) == (stage, None)
@@ -133,6 +138,36 @@ def test_an_exported_configuration_adds_a_variance_where_there_is_none_and_is_re
     assert (found.data, found.data_digest, found.image_shape) == (plan.study.data, "data-digest", (12, 12, 10))
     (tmp_path / "config.yaml").write_bytes(configuration_yaml(found))
     assert load_configuration(tmp_path / "config.yaml") == found
+
+
+def test_a_configuration_that_a_person_has_edited_is_not_replaced_unless_told_so(tmp_path):
+    plan, data, results = small_plan(tmp_path), small_data(), grid_results()
+    chosen = results.ranked()[0]
+    trial = dataclasses.replace(chosen, params=plan.trials[0].params)
+    to = tmp_path / "best"
+
+    def attempt(**options):
+        export(plan, results, trial, 1, data, RunFolder(tmp_path / "run"), to, **options)
+
+    to.mkdir()
+    evidence_ = evidence_of(results, trial, 1, plan.study.objective)
+    own = configuration_yaml(configuration_of(plan, trial, data, seeds=results.seeds, evidence=evidence_))
+    (to / "config.yaml").write_bytes(own + b"# edited\n")
+    with pytest.raises(ConfigurationError, match="differs from what would be written: it was edited, or is") as info:
+        attempt()
+    assert str(info.value).endswith("Write to another folder with --to, or replace it with --force.")
+    assert info.value.exit_code == 2
+    # Past that, it misses the weights, which this test has none of.
+    with pytest.raises(StorageError, match="are not below"):
+        attempt(force=True)
+    assert (to / "config.yaml").read_bytes() == own + b"# edited\n"
+    (to / "config.yaml").write_bytes(own)
+    with pytest.raises(StorageError, match="are not below"):
+        attempt()
+    (to / "config.yaml").unlink()
+    (to / "config.yaml").mkdir()
+    with pytest.raises(StorageError, match="config.yaml cannot be read: Is a directory. Choose another --to"):
+        attempt()
 
 
 def test_provenance_names_versions_and_the_commit():
@@ -211,8 +246,22 @@ def test_an_edited_study_file_is_refused_by_what_reads_results_with_a_diff(expor
 
 
 @pytest.mark.integration
+def test_an_export_over_an_edited_one_needs_force(exported):
+    folder, env, _ = exported
+    command = [sys.executable, "-m", "clustersweep", "export", str(folder / "small.yaml"), "--to", str(folder / "best")]
+    config = folder / "best" / "config.yaml"
+    before = config.read_text()
+    config.write_text(before + "# edited\n")
+    for words, code, left in (([], 2, before + "# edited\n"), (["--force"], 0, before), ([], 0, before)):
+        done = subprocess.run(command + words, capture_output=True, text=True, env=env, check=False)
+        assert (done.returncode, config.read_text()) == (code, left), done.stderr
+    assert sorted(os.listdir(folder / "best")) == ["config.yaml", "model.keras", "provenance.json"]
+
+
+@pytest.mark.integration
 def test_weights_that_are_not_those_of_the_sweep_are_not_exported(exported, embedded_home):
     folder, env, _ = exported
+    best = {path.name: path.read_bytes() for path in (folder / "best").iterdir()}
     weights = embedded_home.run("exported") / "weights"
     for path in weights.iterdir():
         with np.load(path) as file:
@@ -230,6 +279,10 @@ def test_weights_that_are_not_those_of_the_sweep_are_not_exported(exported, embe
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 3
     assert "the weights or the data are not those of the sweep" in done.stderr
+    assert not (folder / "other").exists()
+    over = subprocess.run([*command[:-1], str(folder / "best")], capture_output=True, text=True, env=env, check=False)
+    assert over.returncode == 3
+    assert {path.name: path.read_bytes() for path in (folder / "best").iterdir()} == best
     for path in weights.iterdir():
         path.write_bytes(b"damaged")
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)

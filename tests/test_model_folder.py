@@ -1,7 +1,9 @@
 """The model folder: whole, it comes back as it was; altered in any way, it is refused and nothing in it runs."""
 
+import errno
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import zipfile
@@ -279,13 +281,82 @@ def test_a_manifest_of_absurd_size_is_not_read(folder):
         ({"bands_kev": [[0.3, 0.6]]}, "bands_kev: must have the edges of all 3 bands, or of none"),
         ({"constant_sd": [0.1, 0.1]}, "constant_sd: must be one for each network without a variance"),
         ({"files": [1]}, "files: must give a digest for every file"),
-        ({"files": {"../../secret": "0"}}, "files = ../../secret: must lie in the model's folder"),
-        ({"files": {"/etc/passwd": "0"}}, "files = /etc/passwd: must lie in the model's folder"),
+        ({"files": {"../../secret": "0"}}, r"files = ../../secret: must be config.yaml or weights/seed-N.npz\. Copy"),
+        ({"files": {"/etc/passwd": "0"}}, "files = /etc/passwd: must be config.yaml or weights/seed-N.npz"),
+        ({"files": {"weights/../../seed-0.npz": "0"}}, "must be config.yaml or weights/seed-N.npz"),
+        ({"files": {"x" * 300: "0" * 64}}, "files = x{80}: must be config.yaml or weights/seed-N.npz"),
+        ({"files": {"weights/seed-0.npz": "0"}}, r"files.weights/seed-0.npz = 0: must be a digest of 64 hexadecimal"),
+        ({"files": {"weights/seed-9.npz": "0" * 64}}, "files = weights/seed-9.npz: is of no seed of the model"),
+        ({"provenance": {"data_digest": "gréén\nx"}}, "provenance.data_digest: must be hexadecimal digits, at most 64"),
+        ({"provenance": {"data_digest": "0" * 65}}, "provenance.data_digest: must be hexadecimal digits, at most 64"),
+        ({"provenance": {"commit": "a\nb"}}, "provenance: must be printable text of at most 200 characters each"),
+        ({"provenance": {"commit\x1b": "a"}}, "provenance: must be printable text of at most 200 characters each"),
+        ({"provenance": {"commit": "a" * 201}}, "provenance: must be printable text of at most 200 characters each"),
+        ({"provenance": {str(n): "a" for n in range(101)}}, "provenance: must have at most 100 entries"),
     ],
 )
 def test_a_manifest_that_is_wrong_in_spite_of_its_digest_is_refused(folder, changes, match):
     edit(folder, **changes)
     refused(folder, match)
+
+
+def test_what_would_move_the_terminals_cursor_is_not_repeated(folder):
+    edit(folder, files={"\x1b]0;title\x07\x9b2J\u202e.npz": "0" * 64})
+    message = refused(folder, "files = .*: must be config.yaml or weights/seed-N.npz")
+    assert "files = \ufffd]0;title\ufffd\ufffd2J\ufffd.npz: " in message
+    assert message.isprintable()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="provenance.data_digest: must be hexadecimal"):
+        write_model(small_model(provenance={"data_digest": "green"}), tmp_path / "model")
+    (tmp_path / "report.html").write_text("x")
+    with pytest.raises(ValueError, match="report.html is no file of a model"):
+        write_model(small_model(), tmp_path, ["report.html"])
+
+
+def test_links_out_of_the_folder_are_not_followed(folder, tmp_path):
+    rule = "must be a plain file inside the model's folder, no link. Copy the file itself to this place"
+    for name in ("weights/seed-0.npz", "config.yaml", "model.json"):
+        path, outside = folder / name, tmp_path / "outside"
+        shutil.move(path, outside)
+        path.symlink_to(outside)
+        message = refused(folder, f"{name}: {rule}")
+        path.unlink()
+        path.symlink_to(tmp_path / "nowhere")
+        assert refused(folder, f"{name}: {rule}") == message
+        path.unlink()
+        shutil.move(outside, path)
+    shutil.move(folder / "weights", tmp_path / "weights")
+    (folder / "weights").symlink_to(tmp_path / "weights")
+    refused(folder, f"weights/seed-7.npz: {rule}")
+    (folder / "weights").unlink()
+    shutil.move(tmp_path / "weights", folder / "weights")
+    same(read_model(folder)[0], small_model())
+
+
+def test_a_folder_and_a_pipe_in_the_place_of_a_file_are_refused(folder):
+    rule = "must be a plain file inside the model's folder, no link"
+    (folder / "config.yaml").unlink()
+    os.mkfifo(folder / "config.yaml")
+    refused(folder, f"config.yaml: {rule}")
+    (folder / "config.yaml").unlink()
+    (folder / "config.yaml").mkdir()
+    refused(folder, f"config.yaml: {rule}")
+
+
+def test_a_configuration_of_absurd_size_is_not_read(folder):
+    with (folder / "config.yaml").open("r+b") as file:
+        file.truncate(2**40)
+    refused(folder, "config.yaml: size = 1,099,511,627,776 bytes: is too large for a configuration. Copy the folder")
+
+
+def test_files_that_cannot_be_opened_are_an_error_of_the_model(folder, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    refused(folder, r"model.json: cannot be read \(Input/output error\). Check its permissions")
 
 
 def test_a_scaling_that_would_divide_by_zero_is_refused(folder):

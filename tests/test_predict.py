@@ -25,13 +25,13 @@ from clustersweep.errors import DataError
 from clustersweep.network import NetworkSpec
 from clustersweep.survey import dataset as dataset_module
 from clustersweep.survey import fitsfile, fitstable, npzfile
-from clustersweep.survey.catalogue import Catalogue, Choice
+from clustersweep.survey.catalogue import Catalogue, Choice, masses
 from clustersweep.survey.dataset import Dataset, images_digest
 from clustersweep.survey.formats import read_source
 from clustersweep.survey.observations import open_observations
-from clustersweep.training.mass_table import Flag
+from clustersweep.training.mass_table import Flag, MassTable
 from clustersweep.training.model_folder import write_model
-from clustersweep.training.predict import predict
+from clustersweep.training.predict import Summary, compare, predict
 
 CLUSTERS = 300  # more than a batch
 integration = pytest.mark.integration
@@ -155,8 +155,10 @@ def test_a_redshift_that_is_needed_and_missing_is_explained(tmp_path):
     message = refused(
         r"catalogue.fits: z: no known redshift \(z, z_final, redshift_R\) is in the catalogue", opened, folder
     )
-    assert "which has: SRC_ID_IN, zz. Did you mean `zz`? Name the column with" in message
-    assert "`--redshift` on the command line" in message
+    assert (
+        "which has: SRC_ID_IN, zz. Did you mean `zz`? Name the column with `--redshift` on the command line, "
+        in message
+    )
     refused(
         "images.fits: needs a catalogue: the network takes the redshift. Name .*--catalogue FILE",
         opened,
@@ -634,9 +636,77 @@ def test_known_masses_are_compared_with_the_predicted_ones(typed, tmp_path, trai
     masses = Table.read(tmp_path / "m.fits")
     error = np.asarray(masses["log_mass"]) - np.log10(table["M500c"])
     inside = np.mean(np.abs(error) <= np.asarray(masses["log_mass_sd"]))
+    inside_before = np.mean(np.abs(error) <= np.asarray(masses["log_mass_sd_raw"]))
+    assert inside_before != inside
     assert "Against the known masses of 300 clusters" in out
+    assert "no known or no predicted mass" not in out
     assert re.search(rf"RMSE \[dex\] +{np.sqrt(np.mean(error**2)):.3f} ", out)
-    assert f"truth within 1 sigma: {inside:.1%}, 68.3% ± 2.7% is honest" in out
+    shares = f"{inside:.1%} ({inside_before:.1%} before recalibration)"
+    assert f"truth within 1 sigma: {shares}, 68.3% ± 2.7% is honest" in out
+
+
+def test_only_clusters_with_a_known_and_a_predicted_mass_are_compared():
+    predicted, sd = np.array([14.0, 14.2, np.nan, 14.4, 14.1]), np.full(5, 0.2)
+    summary = Summary(5, predicted=predicted, sd=sd)
+    found = compare(summary, np.array([14.15, 14.2, 14.0, np.nan, 14.5]), 2.0)
+    assert (found.metrics.number, found.after.number, found.before.number) == (3, 3, 3)
+    assert found.metrics.rmse.value == pytest.approx(np.sqrt((0.15**2 + 0.4**2) / 3))
+    assert [part.coverage[0].observed for part in (found.before, found.after)] == pytest.approx([1 / 3, 2 / 3])
+    assert compare(summary, np.array([np.nan, np.nan, 14.0, np.nan, np.nan]), 2.0) is None
+    assert compare(summary, np.array([14.15, *[np.nan] * 4]), 2.0).metrics.number == 1
+
+
+@integration
+def test_comparing_asks_for_no_more_than_predicting_does(typed, tmp_path, trained):
+    write_model(trained(network=NetworkSpec(filters=2), counts_range=(0.0, 1e6)), tmp_path / "model")
+    table = columns() | {"M500c": 10 ** np.random.default_rng(4).normal(14, 0.3, CLUSTERS)}
+    table["M500c"][:3] = np.nan, 0, -1e14
+    without = {name: column for name, column in table.items() if name != "z"}
+    write_fits(tmp_path / "without", counts(), without)
+    table["z"][7] = np.nan
+    write_fits(tmp_path / "missing", counts(), table)
+    for number, name in enumerate(("without", "missing")):
+        words = ["predict", "model", name, "--to", f"{number}.fits", "--threads", 1, "--mass", "M500c"]
+        code, out, err = typed(*words)
+        assert (code, err) == (0, "")
+        assert "Against the known masses of 297 clusters" in out
+        assert "\n3 of 300 have no known or no predicted mass\n" in out
+
+
+@pytest.mark.parametrize(
+    ("column", "match"),
+    [
+        (
+            np.array(["a"] * 5),
+            "c: mass = .*: holds text, and the mass must be a number. Name another column with `--ma",
+        ),
+        (
+            np.array([np.nan, 0, -1, np.inf, np.nan]),
+            "c: mass = nan, .*: must hold positive masses in solar masses, and",
+        ),
+    ],
+)
+def test_a_column_that_cannot_be_masses_is_refused(column, match):
+    refused(match, masses, Catalogue("c", {"mass": column}), Choice(mass="mass"))
+    refused("masss: is not a column .*Did you mean `mass`", masses, Catalogue("c", {"mass": column}), Choice("masss"))
+    other = Catalogue("c", {"x": np.ones(2)})
+    refused(r"no known mass \(M500c, m500_wl_final, HALO_M500c\) is in the cat", masses, other, Choice())
+
+
+def test_masses_are_read_without_redshifts_and_the_unknown_ones_are_nan():
+    found = masses(Catalogue("c", {"M500c": np.array([1e14, np.nan, -1.0, 0.0, np.inf])}), Choice())
+    assert found[0] == 14
+    assert np.isnan(found[1:]).all()
+
+
+@pytest.mark.parametrize("digest", ["gréén\nx", "", "0" * 65, "a\x1bb"])
+def test_images_whose_own_digest_is_none_are_refused_before_it_stands_in_a_header(tmp_path, digest):
+    with np.load(write_npz(tmp_path / "whole.npz", counts(5), columns(5))) as whole_:
+        content = dict(whole_)
+    np.savez(tmp_path / "i.npz", **content | {"digests": np.array([digest, content["digests"][1]])})
+    match = "i.npz: digest.*: is no digest, which has 16 hexadecimal digits: the file was altered. Copy the file"
+    source = opened(tmp_path / "i.npz")
+    assert refused(match, MassTable, small_model(), "d", source).isprintable()
 
 
 def test_known_masses_that_are_not_there_are_missed_before_anything_is_predicted(typed, tmp_path):

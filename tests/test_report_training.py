@@ -121,6 +121,7 @@ def test_a_wild_error_is_drawn_at_the_edge_and_counted() -> None:
     wild = dataclasses.replace(TEST, predicted=np.where(np.arange(1590) == 7, 20.0, TEST.predicted))
     panel = residuals(wild, EVALUATION)[0]
     assert panel.beyond == residuals(TEST, EVALUATION)[0].beyond + 1
+    assert mass_plane(wild, EVALUATION).beyond == 1
     assert panel.residual.max() == panel.limit == pytest.approx(4.5 * EVALUATION.test.rmse.value)
 
 
@@ -246,7 +247,7 @@ def test_the_gain_is_said_to_be_one_only_where_its_interval_is_above_zero() -> N
         gain_words(changed(gain=Estimate(value, value - 0.01, value + 0.01)))  # type: ignore[arg-type]
         for value in (0.03, 0.005, -0.005, -0.02)
     )
-    assert "“counts and z” with an RMSE of 0.209 dex" in better
+    assert "“central counts, counts and z” with an RMSE of 0.184 dex" in better
     assert "The model is better by 0.030 dex (95%: 0.020 to 0.040)" in better
     assert "The model cannot be told from it: the difference is +0.005 dex (95%: −0.005 to +0.015)" in same
     assert "The model cannot be told from it" in hardly
@@ -273,6 +274,7 @@ def test_the_uncertainties_are_judged_by_their_coverage(one: float, two: float, 
     assert judged in words
     assert tails in words
     assert f"{one:.1%} of the truths lie within 1σ, where 68.3% are expected" in words
+    assert "expected to be a little too small, as the validation part also chose the epochs" in words
 
 
 def test_the_margin_of_a_coverage_knows_the_test_part_and_the_fit_of_the_factor() -> None:
@@ -384,6 +386,63 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 def test_drawing_the_page_needs_no_tensorflow() -> None:
     code = "import sys, clustersweep.report.training; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ONE = np.arange(1590) == 7
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("predicted", "sd", "beyond", "wide"),
+    [
+        (np.where(ONE, 1e6, TEST.predicted), TEST.sd, 1, 0),
+        (np.full(1590, 1e300), np.full(1590, 1e-300), 1590, 0),
+        (np.where(ONE, -1e30, 1e30), np.where(ONE, 1e300, 1e5), 1590, 1590),
+    ],
+    ids=["one prediction", "all predictions", "all uncertainties"],
+)
+def test_a_diverged_network_has_a_page_whose_figures_end_near_the_true_masses(
+    predicted: np.ndarray, sd: np.ndarray, beyond: int, wide: int
+) -> None:
+    wild = dataclasses.replace(TEST, predicted=predicted, sd=sd)
+    found = evaluate(example_clusters(500, 1), example_judged(500, 2), wild, factor=1.0, resamples=10)
+    curve = ((1e300, 1e308), (1e-12, 0.05))
+    diverged = dataclasses.replace(stage("base", loss=0.05), curve=curve, nll_curve=((1e12, 1e300), (0.1, 0.2)))
+    page = dataclasses.replace(PAGE, evaluation=found, test=wild, stages=(diverged,))
+    text = training_page(page)
+    assert f"{beyond:,} clusters lie beyond the picture" in text.split('id="figure-masses"')[1].split("Figure 2.")[0]
+    assert f"points and the σ of {wide:,} clusters lie beyond 3 dex and are drawn there" in text
+    drawn = training_figures(page)
+    truth = TEST.clusters.log_mass
+    for axis in (drawn["masses"].layout.xaxis, drawn["masses"].layout.yaxis2):
+        assert axis.range[0] >= truth.min() - 3.3
+        assert axis.range[1] <= truth.max() + 3.3
+    plane = mass_plane(wild, found)
+    assert plane.density.sum() == 1590
+    assert drawn["residuals"].layout.yaxis.range[1] < 3.2
+    assert drawn["uncertainty"].layout.xaxis.range[1] < 3.3
+    assert sum(drawn["uncertainty"].data[-1].y) == 1590
+    ticks = drawn["curves"].layout.yaxis.tickvals
+    assert 3 <= len(ticks) <= 12
+    assert drawn["curves"].layout.yaxis2.range[1] < 30
+
+
+def test_a_seed_that_failed_is_in_no_mean_and_is_named() -> None:
+    stages = (stage("base", 0, loss=0.04), stage("base", 1, loss=0.08))
+    why = "the loss is not finite in epoch 3"
+    assert [result.seed for result in final(stages, {1: why})] == [0]
+    text = training_page(dataclasses.replace(PAGE, stages=stages, failed={1: why}))
+    assert f"<b>Seed 1 failed:</b> {why}. Its network is not in the model" in text
+    assert "this model, its one seed" in text
+    assert "With one seed nothing is known" in text
+    assert "Seed 1 failed" not in training_page(dataclasses.replace(PAGE, stages=stages))
+
+
+def test_a_retraining_of_a_failed_seed_is_not_said_to_be_kept() -> None:
+    text = training_page(dataclasses.replace(PAGE, failed={2: "why"}))
+    assert "The retraining was kept for 1 of 2 seeds" in text
+    only = (*(result for result in STAGES if result.seed == 2), stage("base", 3))
+    assert "The retraining was kept" not in training_page(dataclasses.replace(PAGE, stages=only, failed={2: "why"}))
 
 
 # ------------------------------------------------------------------------------------------------ PNG

@@ -101,6 +101,20 @@ def test_every_cluster_outside_the_training_part_is_in_the_predictions_once(trai
     assert {"log_mass_seed_0", "log_mass_seed_1", "log_mass_sd"} <= set(rows[0])
 
 
+@pytest.mark.parametrize(("pixels", "central"), [(50, 44), (51, 45), (12, 4), (5, 1), (2, 4)])
+def test_the_centre_is_a_circle_whose_radius_is_a_share_of_the_width(pixels, central, monkeypatch):
+    from clustersweep.survey import dataset as module
+    from clustersweep.training.train import _clusters
+
+    monkeypatch.setattr(module, "CHUNK_BYTES", pixels**2 * 2 * 3)  # three images at a time
+    images = np.ones((7, pixels, pixels, 2), np.uint8) * np.arange(1, 8, dtype=np.uint8)[:, None, None, None]
+    survey = module.Dataset(images, np.arange(7.0), np.arange(7.0), np.arange(7), (), "")
+    rows = np.array([6, 0, 3, 2])
+    found = _clusters(survey, rows)
+    assert found.counts.tolist() == (2 * pixels**2 * (rows + 1)).tolist()
+    assert found.central_counts.tolist() == (2 * central * (rows + 1)).tolist()
+
+
 def test_two_trainings_of_two_seeds_give_identical_numbers(trained, dataset, tmp_path):
     run(CONFIGURATION, dataset, tmp_path / "again")
     assert timeless(tmp_path / "again" / "metrics.json") == timeless(trained[1] / "metrics.json")
@@ -141,9 +155,54 @@ def test_a_damaged_stage_is_trained_again_to_the_same_numbers(trained, dataset, 
 
 
 def test_a_folder_of_another_configuration_is_refused(trained, dataset):
-    other = dataclasses.replace(CONFIGURATION, seeds=(0, 2))
-    with pytest.raises(DataError, match="holds the training of another configuration. Choose another folder with --to"):
+    other = dataclasses.replace(CONFIGURATION, outliers=None)
+    with pytest.raises(
+        DataError,
+        match="holds the training of another configuration: `outliers` of its config.yaml differ. Choose another fol",
+    ):
         run(other, dataset, trained[1])
+
+
+def test_a_folder_of_fewer_seeds_grows_and_trains_only_the_new_ones(trained, dataset, tmp_path):
+    from clustersweep.training.events import EpochEnd
+
+    folder, told = tmp_path / "model", []
+    run(dataclasses.replace(CONFIGURATION, seeds=(0,)), dataset, folder)
+    grown = run(CONFIGURATION, dataset, folder, told=told.append)
+    assert sum(isinstance(event, EpochEnd) for event in told) == 4 + 2 + 3
+    assert np.array_equal(grown.test.predicted, trained[0].test.predicted)
+    with pytest.raises(DataError, match="`seeds` of its config.yaml differ"):
+        run(dataclasses.replace(CONFIGURATION, seeds=(0,)), dataset, folder)
+
+
+def test_a_configuration_that_failed_can_be_mended_in_its_folder_and_no_checkpoint_of_it_is_used(dataset, tmp_path):
+    folder = tmp_path / "model"
+    wild = dataclasses.replace(CONFIGURATION, training=TrainingSpec(epochs=20, optimizer="sgd", learning_rate=1000))
+    with pytest.raises(NothingCompleteError, match="Change the configuration and train again"):
+        run(wild, dataset, folder)
+    (folder / "work" / "base-0.checkpoint.npz").write_bytes(b"of the failed one")
+    run(CONFIGURATION, dataset, folder, stop=lambda: True)
+    assert load_configuration(folder / "config.yaml").training == CONFIGURATION.training
+    assert (folder / "work" / "base-0.checkpoint.npz").read_bytes() != b"of the failed one"
+
+
+def test_a_persons_own_configuration_is_never_overwritten(dataset, tmp_path):
+    from clustersweep.training.configuration import configuration_yaml
+
+    own = configuration_yaml(CONFIGURATION)
+    (tmp_path / "config.yaml").write_bytes(own)
+    with pytest.raises(DataError, match="holds the training of another configuration: .*`scaling`"):
+        run(CONFIGURATION, dataset, tmp_path)
+    assert (tmp_path / "config.yaml").read_bytes() == own
+
+
+def test_a_network_that_the_images_are_too_small_for_is_refused_and_leaves_no_folder(dataset, tmp_path):
+    deep = dataclasses.replace(CONFIGURATION, network=NetworkSpec(kernel_size=7, conv_blocks=3))
+    with pytest.raises(
+        ConfigurationError, match="network: a 7 x 7 kernel does not fit .* Choose a smaller kernel_size"
+    ):
+        run(deep, dataset, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_folder_that_holds_something_else_is_refused(dataset, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from clustersweep.report.masses import FAR_DEX
 from clustersweep.report.style import COLOURS, INK, LEGEND_ABOVE, MUTED, base, frame
 from clustersweep.training.calibration import Calibration
 from clustersweep.training.evaluation import Calibrations, Evaluation
@@ -79,10 +80,15 @@ def _draw_pulls(figure: go.Figure, test: Calibrations) -> None:
 
 
 def uncertainty_figure(test: Calibrations, sd: Floats) -> go.Figure:
-    """Draw the true error against the predicted one, and how the recalibrated `sd` (dex) are distributed."""
+    """Draw the true error against the predicted one, and how the recalibrated `sd` (dex) are distributed.
+
+    What is beyond `FAR_DEX` is drawn at the edge.
+    """
     figure = go.Figure(layout=base(400, margin={"l": 75, "r": 10, "t": 50, "b": 60}, legend=LEGEND_ABOVE))
     bins = [*test.before.spread, *test.after.spread]
-    top = 1.08 * max(max(b.sd, b.rmse + b.rmse_error) for b in bins)
+    # A bin whose errors overflow has no error bar: NaN.
+    ends = [end for b in bins for end in (b.sd, b.rmse, b.rmse + b.rmse_error) if not math.isnan(end)]
+    top = 1.08 * min(max(ends), FAR_DEX)
     figure.update_layout(
         xaxis=frame("predicted σ [dex], root mean square in bins", domain=[0, 0.46], range=[0, top]),
         yaxis=frame("RMS of the true errors [dex]", range=[0, top]),
@@ -96,14 +102,16 @@ def uncertainty_figure(test: Calibrations, sd: Floats) -> go.Figure:
         ("after recalibration", test.after, {"color": BLUE, "size": 8}),
     ):
         figure.add_scatter(
-            x=[b.sd for b in found.spread], y=[b.rmse for b in found.spread], mode="markers", name=name, marker=marker,
+            x=[min(b.sd, FAR_DEX) for b in found.spread], y=[min(b.rmse, FAR_DEX) for b in found.spread],
+            mode="markers", name=name, marker=marker,
             error_y={"type": "data", "array": [b.rmse_error for b in found.spread], "thickness": 1.2, "width": 0,
                      "color": BLUE if found is test.after else ORANGE},
             hovertext=[f"{b.number:,} clusters<br>predicted {b.sd:.3f}, true {b.rmse:.3f} ± {b.rmse_error:.3f} dex"
                        for b in found.spread], hoverinfo="text",
         )  # fmt: skip
     # A network without a variance of its own says the same of all: that is one narrow bar.
-    clusters, edges = np.histogram(sd, np.linspace(sd.min(), max(sd.max(), sd.min() + 0.03), 31))
+    shown = np.minimum(sd, FAR_DEX)
+    clusters, edges = np.histogram(shown, np.linspace(shown.min(), max(shown.max(), shown.min() + 0.03), 31))
     figure.add_bar(
         x=(edges[1:] + edges[:-1]) / 2, y=clusters, width=np.diff(edges), xaxis="x2", yaxis="y2", showlegend=False,
         marker={"color": BLUE, "opacity": 0.55}, hovertemplate="%{x:.3f} dex: %{y} clusters<extra></extra>",

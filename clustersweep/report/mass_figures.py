@@ -51,22 +51,27 @@ def plane_figure(data: MassPlane) -> go.Figure:
 
 def _draw_clusters(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> None:
     scale = {"cmin": 0, "cmax": float(data.redshift.max()), "colorscale": "Viridis"}
-    pulls = (data.predicted - data.true) / data.sd
+    low, high = float(data.edges[0]), float(data.edges[-1])
+    predicted = np.clip(data.predicted, low, high)
+    # Labels say what the picture cuts; a diverged network's numbers may not fit into 32 bits, and have no label then.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        pulls = (data.predicted - data.true) / data.sd
+        labels = np.stack([data.true, data.predicted, data.sd, data.redshift, pulls], axis=1).astype(np.float32)
     # A colour bar inside the panel: the right-hand panel leaves no room beside it.
     bar = {
         "title": {"text": "z", "side": "top"}, "orientation": "v", "x": 0.455, "xanchor": "right", "y": 0.03,
         "yanchor": "bottom", "len": 0.4, "thickness": 10, "outlinewidth": 0, "tickfont": {"size": 11},
     }  # fmt: skip
     figure.add_scatter(
-        x=_solar(data.true), y=_solar(data.predicted), mode="markers", name="cluster", showlegend=False,
+        x=_solar(data.true), y=_solar(predicted), mode="markers", name="cluster", showlegend=False,
         marker={"size": 4, "opacity": 0.45, "color": data.redshift.astype(np.float32), "colorbar": bar, **scale},
-        customdata=np.stack([data.true, data.predicted, data.sd, data.redshift, pulls], axis=1).astype(np.float32),
+        customdata=labels,
         hovertemplate="true log M = %{customdata[0]:.3f}, z = %{customdata[3]:.3f}<br>predicted %{customdata[1]:.3f} "
                       "± %{customdata[2]:.3f}<br>pull %{customdata[4]:.2f}<extra></extra>",
         **axes,
     )  # fmt: skip
     rows = data.with_bars
-    middle, sd = data.predicted[rows], data.sd[rows]
+    middle, sd = predicted[rows], np.minimum(data.sd[rows], high - low)  # a longer bar leaves the picture anyhow
     figure.add_scatter(
         x=_solar(data.true[rows]), y=_solar(middle), mode="markers", hoverinfo="skip",
         name=f"{len(rows)} clusters with ± 1σ",
@@ -90,13 +95,16 @@ def _draw_density(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> N
 
 def _draw_band(figure: go.Figure, data: MassPlane) -> None:
     x, axes = [10**p.x for p in data.band], {"xaxis": "x2", "yaxis": "y2"}
+    low, high = float(data.edges[0]), float(data.edges[-1])
     for values, name in (([p.low for p in data.band], "16 and 84%"), ([p.high for p in data.band], "")):
         figure.add_scatter(
-            x=x, y=[10**v for v in values], mode="lines", hoverinfo="skip", name=name, showlegend=bool(name),
+            x=x, y=[10 ** min(max(v, low), high) for v in values], mode="lines", hoverinfo="skip", name=name,
+            showlegend=bool(name),
             line={"color": ORANGE, "width": 1.5, "dash": "dot"}, **axes,
         )  # fmt: skip
     figure.add_scatter(
-        x=x, y=[10**p.median for p in data.band], mode="lines+markers", name="median prediction by true mass",
+        x=x, y=[10 ** min(max(p.median, low), high) for p in data.band], mode="lines+markers",
+        name="median prediction by true mass",
         line={"color": ORANGE, "width": 2}, marker={"size": 7, "line": {"color": "white", "width": 1}},
         hovertext=[f"{p.number:,} clusters<br>median {p.median:.3f}<br>16 to 84%: {p.low:.3f} to {p.high:.3f}"
                    for p in data.band], hoverinfo="text", **axes,

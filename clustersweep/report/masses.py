@@ -15,6 +15,8 @@ from clustersweep.training.results import Floats, Judged
 _MOST_POINTS, _MOST_BARS = 4000, 40
 _CELL_DEX = 0.1
 _LIMIT_RMSE = 4.5  # residuals beyond so many RMSE would flatten the picture of all others
+FAR_DEX = 3.0
+"""Errors and uncertainties beyond it, a factor of a thousand, are drawn at the edge: a diverged network has any."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class MassPlane:
         redshift: Redshifts.
         total: Clusters in all.
         with_bars: Rows of those whose error bar is drawn, spread evenly over the true mass.
-        edges: Edges of the cells of the density, the same for true and predicted, `(cell + 1,)`.
-        density: Clusters in each cell, all of them, `(predicted, true)`.
+        edges: Edges of the cells of the density, the same for true and predicted, `(cell + 1,)`: the picture ends
+            at most `FAR_DEX` from the true masses.
+        density: Clusters in each cell, all of them, `(predicted, true)`; those beyond are in the outermost ones.
+        beyond: Predictions beyond the edges, of all.
         band: Median and scatter of the predictions by true mass.
         rmse: Of all.
         r2: Of all.
@@ -54,6 +58,7 @@ class MassPlane:
     with_bars: NDArray[np.int64]
     edges: Floats
     density: NDArray[np.int64]
+    beyond: int
     band: tuple[BandPoint, ...]
     rmse: Estimate
     r2: Estimate
@@ -67,9 +72,10 @@ def mass_plane(test: Judged, evaluation: Evaluation) -> MassPlane:
     rows = order if total <= _MOST_POINTS else order[np.linspace(0, total - 1, _MOST_POINTS).round().astype(int)]
     shown = true[rows]
     aims = np.linspace(shown[0], shown[-1], _MOST_BARS)
-    both = np.concatenate([true, test.predicted])
+    drawn = _near(test.predicted, true)
+    both = np.concatenate([true, drawn])
     edges = np.arange(math.floor(both.min() / _CELL_DEX), math.floor(both.max() / _CELL_DEX) + 2) * _CELL_DEX
-    density, _, _ = np.histogram2d(test.predicted, true, bins=[edges, edges])
+    density, _, _ = np.histogram2d(drawn, true, bins=[edges, edges])
     return MassPlane(
         true=shown,
         predicted=test.predicted[rows],
@@ -79,10 +85,16 @@ def mass_plane(test: Judged, evaluation: Evaluation) -> MassPlane:
         with_bars=np.unique([int(np.abs(shown - aim).argmin()) for aim in aims]),
         edges=edges,
         density=density.astype(np.int64),
+        beyond=int((drawn != test.predicted).sum()),
         band=tuple(_band(test, evaluation.by_mass)),
         rmse=evaluation.test.rmse,
         r2=evaluation.test.r2,
     )
+
+
+def _near(predicted: Floats, true: Floats) -> Floats:
+    """Put predictions far from all true masses at the edge of the picture."""
+    return np.clip(predicted, true.min() - FAR_DEX, true.max() + FAR_DEX)
 
 
 def _band(test: Judged, bins: Sequence[Bin]) -> Iterator[BandPoint]:
@@ -112,9 +124,9 @@ class ResidualPanel:
 
     Attributes:
         quantity: Against what.
-        x: Its values.
+        x: Its values; predicted masses farther than `FAR_DEX` from the true ones are put there.
         residual: dex; those beyond `limit` are put there.
-        limit: Where the picture ends, dex.
+        limit: Where the picture ends, dex; at most `FAR_DEX`.
         beyond: How many of all clusters lie beyond.
         bins: Bias and scatter, and the best baseline's RMSE beside them.
     """
@@ -132,30 +144,31 @@ def residuals(test: Judged, evaluation: Evaluation) -> tuple[ResidualPanel, ...]
     known = test.clusters
     panels = []
     error = test.predicted - known.log_mass
-    limit = _LIMIT_RMSE * evaluation.test.rmse.value
+    limit = min(_LIMIT_RMSE * evaluation.test.rmse.value, FAR_DEX)
     beyond = int((np.abs(error) > limit).sum())
     for quantity, x, bins in (
         ("true", known.log_mass, evaluation.by_mass),
-        ("predicted", test.predicted, evaluation.by_predicted_mass),
+        ("predicted", _near(test.predicted, known.log_mass), evaluation.by_predicted_mass),
         ("redshift", known.redshift, evaluation.by_redshift),
     ):
         order = np.argsort(x, kind="stable")
         if len(x) > _MOST_POINTS:
             order = order[np.linspace(0, len(x) - 1, _MOST_POINTS).round().astype(int)]
         shown = np.clip(error[order], -limit, limit)
-        found = tuple(_residual_bin(b) for b in bins)
+        found = tuple(_residual_bin(b, float(x.min()), float(x.max())) for b in bins)
         panels.append(ResidualPanel(quantity, x[order], shown, limit, beyond, found))  # type: ignore[arg-type]
     return tuple(panels)
 
 
-def _residual_bin(found: Bin) -> ResidualBin:
+def _residual_bin(found: Bin, start: float, end: float) -> ResidualBin:
+    """Give what is drawn of a bin, between the ends of the picture: the outermost bins may reach far beyond."""
     bias, mse = found.metrics.bias.value, found.metrics.mse.value
     return ResidualBin(
-        low=found.low,
-        high=found.high,
-        x=found.middle,
+        low=max(found.low, start - _CELL_DEX),
+        high=min(found.high, end + _CELL_DEX),
+        x=min(max(found.middle, start), end),
         number=found.metrics.number,
         bias=bias,
-        scatter=math.sqrt(max(0.0, mse - bias**2)),
+        scatter=math.sqrt(max(0.0, mse - bias * bias)),
         baseline_rmse=found.baseline_rmse.value,
     )

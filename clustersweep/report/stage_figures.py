@@ -28,6 +28,7 @@ STAGE_NAMES = {
     "fine_tune": "fine-tuning",
 }
 _PER_ROW = 3
+_MOST_NLL = 20.0  # likelihoods so much worse than the best would flatten the picture of all others
 _ROW_PX, _TOP_PX, _MARGIN_PX = 270, 84, 132
 
 
@@ -166,8 +167,9 @@ def _range(panel: StagePanel) -> dict[str, Any]:
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     if panel.measure == "mse":
         return loss_axis(min(finite), max(finite))
-    pad = 0.05 * (max(finite) - min(finite)) or 0.1
-    return {"range": [min(finite) - pad, max(finite) + pad], "nticks": 7}
+    low, high = min(finite), min(max(finite), min(finite) + _MOST_NLL)
+    pad = 0.05 * (high - low) or 0.1
+    return {"range": [low - pad, high + pad], "nticks": 7}
 
 
 def _legend_place(height: int) -> dict[str, Any]:

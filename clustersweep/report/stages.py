@@ -1,7 +1,7 @@
 """Figure data: how each stage of the training went, and what retraining on outliers changed. Pure; draws nothing."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,9 +63,9 @@ def before(result: StageResult, stages: Iterable[StageResult], measure: Literal[
     return earlier
 
 
-def final(stages: Iterable[StageResult]) -> tuple[StageResult, ...]:
-    """Give the last kept stage of each seed: the one whose weights the model has."""
-    return tuple({result.seed: result for result in stages if result.kept}.values())
+def final(stages: Iterable[StageResult], failed: Container[int] = ()) -> tuple[StageResult, ...]:
+    """Give the last kept stage of each seed: the one whose weights the model has; it has none of a `failed` seed."""
+    return tuple({result.seed: result for result in stages if result.kept and result.seed not in failed}.values())
 
 
 @dataclass(frozen=True)

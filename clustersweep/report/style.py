@@ -18,6 +18,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 DASHES = ("solid", "dash", "dot", "longdashdot")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "star")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_MOST_DECADES = 10
 LOSS = "validation loss [dex²]"
 LEGEND_ABOVE = {
     "orientation": "h",
@@ -88,15 +89,18 @@ def cost_axis(low: float, high: float) -> dict[str, Any]:
 
 
 def log_axis(low: float, high: float, steps: Sequence[float]) -> dict[str, Any]:
-    """Give a logarithmic axis with ticks at `steps` in every decade."""
-    pad = 0.04 * math.log10(high / low)
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    """Give a logarithmic axis with ticks at `steps` in every decade; at powers of ten only, where these are many."""
+    start, end = math.log10(low), math.log10(high)
+    pad = 0.04 * (end - start)
+    decades = range(math.floor(start), math.ceil(end) + 1)
+    if len(decades) > _MOST_DECADES:  # a network that diverged: losses of any size
+        decades, steps = decades[:: -(-len(decades) // _MOST_DECADES)], (1,)
+    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
     return {
         "type": "log",
-        "range": [math.log10(low) - pad, math.log10(high) + pad],
+        "range": [start - pad, end + pad],
         "tickvals": ticks,
-        "ticktext": [f"{tick:,.0f}" if tick >= 10 else f"{tick:.3g}" for tick in ticks],
+        "ticktext": [f"{t:,.0f}" if 10 <= t < 1e6 else f"{t:.3g}" for t in ticks],
     }
 
 

@@ -32,6 +32,7 @@ class TrainingPage:
         evaluation: What was measured.
         test: The test part and its predictions.
         commands: Command line by what it does.
+        failed: Why a seed failed; the model has no network of it.
     """
 
     title: str
@@ -40,6 +41,7 @@ class TrainingPage:
     evaluation: Evaluation
     test: Judged
     commands: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,23 @@ def training_page(page: TrainingPage) -> str:
     honesty = drawn["reliability"] + drawn["uncertainty"] + tables.calibration_html(found)
     training = drawn.get("curves", "") + tables.stages_html(page.stages)
     sections = [
-        Section("verdict", "What the model is worth", words.verdict_html(found, page.stages), "verdict"),
+        Section("verdict", "What the model is worth", words.verdict_html(found, page.stages, page.failed), "verdict"),
         Section("masses", "Masses", masses),
         Section("uncertainties", "Uncertainties", honesty),
         Section("training", "Training", training),
     ]
     if "outliers" in drawn:
         panels = outlier_panels(page.stages)
-        body = paragraph(words.outlier_words(panels)) + drawn["outliers"] + tables.outliers_html(panels)
+        members = [panel for panel in panels if panel.seed not in page.failed]
+        body = (
+            (paragraph(words.outlier_words(members)) if members else "")
+            + drawn["outliers"]
+            + tables.outliers_html(panels)
+        )
         sections.append(Section("outliers", "Retraining on outliers", body))
-    sections.append(Section("published", "Beside the published values", tables.published_html(found, page.stages)))
+    sections.append(
+        Section("published", "Beside the published values", tables.published_html(found, page.stages, page.failed))
+    )
     made = definitions((name, escape(value)) for name, value in page.facts.items())
     for what, command in page.commands.items():
         made += f"<h3>{escape(what)}</h3><pre>{escape(command)}</pre>\n"
@@ -110,12 +119,13 @@ def _illustrations(page: TrainingPage) -> Iterator[Illustration]:
     """Draw the figures in the order of the page."""
     found = page.evaluation
     plane, errors = mass_plane(page.test, found), residuals(page.test, found)
-    yield Illustration("masses", mass_figures.plane_figure(plane), words.plane_caption(len(plane.true), plane.total))
+    yield Illustration("masses", mass_figures.plane_figure(plane), words.plane_caption(plane))
     best = found.best_baseline
     yield Illustration("residuals", mass_figures.residual_figure(errors, best), words.residual_caption(errors[0], best))
     yield Illustration("reliability", calibration_figures.reliability_figure(found), words.reliability_caption(found))
-    drawn = calibration_figures.uncertainty_figure(found.test_calibration, found.factor * page.test.sd)
-    yield Illustration("uncertainty", drawn, words.UNCERTAINTY_CAPTION)
+    sd = found.factor * page.test.sd
+    drawn = calibration_figures.uncertainty_figure(found.test_calibration, sd)
+    yield Illustration("uncertainty", drawn, words.uncertainty_caption(found, sd))
     curves = stage_panels(page.stages)
     if curves:
         yield Illustration("curves", stage_figures.stage_figure(curves), words.LOSSES_CAPTION)

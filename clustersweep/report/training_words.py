@@ -2,35 +2,36 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
-from clustersweep.report.masses import ResidualPanel
+from clustersweep.report.masses import FAR_DEX, MassPlane, ResidualPanel
 from clustersweep.report.page import paragraph, signed
 from clustersweep.report.stages import OutlierPanel, final
 from clustersweep.training.calibration import ONE_SIGMA, Coverage, recalibration_error
 from clustersweep.training.evaluation import Evaluation
 from clustersweep.training.metrics import Estimate
-from clustersweep.training.results import StageResult
+from clustersweep.training.results import Floats, StageResult
 
 LOSSES_CAPTION = (
     "Validation solid, training dotted (training with augmentation and dropout, where the recipe has them), one "
     "colour a seed; the dot marks the epoch whose weights are kept, the diamond what the stage set out from. A dashed "
     "line with a hollow dot is a stage whose result was not kept, because the validation part did not improve. The "
     "scale differs from panel to panel. A second row, where a likelihood is trained, shows that: it chooses the epoch "
-    "there."
+    "there; what is far worse than the best lies above the picture."
 )
 OUTLIERS_CAPTION = (
     "Mean squared error of the validation part in bins of true mass with equally many clusters, before (grey) and "
     "after (blue) retraining with more weight on the shaded bins, which were the worst before. The same clusters "
     "chose the regions, the epoch and whether the result was kept, so what is gained inside is flattered."
 )
+_NONE: Mapping[int, str] = MappingProxyType({})
 
 
-def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult]) -> str:
+def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult], failed: Mapping[int, str] = _NONE) -> str:
     """Say how good the model is, against what, whether its uncertainties are honest, and what to distrust."""
     test, calibrated = evaluation.test, evaluation.test_calibration.after
-    factor = 10**test.rmse.value
     cards = [
         (f"{test.rmse.value:.3f}", f"RMSE, dex (95%: {_range(test.rmse)})"),
         (f"{test.scatter.value:.3f}", "robust scatter, dex"),
@@ -40,13 +41,15 @@ def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult]) -> str:
         (signed(evaluation.gain.value, "+.3f"), f"dex gained on the baseline “{evaluation.best_baseline}”"),
     ]
     tiles = "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(s)}</span></div>' for b, s in cards)
-    head = f"A predicted mass is typically right to within a factor of {factor:.2f}"
+    head = f"The masses are of no use: their RMSE is {test.rmse.value:.3g} dex"
+    if test.rmse.value < FAR_DEX:
+        head = f"A predicted mass is typically right to within a factor of {10**test.rmse.value:.2f}"
     body = (
         f'<p class="best">{escape(head)} <span class="name">({test.number:,} test clusters)</span></p>\n'
         f'<div class="tiles">{tiles}</div>\n'
     )
     body += paragraph(gain_words(evaluation)) + paragraph(honesty_words(evaluation))
-    items = "".join(f"<li><b>{escape(what)}</b> {escape(why)}</li>" for what, why in doubts(evaluation, stages))
+    items = "".join(f"<li><b>{escape(what)}</b> {escape(why)}</li>" for what, why in doubts(evaluation, stages, failed))
     return f"{body}<h3>What to distrust</h3>\n<ul>{items}</ul>\n"
 
 
@@ -89,13 +92,18 @@ def honesty_words(evaluation: Evaluation) -> str:
         f"The uncertainties {judged}: after recalibration {one.observed:.1%} of the truths lie within 1σ, where "
         f"{one.nominal:.1%} are expected, give or take {100 * margins[0]:.1f} percentage points (two standard errors, "
         f"of this part and of the factor’s fit); before it, {before.coverage[0].observed:.1%}. The factor on all σ, "
-        f"fitted to the validation part, is {evaluation.factor:.3f}. Within 2σ lie {two.observed:.1%} "
-        f"({two.nominal:.1%} ± {100 * margins[1]:.1f} expected), {tails}."
+        f"fitted to the validation part, is {evaluation.factor:.3f}; it is expected to be a little too small, as the "
+        "validation part also chose the epochs, and the coverage of new clusters to be lower for it. Within 2σ lie "
+        f"{two.observed:.1%} ({two.nominal:.1%} ± {100 * margins[1]:.1f} expected), {tails}."
     )
 
 
-def doubts(evaluation: Evaluation, stages: Sequence[StageResult]) -> Iterator[tuple[str, str]]:
+def doubts(
+    evaluation: Evaluation, stages: Sequence[StageResult], failed: Mapping[int, str] = _NONE
+) -> Iterator[tuple[str, str]]:
     """Name what a careful reader should not take at face value, and why."""
+    for seed, why in failed.items():
+        yield f"Seed {seed} failed:", f"{why}. Its network is not in the model; its finished stages are listed below."
     chosen = ["the epoch of every stage"]
     if any(result.stage == "outliers" for result in stages):
         chosen += ["the outlier regions", "whether their retraining was kept"]
@@ -133,7 +141,7 @@ def doubts(evaluation: Evaluation, stages: Sequence[StageResult]) -> Iterator[tu
                 f"in {len(off)} of {len(bins)} bins the coverage of 1σ differs from 68.3% by more than its 95% "
                 f"interval, which chance alone does in one of twenty; furthest off: {_list(parts)}.",
             )
-    losses = [result.val_loss for result in final(stages)]
+    losses = [result.val_loss for result in final(stages, failed)]
     spread = (
         f"The validation losses of the {len(losses)} seeds have a standard deviation of {statistics.stdev(losses):.4f} "
         "dex²."
@@ -176,8 +184,10 @@ def margin(coverage: Coverage, validation: int) -> float:
     return 2 * math.hypot(coverage.error, share * recalibration_error(validation))
 
 
-def plane_caption(shown: int, total: int) -> str:
+def plane_caption(plane: MassPlane) -> str:
     """Say what the plane of masses shows."""
+    shown, total = len(plane.true), plane.total
+    beyond = f" {plane.beyond:,} clusters lie beyond the picture and are drawn at its edge." if plane.beyond else ""
     some = (
         f"{shown:,} of the {total:,} clusters, spread evenly over the true mass" if shown < total else "every cluster"
     )
@@ -185,7 +195,7 @@ def plane_caption(shown: int, total: int) -> str:
         f"Predicted against true mass of the test part. Left: {some}, coloured by redshift; error bars are the "
         "recalibrated standard deviations, of clusters chosen by their true mass alone. Right: density of all "
         "clusters (logarithmic), with the median prediction and the range of 68% in bins of true mass. Where the "
-        "median crosses the diagonal flatly, predictions are drawn towards the mean."
+        f"median crosses the diagonal flatly, predictions are drawn towards the mean.{beyond}"
     )
 
 
@@ -211,11 +221,16 @@ def reliability_caption(evaluation: Evaluation) -> str:
     )
 
 
-UNCERTAINTY_CAPTION = (
-    "Left: does a larger predicted uncertainty mean a larger error? Test clusters in bins of predicted σ; points on "
-    "the diagonal are honest, a flat row of points says that σ does not tell good clusters from bad ones. Right: how "
-    "σ is distributed."
-)
+def uncertainty_caption(evaluation: Evaluation, sd: Floats) -> str:
+    """Say what the figure of the recalibrated `sd` (dex) shows."""
+    spread = evaluation.test_calibration.before.spread + evaluation.test_calibration.after.spread
+    points, clusters = sum(max(b.sd, b.rmse) > FAR_DEX for b in spread), int((sd > FAR_DEX).sum())
+    edge = f" {points} points and the σ of {clusters:,} clusters lie beyond {FAR_DEX:.0f} dex and are drawn there."
+    return (
+        "Left: does a larger predicted uncertainty mean a larger error? Test clusters in bins of predicted σ; points "
+        "on the diagonal are honest, a flat row of points says that σ does not tell good clusters from bad ones. "
+        f"Right: how σ is distributed.{edge if points or clusters else ''}"
+    )
 
 
 def _kind(difference: float, allowed: float) -> int:

@@ -115,7 +115,7 @@ def identifiers(catalogue: Catalogue, choice: Choice) -> tuple[str, Array | None
         DataError: The chosen column is missing.
     """
     if choice.identifier:
-        _require_present(catalogue, choice, {"identifier": choice.identifier})
+        _require_present(catalogue, choice, {"identifier": choice.identifier}, typed=True)
     own = choice.identifier or next((n for n in IDENTIFIERS if n in catalogue.columns), "")
     if not own:
         return "", None
@@ -139,10 +139,33 @@ def redshifts(catalogue: Catalogue, choice: Choice, *, needed: bool) -> NDArray[
     name = choice.redshift or next((name for name in known if name in catalogue.columns), None)
     if name is None and not needed:
         return None
-    wanted = {"redshift": name or first}
-    _require_present(catalogue, choice, wanted)
-    _require_numbers(catalogue, wanted)
-    return catalogue.columns[wanted["redshift"]].astype(np.float64)
+    return _numbers(catalogue, choice, "redshift", name or first)
+
+
+def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
+    """Give log10 of the masses alone, of a catalogue that may hold no redshifts, and masses of some clusters only.
+
+    Returns:
+        log10 M500c in solar masses, `(cluster,)`; NaN where the catalogue has no positive mass.
+
+    Raises:
+        DataError: The column is missing, no number, or without any positive mass.
+    """
+    name, _ = _pair(catalogue, choice)
+    mass = _numbers(catalogue, choice, "mass", name)
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(mass) & (mass > 0)
+    if not known.any():
+        rule = "must hold positive masses in solar masses, and has none"
+        raise DataError([Problem(catalogue.where, name, _list(mass), rule, _another("mass", typed=True))])
+    return np.log10(mass, where=known, out=np.full(len(mass), np.nan))
+
+
+def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> NDArray[np.float64]:
+    """Give one column, having made sure that it is there and holds numbers."""
+    _require_present(catalogue, choice, {option: name}, typed=True)
+    _require_numbers(catalogue, {option: name}, typed=True)
+    return catalogue.columns[name].astype(np.float64)
 
 
 def concerns(found: Labels) -> tuple[str, ...]:
@@ -190,8 +213,8 @@ def _pair(catalogue: Catalogue, choice: Choice) -> tuple[str, str]:
     return choice.mass or mass, choice.redshift or redshift
 
 
-def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, str]) -> None:
-    """Refuse a catalogue without these columns, given as option and name."""
+def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, str], *, typed: bool = False) -> None:
+    """Refuse a catalogue without these columns, given as option and name; `typed` where no study can name them."""
     present = ", ".join(catalogue.columns) or "none"
     problems = []
     for option, name in wanted.items():
@@ -203,28 +226,33 @@ def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, 
         if getattr(choice, option) is None:
             pairs = ", ".join(f"{m}/{z}" for m, z in PAIRS)
             known = f"no known pair of mass and redshift ({pairs})"
-            if "mass" not in wanted:
-                known = f"no known redshift ({', '.join(z for _, z in PAIRS)})"
+            if not {"mass", "redshift"} <= set(wanted):
+                known = f"no known {option} ({', '.join(pair[option == 'redshift'] for pair in PAIRS)})"
             rule = f"{known} is in the catalogue, which has: {present}"
-        problems.append(Problem(catalogue.where, name, "", rule, f"{hint}{_naming(option)}"))
+        problems.append(Problem(catalogue.where, name, "", rule, f"{hint}{_naming(option, typed=typed)}"))
     if problems:
         raise DataError(problems)
 
 
-def _require_numbers(catalogue: Catalogue, wanted: Mapping[str, str]) -> None:
+def _require_numbers(catalogue: Catalogue, wanted: Mapping[str, str], *, typed: bool = False) -> None:
     problems = []
     for option, name in wanted.items():
         column = catalogue.columns[name]
         if column.dtype.kind not in "iuf":
             rule = f"holds text, and the {option} must be a number"
-            remedy = _naming(option).replace("the column", "another column")
-            problems.append(Problem(catalogue.where, name, str(column[:1]), rule, remedy))
+            problems.append(Problem(catalogue.where, name, str(column[:1]), rule, _another(option, typed=typed)))
     if problems:
         raise DataError(problems)
 
 
-def _naming(option: str) -> str:
-    return f"Name the column with `{option}:` in a study or configuration, `--{option}` on the command line."
+def _naming(option: str, *, typed: bool) -> str:
+    """Say how to name a column, first as whoever reads this most likely does."""
+    ways = f"`{option}:` in a study or configuration", f"`--{option}` on the command line"
+    return "Name the column with " + ", ".join(reversed(ways) if typed else ways) + "."
+
+
+def _another(option: str, *, typed: bool) -> str:
+    return _naming(option, typed=typed).replace("the column", "another column")
 
 
 def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str) -> list[Problem]:

@@ -140,7 +140,7 @@ class Trainer:
         try:
             yield from self._train(seed, start, key, checkpoint, checkpoint_every_s, stop)
         except Exception as error:  # whatever breaks one replicate must not end the worker
-            yield Failed(type(error).__name__, _first_line(error), traceback.format_exc())
+            yield failed(error)
 
     def validation_loss(self, weights: Arrays) -> float:
         """Give the validation loss, dex^2, that a network with these weights has."""
@@ -317,5 +317,7 @@ def _assign(variables: list["keras.Variable"], values: Arrays) -> None:
         variable.assign(value)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+def failed(error: Exception) -> Failed:
+    """Tell of an error as the failure of a replicate; called while it is handled."""
+    message = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+    return Failed(type(error).__name__, message, traceback.format_exc())

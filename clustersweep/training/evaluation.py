@@ -15,6 +15,7 @@ from clustersweep.training.metrics import Estimate, Metrics, bootstrap, errors, 
 from clustersweep.training.results import Clusters, Floats, Judged
 
 _MASS_BIN_DEX, _REDSHIFT_BIN, _LEAST_IN_BIN = 0.25, 0.1, 50
+_FARTHEST_BIN = 1e15
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Evaluation:
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a diverged network's squares are infinite, and said
 def evaluate(
     train: Clusters, validation: Judged, test: Judged, *, factor: float, seed: int = 0, resamples: int = 1000
 ) -> Evaluation:
@@ -158,17 +160,27 @@ def _optimism(validation: Judged, test: Judged) -> Estimate:
 
 def _baselines(train: Clusters, test: Clusters) -> Iterable[tuple[str, Floats]]:
     """Fit each baseline to the training part by least squares and predict log10 M500c of the test part."""
-    # An empty image has no logarithm: it counts as the faintest of the training part that is not empty.
-    faintest = float(train.counts[train.counts > 0].min(initial=np.inf))
-    floor = faintest if math.isfinite(faintest) else 1.0
-    known = np.stack([np.log10(np.maximum(train.counts, floor)), train.redshift])
-    asked = np.stack([np.log10(np.maximum(test.counts, floor)), test.redshift])
+    counts = _logarithms(train.counts, test.counts), _logarithms(train.central_counts, test.central_counts)
+    known = np.stack([train.redshift, *(of_train for of_train, _ in counts)])
+    asked = np.stack([test.redshift, *(of_test for _, of_test in counts)])
     mean, sd = known.mean(axis=1, keepdims=True), known.std(axis=1, keepdims=True)
     known, asked = ((part - mean) / np.where(sd > 0, sd, 1.0) for part in (known, asked))
-    for name, columns, degree in (("constant", [], 0), ("linear in z", [1], 1), ("counts and z", [0, 1], 2)):
+    for name, columns, degree in (
+        ("constant", [], 0),
+        ("linear in z", [0], 1),
+        ("counts and z", [0, 1], 2),
+        ("central counts, counts and z", [0, 1, 2], 2),
+    ):
         design = _polynomial(known[columns], degree)
         weights, *_ = np.linalg.lstsq(design, train.log_mass, rcond=None)
         yield name, _polynomial(asked[columns], degree) @ weights
+
+
+def _logarithms(train: Floats, test: Floats) -> tuple[Floats, Floats]:
+    """Take log10 of counts; those without a logarithm count as the faintest of the training part that have one."""
+    faintest = float(train[train > 0].min(initial=np.inf))
+    floor = faintest if math.isfinite(faintest) else 1.0
+    return np.log10(np.maximum(train, floor)), np.log10(np.maximum(test, floor))
 
 
 def _polynomial(features: Floats, degree: int) -> Floats:
@@ -184,9 +196,10 @@ def _polynomial(features: Floats, degree: int) -> Floats:
 
 def _bins(values: Floats, width: float) -> list[tuple[float, float, NDArray[np.int64]]]:
     """Cut at round numbers, and join neighbours until each bin has enough clusters: its edges and its rows."""
-    place = np.floor(values / width + 1e-9).astype(np.int64)
+    # A diverged network predicts any number: what no integer holds is cut, and only bins with clusters are visited.
+    place = np.clip(np.floor(values / width + 1e-9), -_FARTHEST_BIN, _FARTHEST_BIN).astype(np.int64)
     edges = [int(place.min())]
-    for edge in range(edges[0] + 1, int(place.max()) + 2):
+    for edge in (np.unique(place) + 1).tolist():
         if ((place >= edges[-1]) & (place < edge)).sum() >= _LEAST_IN_BIN:
             edges.append(edge)
     end = int(place.max()) + 1
@@ -199,7 +212,7 @@ def _bins(values: Floats, width: float) -> list[tuple[float, float, NDArray[np.i
 
 def _part(judged: Judged, rows: NDArray[np.int64]) -> Judged:
     known = judged.clusters
-    clusters = Clusters(known.log_mass[rows], known.redshift[rows], known.counts[rows])
+    clusters = Clusters(known.log_mass[rows], known.redshift[rows], known.counts[rows], known.central_counts[rows])
     return Judged(clusters, judged.predicted[rows], judged.sd[rows])
 
 

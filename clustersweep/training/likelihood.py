@@ -24,4 +24,5 @@ def likelihood_terms(square: "tf.Tensor", spread: "tf.Tensor") -> "tf.Tensor":
 
 def unit_of(variance: float) -> float:
     """Give the unit that `variance` turns into this: the inverse of softplus."""
-    return math.log(math.expm1(max(variance - VARIANCE_FLOOR, VARIANCE_FLOOR)))
+    above = max(variance - VARIANCE_FLOOR, VARIANCE_FLOOR)
+    return above + math.log(-math.expm1(-above))  # log(expm1(above)), which would overflow above 709

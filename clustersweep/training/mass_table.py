@@ -1,6 +1,7 @@
 """What the table of predicted masses says: its columns, its flags and its header. Predicts nothing, writes nothing."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep import __version__
+from clustersweep.errors import DataError, Problem
 from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.fitstable import Column, Notes
 from clustersweep.survey.observations import Observations
@@ -38,9 +40,17 @@ class MassTable:
         model: The model.
         digest: Its digest.
         source: The clusters.
+
+    Raises:
+        DataError: What the images claim as their digest is none.
     """
 
     def __init__(self, model: TrainedModel, digest: str, source: Observations) -> None:
+        # The header takes it down before the images, once read, have shown whether it is true.
+        if source.digest is not None and re.fullmatch("[0-9a-f]{1,64}", str(source.digest)) is None:
+            rule = "is no digest, which has 16 hexadecimal digits: the file was altered"
+            remedy = "Copy the file again, or make it again with `clustersweep convert` or `simulate`."
+            raise DataError([Problem(str(source.images), "digest", str(source.digest)[:40], rule, remedy)])
         self._model, self._digest, self._source = model, digest, source
         names = source.identifiers
         self._identifiers = np.char.encode(names, "utf-8") if names.dtype.kind == "U" else names

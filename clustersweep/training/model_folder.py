@@ -8,10 +8,12 @@ import hashlib
 import io
 import json
 import math
+import re
+import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from clustersweep.errors import ModelError, Problem
@@ -22,9 +24,13 @@ from clustersweep.training.trained_model import TrainedModel, contradictions, mi
 __all__ = ["TrainedModel", "read_model", "write_model"]
 
 MANIFEST = "model.json"
+CONFIGURATION = "config.yaml"
 FORMAT, VERSION = "clustersweep-model", 1
 
-_MOST_MANIFEST_BYTES = 2**22
+_MOST_MANIFEST_BYTES, _MOST_CONFIGURATION_BYTES = 2**22, 2**22
+_MOST_NOTES, _LONGEST_NOTE = 100, 200  # of the provenance
+_VOUCHED_FOR = re.compile(r"config\.yaml|weights/seed-[0-9]{1,20}\.npz")
+_FILE_DIGEST, _DATA_DIGEST = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{1,64}")
 _ROOM_BYTES = 2**10  # that an npz file takes for each array beside its numbers
 
 _AGAIN = "Copy the folder again from where it came, or run `clustersweep train` again."
@@ -36,13 +42,13 @@ def write_model(model: TrainedModel, folder: Path, other_files: Iterable[str] = 
     Args:
         model: The model.
         folder: Made if missing.
-        other_files: Files of the folder that the manifest vouches for too, where they are there.
+        other_files: What else the manifest vouches for, where it is there: only `config.yaml` can be.
 
     Raises:
         StorageError: The folder cannot be written.
         ValueError: The model contradicts itself.
     """
-    wrong = [f"{key}: {rule}" for key, rule in contradictions(model)]
+    wrong = [f"{key}: {rule}" for key, rule in (*contradictions(model), *_unfit_notes(model.provenance))]
     if wrong:
         raise ValueError("; ".join(wrong))
     (folder / MANIFEST).unlink(missing_ok=True)  # it belongs to other weights
@@ -53,7 +59,9 @@ def write_model(model: TrainedModel, folder: Path, other_files: Iterable[str] = 
         files[_weights_file(seed)] = hashlib.sha256(data).hexdigest()
     for name in other_files:
         if (folder / name).is_file():
-            files[name] = _file_digest(folder / name)
+            if name != CONFIGURATION:
+                raise ValueError(f"{name} is no file of a model")
+            files[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     plain = asdict(replace(model, members=(), provenance=dict(model.provenance)))
     del plain["members"]
     content = {"format": FORMAT, "version": VERSION, **plain, "files": files}
@@ -73,13 +81,14 @@ def read_model(folder: Path) -> tuple[TrainedModel, str]:
     content = _read_manifest(folder)
     digest, files = _vouched(path, content)
     model = _model(path, content)
-    _raise(Problem(str(path), key, "", rule, _AGAIN) for key, rule in contradictions(model, weights=False))
+    unfit = (*contradictions(model, weights=False), *_unfit_notes(model.provenance))
+    _raise(Problem(str(path), key, "", rule, _AGAIN) for key, rule in unfit)
     _raise(_altered(folder, files, [_weights_file(seed) for seed in model.seeds]))
     shapes = weight_shapes(model)
     problems: list[Problem] = []
     members = []
     for seed in model.seeds:
-        found = _read_weights(folder / _weights_file(seed), files[_weights_file(seed)], shapes)
+        found = _read_weights(folder, _weights_file(seed), files[_weights_file(seed)], shapes)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -93,7 +102,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         rule = "is a file, and the folder of a model is expected" if folder.exists() else "there is no such folder"
         _raise([Problem(str(folder), "", "", rule, "Give the folder that `clustersweep train --to` wrote.")])
-    if not path.is_file():
+    if not _there(path):
         rule, remedy = f"holds no {MANIFEST}", "Give the folder that `clustersweep train --to` wrote."
         if (folder / "provenance.json").exists():
             rule = f"{rule}: it is what `clustersweep export` wrote"
@@ -101,13 +110,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         elif (folder / "config.yaml").exists():
             rule, remedy = f"{rule}: its training has not finished", "Run `clustersweep train` again: it goes on."
         _raise([Problem(str(folder), "", "", rule, remedy)])
-    if path.stat().st_size > _MOST_MANIFEST_BYTES:
-        _raise([Problem(str(path), "size", f"{path.stat().st_size:,} bytes", "is too large for a manifest", _AGAIN)])
+    data = _read(folder, MANIFEST, _MOST_MANIFEST_BYTES, "is too large for a manifest")
+    if isinstance(data, Problem):
+        raise ModelError([data])
     try:
-        content = json.loads(path.read_bytes(), parse_constant=_number, parse_float=_number)
+        content = json.loads(data, parse_constant=_number, parse_float=_number)
         if not isinstance(content, dict):
             raise ValueError("no object")
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError([Problem(str(path), "", "", f"cannot be read as JSON ({error})", _AGAIN)]) from error
     if content.get("format") != FORMAT:
         rule = f"must be {FORMAT}"
@@ -134,10 +144,16 @@ def _vouched(path: Path, content: dict[str, Any]) -> tuple[str, dict[str, str]]:
         _raise([Problem(str(path), "digest", str(claimed)[:40], rule, _AGAIN)])
     if not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
         _raise([Problem(str(path), "files", "", "must give a digest for every file", _AGAIN)])
-    for name in content["files"]:
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts:
-            _raise([Problem(str(path), "files", name, "must lie in the model's folder", _AGAIN)])
+    _raise(
+        Problem(str(path), "files", name[:80], f"must be {CONFIGURATION} or weights/seed-N.npz", _AGAIN)
+        for name in content["files"]
+        if not _VOUCHED_FOR.fullmatch(name)
+    )
+    _raise(
+        Problem(str(path), f"files.{name}", value[:80], "must be a digest of 64 hexadecimal digits", _AGAIN)
+        for name, value in content["files"].items()
+        if not _FILE_DIGEST.fullmatch(value)
+    )
     return str(claimed), dict(content.pop("files"))
 
 
@@ -177,29 +193,71 @@ def _altered(folder: Path, files: Mapping[str, str], needed: list[str]) -> Itera
     for name in needed:
         if name not in files:
             yield Problem(str(folder / MANIFEST), "files", "", f"must give the digest of {name}", _AGAIN)
-    for name, digest in files.items():
-        path = folder / name
-        if not path.is_file():
-            yield Problem(str(path), "", "", "is missing from the model's folder", _AGAIN)
-        elif name not in needed:
-            try:
-                if _file_digest(path) != digest:
-                    yield _other_content(path)
-            except OSError as error:
-                yield Problem(str(path), "", "", f"cannot be read ({error.strerror})", "Check its permissions.")
+    for name in files:
+        if name not in needed and name != CONFIGURATION:
+            yield Problem(str(folder / MANIFEST), "files", name, "is of no seed of the model", _AGAIN)
+    missing = [folder / name for name in files if not _there(folder / name)]
+    for path in missing:
+        yield Problem(str(path), "", "", "is missing from the model's folder", _AGAIN)
+    if CONFIGURATION in files and folder / CONFIGURATION not in missing:
+        data = _read(folder, CONFIGURATION, _MOST_CONFIGURATION_BYTES, "is too large for a configuration")
+        if isinstance(data, Problem):
+            yield data
+        elif hashlib.sha256(data).hexdigest() != files[CONFIGURATION]:
+            yield _other_content(folder / CONFIGURATION)
+
+
+def _unfit_notes(notes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what the provenance must not hold, as headers of tables and reports take it over."""
+    if len(notes) > _MOST_NOTES:
+        yield "provenance", f"must have at most {_MOST_NOTES} entries"
+    if any(not text.isprintable() or len(text) > _LONGEST_NOTE for item in notes.items() for text in item):
+        yield "provenance", f"must be printable text of at most {_LONGEST_NOTE} characters each"
+    if "data_digest" in notes and not _DATA_DIGEST.fullmatch(notes["data_digest"]):
+        yield "provenance.data_digest", "must be hexadecimal digits, at most 64"
+
+
+def _there(path: Path) -> bool:
+    """Tell whether there is anything of this name, a link to nowhere too."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # whoever reads it says what is wrong
+    return True
+
+
+def _read(folder: Path, name: str, most: int, too_large: str) -> bytes | Problem:
+    """Read a plain file inside the folder, at most so many bytes, or say what is wrong with it.
+
+    Links are refused: a folder from elsewhere must not make us read what lies outside.
+    """
+    path = folder / name
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or (path.parent != folder and path.parent.is_symlink()):
+            rule = "must be a plain file inside the model's folder, no link"
+            return Problem(str(path), "", "", rule, "Copy the file itself to this place.")
+        if status.st_size > most:
+            return Problem(str(path), "size", f"{status.st_size:,} bytes", too_large, _AGAIN)
+        return path.read_bytes()
+    except OSError as error:
+        return Problem(str(path), "", "", f"cannot be read ({error.strerror})", "Check its permissions.")
 
 
 def _other_content(path: Path) -> Problem:
     return Problem(str(path), "", "", "was altered: its digest is not the one in the manifest", _AGAIN)
 
 
-def _read_weights(path: Path, digest: str, shapes: list[tuple[int, ...]]) -> Arrays | Problem:
+def _read_weights(folder: Path, name: str, digest: str, shapes: list[tuple[int, ...]]) -> Arrays | Problem:
     """Read the weights of one network, or say what is wrong with them."""
+    path = folder / name
     most = sum(4 * math.prod(shape) + _ROOM_BYTES for shape in shapes) + _ROOM_BYTES
+    data = _read(folder, name, most, "does not fit the network")
+    if isinstance(data, Problem):
+        return data
     try:
-        if path.stat().st_size > most:
-            return Problem(str(path), "size", f"{path.stat().st_size:,} bytes", "does not fit the network", _AGAIN)
-        data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != digest:
             return _other_content(path)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -221,11 +279,6 @@ def _digest(content: Mapping[str, Any]) -> str:
     """Digest a manifest however it is laid out: 16 hexadecimal digits."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _raise(problems: Iterable[Problem]) -> None:

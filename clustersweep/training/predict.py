@@ -154,18 +154,36 @@ def _pieces(
         summary.log_mass, summary.median_sd = (low, median, high), float(np.median(spreads[good]))
 
 
-def compare(summary: Summary, log_mass: NDArray[np.float64]) -> tuple[Metrics, Calibration]:
-    """Measure what was predicted where the masses are known; clusters without a predicted mass are left out.
+@dataclass(frozen=True)
+class Comparison:
+    """What was predicted against what is known.
+
+    Attributes:
+        metrics: Errors.
+        before: Honesty of the standard deviations as the networks gave them.
+        after: The same of the recalibrated ones.
+    """
+
+    metrics: Metrics
+    before: Calibration
+    after: Calibration
+
+
+def compare(summary: Summary, log_mass: NDArray[np.float64], recalibration: float) -> Comparison | None:
+    """Measure the clusters whose mass is both known and predicted; None where there are none.
 
     Args:
         summary: What `predict` gave.
-        log_mass: True log10 M500c in solar masses, `(cluster,)`.
+        log_mass: True log10 M500c in solar masses, `(cluster,)`; NaN where it is not known.
+        recalibration: The factor that is in the standard deviations.
     """
-    good = np.isfinite(summary.predicted)
+    good = np.isfinite(summary.predicted) & np.isfinite(log_mass)
+    if not good.any():
+        return None
     unknown = np.full(int(good.sum()), np.nan)
-    judged = Judged(Clusters(log_mass[good], unknown, unknown), summary.predicted[good], summary.sd[good])
+    judged = Judged(Clusters(log_mass[good], unknown, unknown, unknown), summary.predicted[good], summary.sd[good])
     found = bootstrap(len(unknown), errors(judged, 1.0), seed=0, resamples=1000)
-    return metrics(len(unknown), found), calibration(judged, 1.0)
+    return Comparison(metrics(len(unknown), found), calibration(judged, 1 / recalibration), calibration(judged, 1.0))
 
 
 def _require_place(to: Path, source: Observations, *, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clustersweep.network import NetworkSpec
 from clustersweep.training.checkpoint import Arrays, unpack_weights
 from clustersweep.training.data import TrainingData
-from clustersweep.training.engine import DeviceData, Trainer
+from clustersweep.training.engine import DeviceData, Trainer, failed
 from clustersweep.training.ensemble import Ensemble
 from clustersweep.training.events import Checkpoint, EpochEnd, Failed, Finished, Stopped
 from clustersweep.training.likelihood import unit_of
@@ -85,6 +85,16 @@ class Shelf(Protocol):
         """Keep how far a stage has come."""
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """What trains a stage: from which weights, with which seed, and on which regions."""
+
+    trainer: Trainer
+    seed: int
+    start: Arrays | None
+    regions: OutlierRegions | None = None
+
+
 class Stages:
     """Trains seeds through all stages of a recipe; networks are compiled once for all seeds."""
 
@@ -104,64 +114,69 @@ class Stages:
     ) -> Generator[Told, None, Arrays | None]:
         """Train one seed, and tell what happens; returns its weights, None where it failed or was stopped."""
         weights: Arrays | None = None
-        previous: StageResult | None = None
+        previous: StageResult | None = None  # whose weights these are
         for stage, spec in self._recipe.stages():
-            done = shelf.result(stage)
-            if done is None:
+            found = shelf.result(stage)
+            if found is None:
                 yield StageBegan(seed, stage, spec.epochs)
-                done = yield from self._stage(stage, spec, seed, weights, previous, shelf, checkpoint_every_s, stop)
-                if done is None:
+                try:
+                    begun = self._begin(stage, spec, seed, weights, previous)
+                except Exception as error:  # whatever breaks one seed must not end the others
+                    yield failed(error)
                     return None
+                finished = yield from _run(
+                    begun.trainer.replicate(
+                        begun.seed,
+                        start=begun.start,
+                        key=f"{stage}-{seed}",
+                        checkpoint=shelf.checkpoint(stage),
+                        checkpoint_every_s=checkpoint_every_s,
+                        stop=stop,
+                    ),
+                    shelf,
+                    stage,
+                )
+                if finished is None:
+                    return None
+                done = self._ended(stage, seed, finished, begun.regions, weights, previous)
                 shelf.keep(*done)
-                yield StageEnded(done[0], found=False)
             else:
-                yield StageEnded(done[0], found=True)
+                done = found
+            yield StageEnded(done[0], found=found is not None)
             result, weights = done
             if result.kept:
                 previous = result
         return weights
 
-    def _stage(
-        self,
-        stage: StageName,
-        spec: TrainingSpec,
-        seed: int,
-        weights: Arrays | None,
-        previous: StageResult | None,
-        shelf: Shelf,
-        checkpoint_every_s: float,
-        stop: Callable[[], bool],
-    ) -> Generator[Told, None, tuple[StageResult, Arrays] | None]:
-        regions = None
+    def _begin(
+        self, stage: StageName, spec: TrainingSpec, seed: int, weights: Arrays | None, previous: StageResult | None
+    ) -> "_Begun":
+        """Build what trains a stage, from the weights that the stage before left."""
+        network, data = self._recipe.network, self._device_data
         # The base stage draws as a replicate of a sweep does, so that it gives the numbers that the sweep recorded.
         own_seed = seed if stage == "base" else derived_seed(seed, stage)
         if stage == "outliers" and weights is not None and self._recipe.outliers is not None:
             regions = outlier_regions(self._data.validation_log_mass, self._errors(weights), self._recipe.outliers)
             weight = row_weights(self._data.train_log_mass, regions, self._recipe.outliers.weight)
-            trainer = Trainer(self._recipe.network, spec, self._device_data, row_weights=weight)
-        else:
-            if stage not in self._trainers:
-                head_only = stage == "probabilistic"
-                self._trainers[stage] = Trainer(self._recipe.network, spec, self._device_data, head_only=head_only)
-            trainer = self._trainers[stage]
-        start = weights
+            return _Begun(Trainer(network, spec, data, row_weights=weight), own_seed, weights, regions)
+        if stage not in self._trainers:
+            self._trainers[stage] = Trainer(network, spec, data, head_only=stage == "probabilistic")
         if stage == "probabilistic" and weights is not None and previous is not None:
             # The variance begins as that of the training errors, for every cluster alike.
             square = previous.curve[previous.best_epoch - 1][0]
-            start = with_variance(weights, square / self._data.scaling.log_mass_sd**2)
-        finished = yield from _run(
-            trainer.replicate(
-                own_seed,
-                start=start,
-                key=f"{stage}-{seed}",
-                checkpoint=shelf.checkpoint(stage),
-                checkpoint_every_s=checkpoint_every_s,
-                stop=stop,
-            ),
-            lambda state: shelf.keep_checkpoint(stage, state),
-        )
-        if finished is None:
-            return None
+            weights = with_variance(weights, square / self._data.scaling.log_mass_sd**2)
+        return _Begun(self._trainers[stage], own_seed, weights)
+
+    def _ended(
+        self,
+        stage: StageName,
+        seed: int,
+        finished: Finished,
+        regions: OutlierRegions | None,
+        weights: Arrays | None,
+        previous: StageResult | None,
+    ) -> tuple[StageResult, Arrays]:
+        """Decide whether a stage is kept; gives what it came to, and the weights to go on with."""
         trained = unpack_weights(finished.weights)
         kept = previous is None or stage == "probabilistic" or _improves(finished, previous)
         if regions is not None:
@@ -232,11 +247,12 @@ def with_variance(weights: Arrays, variance: float) -> Arrays:
     return [*rest, wide, np.array([bias[0], unit_of(variance)], bias.dtype)]
 
 
-def _run(events: Iterator[Any], keep_checkpoint: Callable[[bytes], None]) -> Generator[Told, None, Finished | None]:
+def _run(events: Iterator[Any], shelf: Shelf, stage: StageName) -> Generator[Told, None, Finished | None]:
+    """Pass on what a stage tells, and keep its checkpoints; gives its end, None where it has none."""
     for event in events:
         match event:
             case Checkpoint():
-                keep_checkpoint(event.state)
+                shelf.keep_checkpoint(stage, event.state)
             case Finished():
                 return event
             case EpochEnd() | Stopped() | Failed():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem
 from clustersweep.home import write_atomically
+from clustersweep.network import Infeasible, layers
 from clustersweep.survey.dataset import Dataset, chunks
 from clustersweep.survey.split import Split, make_split
 from clustersweep.training.calibration import recalibration
@@ -27,9 +28,9 @@ from clustersweep.training.ensemble import Ensemble, Prediction
 from clustersweep.training.evaluation import Evaluation, evaluate
 from clustersweep.training.events import Failed
 from clustersweep.training.model_folder import TrainedModel, write_model
-from clustersweep.training.results import Clusters, Judged, StageResult, result_json
+from clustersweep.training.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, result_json
 from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
-from clustersweep.training.work_folder import CONFIGURATION, WorkFolder, claim
+from clustersweep.training.work_folder import CONFIGURATION, WORK, WorkFolder, claim
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 
@@ -62,7 +63,7 @@ def train(
     dataset: Dataset,
     folder: Path,
     *,
-    provenance: Mapping[str, str],
+    provenance: Mapping[str, str] | None = None,
     told: Callable[[Told], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_every_s: float = 10.0,
@@ -97,6 +98,7 @@ def train(
         transform=configuration.data.transform,
     )
     _require_same_data(configuration, dataset, data.scaling)
+    _require_feasible(configuration, dataset)
     configuration = replace(
         configuration, scaling=data.scaling, data_digest=dataset.digest, image_shape=dataset.image_shape
     )
@@ -107,7 +109,7 @@ def train(
     members: dict[int, Arrays] = {}
     failed: dict[int, str] = {}
     for seed in configuration.seeds:
-        shelf = WorkFolder(folder / "work", seed)
+        shelf = WorkFolder(folder / WORK, seed)
         running = _results(stages.run(seed, shelf, stop=stop, checkpoint_every_s=checkpoint_every_s), told)
         weights, own, failure = running
         results += own
@@ -120,7 +122,7 @@ def train(
     if not members:
         reasons = "; ".join(f"seed {seed}: {why}" for seed, why in failed.items())
         raise NothingCompleteError(f"every seed failed ({reasons}). Change the configuration and train again")
-    model = _model(configuration, recipe, dataset, split, members, results, dict(provenance))
+    model = _model(configuration, recipe, dataset, split, members, results, dict(provenance or {}))
     return _judged(model, dataset, split, folder, tuple(results), failed)
 
 
@@ -231,6 +233,14 @@ def _require_same_data(configuration: Configuration, dataset: Dataset, scaling: 
         raise ConfigurationError(problems)
 
 
+def _require_feasible(configuration: Configuration, dataset: Dataset) -> None:
+    """Refuse a network that these images are too small for; their size is known only now where they are a file's."""
+    found = layers(configuration.network, dataset.image_shape, outputs=configuration.training.outputs)
+    if isinstance(found, Infeasible):
+        remedy = "Choose a smaller kernel_size, fewer conv_blocks or padding: same."
+        raise ConfigurationError([Problem("configuration", "network", "", found.reason, remedy)])
+
+
 def _alike(one: Scaling, other: Scaling) -> bool:
     """Compare up to what another machine's sums may differ by."""
     if one.transform != other.transform or len(one.band_mean) != len(other.band_mean):
@@ -240,12 +250,18 @@ def _alike(one: Scaling, other: Scaling) -> bool:
 
 
 def _clusters(dataset: Dataset, rows: NDArray[np.int64]) -> Clusters:
-    return Clusters(dataset.log_mass[rows], dataset.redshift[rows], _image_sums(dataset, rows))
+    sums = (_image_sums(dataset, rows, radius) for radius in (math.inf, CENTRAL_RADIUS))
+    return Clusters(dataset.log_mass[rows], dataset.redshift[rows], *sums)
 
 
-def _image_sums(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def _image_sums(dataset: Dataset, rows: NDArray[np.int64], radius: float = math.inf) -> NDArray[np.float64]:
+    """Add up the pixels within `radius`, a share of the image's width, of its centre, `(row,)`."""
+    height, width, _ = dataset.image_shape
+    distance = np.hypot(*np.ogrid[(1 - height) / 2 : height / 2, (1 - width) / 2 : width / 2])
+    # Coarse images have no pixel centre so close: the innermost pixels are the centre then.
+    inside = distance <= max(radius * width, float(distance.min()))
     pieces = (rows[piece] for piece in chunks(len(rows), dataset.images[:1].nbytes))
-    return np.concatenate([dataset.images[piece].sum(axis=(1, 2, 3), dtype=np.float64) for piece in pieces])
+    return np.concatenate([dataset.images[piece][:, inside].sum(axis=(1, 2), dtype=np.float64) for piece in pieces])
 
 
 def _predictions(

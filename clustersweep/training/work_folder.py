@@ -6,27 +6,52 @@ from clustersweep.errors import DataError, Problem
 from clustersweep.home import write_atomically
 from clustersweep.training.checkpoint import Arrays, DamagedCheckpointError, pack_record, unpack_record
 from clustersweep.training.configuration import Configuration, configuration_yaml, load_configuration
+from clustersweep.training.model_folder import MANIFEST
 from clustersweep.training.results import StageName, StageResult, result_from, result_json
 
 CONFIGURATION = "config.yaml"
+WORK = "work"
 
 
-def claim(folder: Path, configuration: Configuration) -> None:
-    """Make the folder this configuration's, or make sure that it is.
+def require_free(folder: Path) -> None:
+    """Make sure, before anything takes time, that a folder is missing, empty or a training's.
 
     Raises:
         DataError: It holds something else.
     """
-    path = folder / CONFIGURATION
-    remedy = "Choose another folder with --to, or remove this one."
+    if folder.exists() and not (folder / CONFIGURATION).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise _other(folder, "is there already and holds no training")
+
+
+def claim(folder: Path, configuration: Configuration) -> None:
+    """Make the folder this configuration's, or make sure that it is, with at most more seeds than before.
+
+    Where no stage has been finished it is taken over, so that a configuration that failed can be mended.
+
+    Raises:
+        DataError: It holds something else.
+    """
+    require_free(folder)
+    path, work = folder / CONFIGURATION, folder / WORK
     if path.exists():
-        if load_configuration(path) != configuration:
-            rule = "holds the training of another configuration"
-            raise DataError([Problem(str(folder), "", "", rule, remedy)])
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError([Problem(str(folder), "", "", "is there already and holds no training", remedy)])
+        held = load_configuration(path)
+        differing = [name for name, value in vars(configuration).items() if getattr(held, name) != value]
+        if not differing:
+            return
+        grown = differing == ["seeds"] and set(held.seeds) <= set(configuration.seeds)
+        begun = work.is_dir() and all(".checkpoint" in entry.name for entry in work.iterdir())
+        if not (grown or begun):
+            what = ", ".join(f"`{name}`" for name in differing)
+            raise _other(folder, f"holds the training of another configuration: {what} of its {CONFIGURATION} differ")
+        for checkpoint in () if grown else work.iterdir():
+            checkpoint.unlink()  # of a training that this one is not
+        (folder / MANIFEST).unlink(missing_ok=True)  # until the new seeds are trained, there is no model
     write_atomically(path, configuration_yaml(configuration), what="configuration")
+    work.mkdir(exist_ok=True)
+
+
+def _other(folder: Path, rule: str) -> DataError:
+    return DataError([Problem(str(folder), "", "", rule, "Choose another folder with --to.")])
 
 
 class WorkFolder:
