@@ -27,10 +27,10 @@ from clustersweep.training.data import Scaling, prepare
 from clustersweep.training.ensemble import Ensemble, Prediction
 from clustersweep.training.evaluation import Evaluation, evaluate
 from clustersweep.training.events import Failed
-from clustersweep.training.model_folder import TrainedModel, write_model
+from clustersweep.training.model_folder import CONFIGURATION, TrainedModel, write_model
 from clustersweep.training.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, result_json
 from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
-from clustersweep.training.work_folder import CONFIGURATION, WORK, WorkFolder, claim
+from clustersweep.training.work_folder import WORK, WorkFolder, claim
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 

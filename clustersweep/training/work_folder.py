@@ -6,10 +6,9 @@ from clustersweep.errors import DataError, Problem
 from clustersweep.home import write_atomically
 from clustersweep.training.checkpoint import Arrays, DamagedCheckpointError, pack_record, unpack_record
 from clustersweep.training.configuration import Configuration, configuration_yaml, load_configuration
-from clustersweep.training.model_folder import MANIFEST
+from clustersweep.training.model_folder import CONFIGURATION, MANIFEST
 from clustersweep.training.results import StageName, StageResult, result_from, result_json
 
-CONFIGURATION = "config.yaml"
 WORK = "work"
 
 
