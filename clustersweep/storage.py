@@ -16,6 +16,7 @@ from clustersweep.errors import StorageError
 from clustersweep.network import Infeasible
 from clustersweep.plan import Plan
 from clustersweep.postgres_url import KEEPALIVES
+from clustersweep.storage_batch import write_values
 from clustersweep.storage_errors import translated
 from clustersweep.storage_records import (
     RECORD,
@@ -133,17 +134,16 @@ class Storage:
     def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
         """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
         written = self._written.setdefault(trial.trial_id, {})
-        with translated():
-            for epoch, value in curve.items():
-                if written.get(epoch) != value:
-                    self._backend.set_trial_intermediate_value(trial.trial_id, epoch, value)
-                    written[epoch] = value
+        new = {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
+        if new:
+            with translated():
+                write_values(self._backend, trial.trial_id, curve=new, attributes={})
+            written |= new
 
     def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
         """Write what one replicate came to; from then on it is not trained again."""
         with translated():
-            for name, value in replicate_attributes(result).items():
-                self._backend.set_trial_user_attr(trial.trial_id, name, value)
+            write_values(self._backend, trial.trial_id, curve={}, attributes=replicate_attributes(result))
 
     def finish(self, trial: OpenTrial, value: float | None) -> None:
         """Finish a trial: COMPLETE with its value, or FAIL with None."""

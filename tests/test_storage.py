@@ -11,6 +11,7 @@ from small_study import small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.storage import Storage
+from clustersweep.storage_batch import write_values
 from clustersweep.storage_records import replicate_attributes, replicates
 from clustersweep.trial import ReplicateResult
 
@@ -290,3 +291,34 @@ def test_a_trial_that_somebody_else_finished_is_a_storage_error(storage, tmp_pat
     complete(storage, opened)
     with pytest.raises(StorageError, match="was finished by somebody else while this launch trained it"):
         storage.finish(opened, 0.2)
+
+
+def test_values_written_at_once_are_what_optuna_would_have_written_one_by_one(storage):
+    from optuna.study import StudyDirection
+
+    backend = storage.backend
+    study = backend.create_new_study([StudyDirection.MINIMIZE], "compared")
+    at_once, one_by_one = (backend.create_new_trial(study) for _ in range(2))
+    first = ({1: 0.5, 2: math.inf, 3: math.nan}, {"seed:0": {"value": 0.1, "curve": [[1, 2]]}, "text": 'é "quoted"'})
+    second = ({2: 0.25, 4: -math.inf}, {"seed:0": None, "more": [1.5, True]})
+    for curve, attributes in (first, second, ({}, {}), ({5: 1.0}, {}), ({}, {"last": 1})):
+        write_values(backend, at_once, curve=curve, attributes=attributes)
+        for step, value in curve.items():
+            backend.set_trial_intermediate_value(one_by_one, step, value)
+        for name, content in attributes.items():
+            backend.set_trial_user_attr(one_by_one, name, content)
+    ours, optunas = backend.get_trial(at_once), backend.get_trial(one_by_one)
+    assert ours.user_attrs == optunas.user_attrs
+    assert str(sorted(ours.intermediate_values.items())) == str(sorted(optunas.intermediate_values.items()))
+    assert len(ours.intermediate_values) == 5
+
+
+def test_a_finished_trial_is_never_changed(storage, tmp_path):
+    opened = storage.begin(small_plan(tmp_path))[0]
+    complete(storage, opened)
+    before = storage.results("small")
+    with pytest.raises(StorageError):
+        storage.record_replicate(opened, replicate(0, 0.9))
+    with pytest.raises(StorageError):
+        storage.record_curve(opened, {1: 0.9})
+    assert storage.results("small") == before
