@@ -127,7 +127,7 @@ def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_pa
     second = runner("launch", study)
     assert time.monotonic() - started < 10
     assert "0 of 6 replicates to train" in second.stderr
-    assert "Starting the workers" not in second.stderr
+    assert "Preparing the survey and the workers" not in second.stderr
     assert replicates(results("whole")) == before
 
 
@@ -197,7 +197,7 @@ def test_ctrl_c_checkpoints_says_how_to_go_on_and_a_relaunch_gives_the_same_bits
     assert driver.wait(60) == 130
     assert results("stopped").count("complete") < 3
     again = runner("launch", study)
-    assert "Starting the workers" in again.stderr
+    assert "Preparing the survey and the workers" in again.stderr
     assert numbers(results("stopped")) == undisturbed
 
 
