@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clustersweep import __version__, cli_survey, cli_training
-from clustersweep.errors import ClusterSweepError
+from clustersweep.errors import INTERRUPTED, ClusterSweepError
 
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
 # Ray and plotly.
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from clustersweep.postgres import Database
     from clustersweep.study import Study
 
-INTERRUPTED = 130
 _BEGIN_ANEW = {"show", "convert", "predict"}  # verbs that keep nothing of what an interruption ends
 
 app = typer.Typer(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clustersweep.cli_survey import Identifier, Images, Redshift, progress_bar
+from clustersweep.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,11 +23,6 @@ Catalogue = Annotated[
     Path | None,
     typer.Option(help="FITS, npz or feather, for redshifts and identifiers; an npz or a survey's folder has its own."),
 ]
-
-
-Threads = Annotated[int, typer.Option(min=1, max=1024, help="Threads to use.")]
-
-INTERRUPTED = 130
 
 
 def train(

@@ -20,6 +20,9 @@ from typing import ClassVar
 # What could move a terminal's cursor or turn its text around: control characters, separators and directions of lines.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as shells give it."""
+
 
 @dataclass(frozen=True)
 class Problem:

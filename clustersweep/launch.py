@@ -23,7 +23,7 @@ from clustersweep.study import Study
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.split import make_split
 from clustersweep.sweep import Outcome, Sweep
-from clustersweep.training.data import TrainingData, prepare
+from clustersweep.training.data import TrainingData, parts_of
 from clustersweep.trial import SweepResults
 
 if TYPE_CHECKING:
@@ -106,14 +106,7 @@ def read_training_data(study: Study, home: Home, progress: Callable[[int, int], 
     """
     dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=os.cpu_count() or 1)
     split = make_split(len(dataset), study.split, dataset.identifiers)
-    return prepare(
-        dataset.images,
-        dataset.log_mass,
-        dataset.redshift,
-        train=split.train,
-        validation=split.validation,
-        transform=study.data.transform,
-    )
+    return parts_of(dataset, split, study.data.transform)
 
 
 def launch(

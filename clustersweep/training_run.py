@@ -38,7 +38,6 @@ class Watcher(Protocol):
 class Trained:
     """What a training came to, and where its report is; `no_png` says why there are no PNG files, else it is empty."""
 
-    configuration: Configuration
     run: "TrainingRun"
     report: Path
     no_png: str
@@ -69,7 +68,7 @@ def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher
         return None
     with watcher.step("Writing the report"):
         report, no_png = _write_report(configuration, run, path, to)
-    return Trained(configuration, run, report, no_png)
+    return Trained(run, report, no_png)
 
 
 def _write_report(configuration: Configuration, run: "TrainingRun", path: Path, to: Path) -> tuple[Path, str]:

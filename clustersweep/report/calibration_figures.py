@@ -7,12 +7,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from clustersweep.report.masses import FAR_DEX
-from clustersweep.report.style import COLOURS, INK, LEGEND_ABOVE, MUTED, base, frame
+from clustersweep.report.style import BLUE, INK, LEGEND_ABOVE, MUTED, ORANGE, base, frame
 from clustersweep.training.calibration import Calibration
 from clustersweep.training.evaluation import Calibrations, Evaluation
 from clustersweep.training.results import Floats
-
-BLUE, ORANGE = COLOURS[0], COLOURS[4]
 
 
 def reliability_figure(evaluation: Evaluation) -> go.Figure:

@@ -7,10 +7,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from clustersweep.report.masses import MassPlane, ResidualPanel
-from clustersweep.report.style import COLOURS, INK, LEGEND_ABOVE, axis_id, axis_key, base, domain, frame
+from clustersweep.report.style import BLUE, INK, LEGEND_ABOVE, ORANGE, axis_id, axis_key, base, domain, frame
 from clustersweep.training.results import Floats
 
-BLUE, ORANGE = COLOURS[0], COLOURS[4]
 MASS = "M<sub>500c</sub> [M<sub>☉</sub>]"
 LOG_MASS = "log<sub>10</sub> M<sub>500c</sub> / M<sub>☉</sub>"
 

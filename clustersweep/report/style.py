@@ -15,6 +15,7 @@ from clustersweep.trial import Params, Scalar
 INK, MUTED, GRID, WARN = "#1f2933", "#5f6b7a", "#e6eaef", "#a4262c"
 # Okabe & Ito's colours, told apart by colour-blind readers too; their yellow is too pale for lines.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+BLUE, ORANGE = COLOURS[0], COLOURS[4]
 DASHES = ("solid", "dash", "dot", "longdashdot")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "star")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

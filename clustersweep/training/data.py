@@ -1,10 +1,14 @@
 """What a network is trained on: images in their smallest type, labels, and the scaling. No TensorFlow here."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from clustersweep.survey.dataset import Dataset
+    from clustersweep.survey.split import Split
 
 Transform = Literal["none", "sqrt", "log1p"]
 
@@ -99,6 +103,18 @@ def prepare(
         validation_log_mass=log_mass[validation],
         validation_redshift=redshift[validation],
         scaling=fit_scaling(train_images, log_mass[train], redshift[train], transform),
+    )
+
+
+def parts_of(dataset: "Dataset", split: "Split", transform: Transform) -> TrainingData:
+    """Cut the training and validation parts out of a data set, and fit the scaling."""
+    return prepare(
+        dataset.images,
+        dataset.log_mass,
+        dataset.redshift,
+        train=split.train,
+        validation=split.validation,
+        transform=transform,
     )
 
 

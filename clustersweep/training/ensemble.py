@@ -13,8 +13,8 @@ from clustersweep.training.device import tf
 from clustersweep.training.engine import VALIDATION_BATCH, ScaledImages, standardised_redshift
 from clustersweep.training.likelihood import variance
 from clustersweep.training.model import Weights, build_model
-
-Floats = NDArray[np.float64]
+from clustersweep.training.results import Floats
+from clustersweep.training.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,18 @@ class Ensemble:
         # One graph for whatever number and type of counts comes.
         inputs = tf.TensorSpec([None, *image_shape], tf.float32), tf.TensorSpec([None, 1], tf.float32)
         self._run = tf.function(self._forward, input_signature=inputs, autograph=False)
+
+    @classmethod
+    def of(cls, model: TrainedModel) -> "Ensemble":
+        """Give the networks of a trained model."""
+        return cls(
+            model.network,
+            model.scaling,
+            model.image_shape,
+            model.members,
+            outputs=model.outputs,
+            constant_sd=model.constant_sd,
+        )
 
     def __call__(self, images: NDArray[Any], redshift: Floats) -> Prediction:
         """Predict, in batches of one size whatever the number of clusters.

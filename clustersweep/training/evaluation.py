@@ -1,6 +1,5 @@
 """How good predicted masses are: whole, by mass and by redshift, beside baselines. No TensorFlow, no file."""
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from clustersweep.training.calibration import Calibration, calibration
 from clustersweep.training.metrics import Estimate, Metrics, bootstrap, errors, metrics
-from clustersweep.training.results import Clusters, Floats, Judged
+from clustersweep.training.results import Clusters, Floats, Judged, as_json
 
 _MASS_BIN_DEX, _REDSHIFT_BIN, _LEAST_IN_BIN = 0.25, 0.1, 50
 _FARTHEST_BIN = 1e15
@@ -91,7 +90,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Give everything as plain values for JSON; what is not a finite number becomes None."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        plain: dict[str, Any] = as_json(self)
+        return plain
 
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a diverged network's squares are infinite, and said
@@ -214,11 +214,3 @@ def _part(judged: Judged, rows: NDArray[np.int64]) -> Judged:
     known = judged.clusters
     clusters = Clusters(known.log_mass[rows], known.redshift[rows], known.counts[rows], known.central_counts[rows])
     return Judged(clusters, judged.predicted[rows], judged.sd[rows])
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

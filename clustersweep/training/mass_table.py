@@ -16,13 +16,13 @@ from clustersweep.errors import DataError, Problem
 from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.fitstable import Column, Notes
 from clustersweep.survey.observations import Observations
+from clustersweep.training.results import Floats
 from clustersweep.training.trained_model import TrainedModel
 
 if TYPE_CHECKING:  # which imports TensorFlow
     from clustersweep.training.ensemble import Prediction
 
 Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 
 class Flag(IntFlag):

@@ -98,14 +98,7 @@ def predict(
 
     if threads is not None:
         configure_device(threads)
-    ensemble = Ensemble(
-        model.network,
-        model.scaling,
-        model.image_shape,
-        model.members,
-        outputs=model.outputs,
-        constant_sd=model.constant_sd,
-    )
+    ensemble = Ensemble.of(model)
     # Whole batches: which clusters share a batch decides the last bits, and must not depend on the file.
     batches = max(1, CHUNK_BYTES // (VALIDATION_BATCH * int(np.prod(model.image_shape)) * 8))
     blocks = source.blocks(VALIDATION_BATCH * batches, model.rebin)

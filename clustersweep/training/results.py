@@ -1,6 +1,8 @@
 """What a training came to: plain values, which the report draws and `metrics.json` holds. Computes nothing."""
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -101,8 +103,19 @@ class StageResult:
     regions: OutlierRegions | None = None
 
 
+def as_json(value: Any) -> Any:
+    """Give dataclasses, mappings and sequences as JSON values for other programs: what is not finite as null."""
+    if is_dataclass(value):
+        return {part.name: as_json(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def result_json(result: StageResult) -> dict[str, Any]:
-    """Give a stage as JSON values; `result_from` reads it back."""
+    """Give a stage as JSON values, NaN and all; `result_from` reads it back."""
     return asdict(result)
 
 

@@ -23,12 +23,12 @@ from clustersweep.survey.split import Split, make_split
 from clustersweep.training.calibration import recalibration
 from clustersweep.training.checkpoint import Arrays
 from clustersweep.training.configuration import Configuration
-from clustersweep.training.data import Scaling, prepare
+from clustersweep.training.data import Scaling, parts_of
 from clustersweep.training.ensemble import Ensemble, Prediction
 from clustersweep.training.evaluation import Evaluation, evaluate
 from clustersweep.training.events import Failed
 from clustersweep.training.model_folder import CONFIGURATION, TrainedModel, write_model
-from clustersweep.training.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, result_json
+from clustersweep.training.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, as_json
 from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
 from clustersweep.training.work_folder import WORK, WorkFolder, claim
 
@@ -89,14 +89,7 @@ def train(
         NothingCompleteError: Every seed failed.
     """
     split = make_split(len(dataset), configuration.split, dataset.identifiers)
-    data = prepare(
-        dataset.images,
-        dataset.log_mass,
-        dataset.redshift,
-        train=split.train,
-        validation=split.validation,
-        transform=configuration.data.transform,
-    )
+    data = parts_of(dataset, split, configuration.data.transform)
     _require_same_data(configuration, dataset, data.scaling)
     _require_feasible(configuration, dataset)
     configuration = replace(
@@ -122,15 +115,16 @@ def train(
     if not members:
         reasons = "; ".join(f"seed {seed}: {why}" for seed, why in failed.items())
         raise NothingCompleteError(f"every seed failed ({reasons}). Change the configuration and train again")
-    model = _model(configuration, recipe, dataset, split, members, results, dict(provenance or {}))
-    return _judged(model, dataset, split, folder, tuple(results), failed)
+    known = _clusters(dataset, split.train)
+    model = _model(configuration, recipe, dataset, known, members, results, dict(provenance or {}))
+    return _judged(model, dataset, split, known, folder, tuple(results), failed)
 
 
 def _model(
     configuration: Configuration,
     recipe: Recipe,
     dataset: Dataset,
-    split: Split,
+    train: Clusters,
     members: Mapping[int, Arrays],
     results: list[StageResult],
     provenance: dict[str, str],
@@ -139,8 +133,7 @@ def _model(
     if configuration.scaling is None:
         raise ValueError("the scaling is fitted before")
     last = {result.seed: result for result in results if result.kept}
-    counts = _image_sums(dataset, split.train)
-    redshift = dataset.redshift[split.train]
+    redshift, counts = train.redshift, train.counts
     return TrainedModel(
         network=configuration.network,
         outputs=recipe.outputs,
@@ -164,33 +157,27 @@ def _judged(
     model: TrainedModel,
     dataset: Dataset,
     split: Split,
+    train: Clusters,
     folder: Path,
     stages: tuple[StageResult, ...],
     failed: Mapping[int, str],
 ) -> TrainingRun:
     """Recalibrate on the validation part, evaluate, and write everything; the manifest comes last."""
-    ensemble = Ensemble(
-        model.network,
-        model.scaling,
-        model.image_shape,
-        model.members,
-        outputs=model.outputs,
-        constant_sd=model.constant_sd,
-    )
+    ensemble = Ensemble.of(model)
     rows = {"validation": split.validation, "test": split.test}
     found = {part: ensemble(dataset.images[r], dataset.redshift[r]) for part, r in rows.items()}
     validation, test = (Judged(_clusters(dataset, rows[part]), said.log_mass, said.sd) for part, said in found.items())
     factor = recalibration(validation)
     model = replace(model, recalibration=factor)
-    evaluation = evaluate(_clusters(dataset, split.train), validation, test, factor=factor)
+    evaluation = evaluate(train, validation, test, factor=factor)
     write_atomically(folder / PREDICTIONS, _predictions(dataset, rows, found, factor, model.seeds), what="predictions")
     metrics: dict[str, Any] = {
-        "evaluation": evaluation.to_json(),
+        "evaluation": evaluation,
         "members": {str(s): _member(n, s, dataset, rows, found, stages) for n, s in enumerate(model.seeds)},
-        "stages": [result_json(result) for result in stages],
+        "stages": stages,
         "failed": {str(seed): why for seed, why in failed.items()},
     }
-    write_atomically(folder / METRICS, (json.dumps(_finite(metrics), indent=2) + "\n").encode(), what="metrics")
+    write_atomically(folder / METRICS, (json.dumps(as_json(metrics), indent=2) + "\n").encode(), what="metrics")
     digest = write_model(model, folder, (CONFIGURATION,))
     return TrainingRun(stages, failed, evaluation, validation, test, model, digest)
 
@@ -250,18 +237,22 @@ def _alike(one: Scaling, other: Scaling) -> bool:
 
 
 def _clusters(dataset: Dataset, rows: NDArray[np.int64]) -> Clusters:
-    sums = (_image_sums(dataset, rows, radius) for radius in (math.inf, CENTRAL_RADIUS))
+    """Give what is known of some clusters, their images gone through once, piece by piece."""
+    masks = [_within(dataset.image_shape, radius) for radius in (math.inf, CENTRAL_RADIUS)]
+    sums = np.empty((len(masks), len(rows)))
+    for piece in chunks(len(rows), dataset.images[:1].nbytes):
+        images = dataset.images[rows[piece]]
+        for number, inside in enumerate(masks):
+            sums[number, piece] = images[:, inside].sum(axis=(1, 2), dtype=np.float64)
     return Clusters(dataset.log_mass[rows], dataset.redshift[rows], *sums)
 
 
-def _image_sums(dataset: Dataset, rows: NDArray[np.int64], radius: float = math.inf) -> NDArray[np.float64]:
-    """Add up the pixels within `radius`, a share of the image's width, of its centre, `(row,)`."""
-    height, width, _ = dataset.image_shape
+def _within(image_shape: tuple[int, int, int], radius: float) -> NDArray[np.bool_]:
+    """Tell which pixels lie within `radius`, a share of the image's width, of its centre, `(height, width)`."""
+    height, width, _ = image_shape
     distance = np.hypot(*np.ogrid[(1 - height) / 2 : height / 2, (1 - width) / 2 : width / 2])
     # Coarse images have no pixel centre so close: the innermost pixels are the centre then.
-    inside = distance <= max(radius * width, float(distance.min()))
-    pieces = (rows[piece] for piece in chunks(len(rows), dataset.images[:1].nbytes))
-    return np.concatenate([dataset.images[piece][:, inside].sum(axis=(1, 2), dtype=np.float64) for piece in pieces])
+    return np.asarray(distance <= max(radius * width, float(distance.min())))
 
 
 def _predictions(
@@ -299,12 +290,3 @@ def _member(
     }
     seconds = sum(result.seconds for result in stages if result.seed == seed)
     return {"validation_mse": square["validation"], "test_mse": square["test"], "seconds": seconds}
-
-
-def _finite(value: Any) -> Any:
-    """Give JSON values with null for what is not a finite number."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
