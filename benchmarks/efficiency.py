@@ -1,6 +1,6 @@
 """How much of a core's speed training uses: FLOP/s of the Trainer over those of a large matrix product.
 
-A training step counts as three forward passes, as `clustersweep plan` counts (Kaplan+20, 2001.08361). One worker with
+Operations count as `clustersweep plan` counts them (`network.training_flops_per_image`). One worker with
 1 to n threads, then as many workers as cores at the same time, as a sweep has them. Then a real sweep is watched: what
 its workers do between the first and the last epoch. Run as `python benchmarks/efficiency.py`.
 """
@@ -46,7 +46,7 @@ def measure_here(clusters: int, epochs: int, threads: int, networks: int, side: 
     configure_device(threads)
     import numpy as np
 
-    from clustersweep.network import Infeasible, NetworkSpec, flops_per_image, layers
+    from clustersweep.network import Infeasible, NetworkSpec, flops_per_image, layers, training_flops_per_image
     from clustersweep.training.data import prepare
     from clustersweep.training.engine import DeviceData, Trainer, forget_networks
     from clustersweep.training.events import EpochEnd
@@ -70,7 +70,7 @@ def measure_here(clusters: int, epochs: int, threads: int, networks: int, side: 
         built = time.monotonic() - start
         seconds = [e.seconds for e in trainer.replicate(0, checkpoint_every_s=1e9) if isinstance(e, EpochEnd)]
         usual = statistics.median(seconds[1:])
-        flops = flops_per_image(planned) * (3 * len(train) + len(validation))
+        flops = training_flops_per_image(planned) * len(train) + flops_per_image(planned) * len(validation)
         found["networks"].append(
             {"params": params, "flops_per_image": flops_per_image(planned), "flops_per_s": flops / usual,
              "epoch_s": round(usual, 4), "build_s": round(built, 3), "compile_s": round(seconds[0] - usual, 3)}

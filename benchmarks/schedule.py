@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from measuring import ROOT, options, table, write_result
 
-from clustersweep.plan import Plan, Rates, make_plan
+from clustersweep.cost import Rates
+from clustersweep.plan import Plan, make_plan
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
 from clustersweep.study import load_study

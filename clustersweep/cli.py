@@ -98,18 +98,19 @@ def plan(
     home: HomeOption = None,
 ) -> None:
     """Show what would run, what is impossible and why, in which order, and what it costs. Trains nothing."""
-    from clustersweep.plan import make_plan, plan_json, read_rates, require_feasible
+    from clustersweep.cost import read_rates
+    from clustersweep.plan import make_plan, plan_json, require_feasible
     from clustersweep.study import load_study
     from clustersweep.survey.source import read_header
 
     study = load_study(study_file)
     planned = make_plan(study, read_header(study.data))
+    count = workers or max(1, (os.cpu_count() or 1) // study.resources.cpus_per_worker)
     if as_json:
-        _print_json(plan_json(planned))
+        _print_json(plan_json(planned, count, read_rates(_home(home).rates)))
     else:
-        from clustersweep.tables import print_plan
+        from clustersweep.tables import print_plan  # with rich, which scripts need not wait for
 
-        count = workers or max(1, (os.cpu_count() or 1) // study.resources.cpus_per_worker)
         print_plan(planned, count, read_rates(_home(home).rates), _out())
     require_feasible(planned, str(study_file))
 

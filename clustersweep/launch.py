@@ -6,11 +6,12 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from clustersweep.cost import Rates, estimate_s, read_rates
 from clustersweep.export import versions
 from clustersweep.home import Home, write_atomically
 from clustersweep.notices import Notice
@@ -24,7 +25,7 @@ from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.split import make_split
 from clustersweep.sweep import Outcome, Sweep
 from clustersweep.training.data import TrainingData, parts_of
-from clustersweep.trial import SweepResults
+from clustersweep.trial import LaunchTime, SweepResults, Trial
 
 if TYPE_CHECKING:
     from clustersweep.report import ReportFiles
@@ -123,43 +124,112 @@ def launch(
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
     plan = read_plan(study, home, where, watcher)
-    files = RunFolder(home.run(study.name))
+    files, rates = RunFolder(home.run(study.name)), read_rates(home.rates)
     with ExitStack() as closing:
-        with watcher.step("Starting PostgreSQL"):
-            opened = database()
-            lock = StudyLock.acquire(opened.url, study.name)
-            closing.callback(lock.release)
-            storage = Storage.connect(opened.url)
-            closing.callback(storage.close)
-        with watcher.step("Reading the study's record"):
-            open_trials = storage.begin(plan, retry_failed=options.retry_failed)
-        watcher.begin(plan, open_trials)
-        outcome = None
-        if open_trials:
-            missing = sum(len(set(study.seeds) - set(trial.done)) for trial in open_trials)
-            # Side by side: reading the survey is this process's work, and the workers import TensorFlow meanwhile.
-            with watcher.step("Preparing the survey and the workers"), ThreadPoolExecutor(1) as thread:
-                reading = thread.submit(read_training_data, study, home, watcher.survey)
-                workers = _hire(plan, reading.result, max(1, missing), home, options)
+        thread = closing.enter_context(ThreadPoolExecutor(1))
+        # What was never launched here needs workers, and they may start before the database tells so.
+        record = _open(plan, database, options, closing, watcher.step) if files.path.exists() else None
+        workers = None
+        if record is None or record.open_trials:
+            database_too = "the database, " if record is None else ""
+            # Side by side: workers start and import TensorFlow while this process reads.
+            with watcher.step(f"Preparing {database_too}the survey and the workers"):
+                reading = thread.submit(_read, plan, database, options, closing, record, home, watcher)
+                missing = record.missing if record else plan.replicates
+                workers = _hire(plan, lambda: reading.result()[1], missing, home, options)
                 closing.callback(workers.close)
-            storage.describe_data(study.name, reading.result().label_variance)
+                record, data = reading.result()
+            record.storage.describe_data(study.name, data.label_variance)
+        watcher.begin(plan, list(record.open_trials))
+        outcome = None
+        if workers is not None and record.open_trials:
             with stop_on_signals() as stop:
                 sweep = Sweep(
-                    plan, open_trials, storage, workers, files,
-                    notify=watcher.notice, stop=stop, still_ours=lock.check,
+                    plan, record.open_trials, record.storage, workers, files,
+                    notify=watcher.notice, stop=stop, still_ours=record.lock.check,
                 )  # fmt: skip
                 try:
                     outcome = sweep.run()
                 finally:
                     watcher.end()
-            if outcome.rates is not None:
-                write_atomically(home.rates, json.dumps(dataclasses.asdict(outcome.rates)).encode())
-        results = storage.results(study.name)
+            thread.submit(workers.close)  # which takes a second, while the report is written
+            _keep(outcome, record, rates, study, home)
+        results = record.storage.results(study.name)
         report = None
         if results.ranked():
             with watcher.step("Writing the report"):
                 report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
         return Launched(plan, outcome, results, report)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The opened database, and what is left of the study."""
+
+    storage: Storage
+    lock: StudyLock
+    open_trials: tuple[OpenTrial, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def work(self) -> list[tuple[Trial, int]]:
+        """The trials that are left, each with the number of seeds that it lacks."""
+        return [(one.trial, len(set(self.seeds) - set(one.done))) for one in self.open_trials]
+
+    @property
+    def missing(self) -> int:
+        """How many replicates are to be trained; at least one, as a worker is needed to find that all are."""
+        return max(1, sum(seeds for _, seeds in self.work))
+
+
+def _open(
+    plan: Plan,
+    database: Callable[[], Database],
+    options: Options,
+    closing: ExitStack,
+    step: Callable[[str], AbstractContextManager[None]] = lambda text: nullcontext(),
+) -> _Record:
+    """Start or reach the database, and take the study for this launch."""
+    with step("Starting PostgreSQL"):
+        opened = database()
+        lock = StudyLock.acquire(opened.url, plan.study.name)
+        closing.callback(lock.release)
+        storage = Storage.connect(opened.url)
+        closing.callback(storage.close)
+    with step("Reading the study's record"):
+        open_trials = storage.begin(plan, retry_failed=options.retry_failed)
+    return _Record(storage, lock, tuple(open_trials), plan.study.seeds)
+
+
+def _read(
+    plan: Plan,
+    database: Callable[[], Database],
+    options: Options,
+    closing: ExitStack,
+    record: _Record | None,
+    home: Home,
+    watcher: Watcher,
+) -> tuple[_Record, TrainingData]:
+    """Open the database where that is still to be done, then read the survey, which may take minutes to simulate."""
+    record = record or _open(plan, database, options, closing)
+    return record, read_training_data(plan.study, home, watcher.survey)
+
+
+def _keep(outcome: Outcome, record: _Record, before: Rates, study: Study, home: Home) -> None:
+    """Keep what a sweep told about the time that it takes: for the next estimate, and to judge this one."""
+    if outcome.rates is not None:
+        write_atomically(home.rates, json.dumps(dataclasses.asdict(outcome.rates)).encode())
+    if outcome.workers:
+        lasted = LaunchTime(
+            workers=outcome.workers,
+            replicates=sum(seeds for _, seeds in record.work),
+            epochs=outcome.epochs,
+            epochs_planned=sum(trial.training.epochs * seeds for trial, seeds in record.work),
+            estimated_s=estimate_s(record.work, outcome.workers, before),
+            seconds=outcome.seconds,
+            measured=before.measured,
+        )
+        record.storage.record_launch(study.name, lasted)
 
 
 def write_study_report(results: SweepResults, study: Study, data: str, to: Path, where: Path) -> "ReportFiles":

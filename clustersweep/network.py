@@ -113,6 +113,16 @@ def flops_per_image(network: tuple[Layer, ...]) -> int:
     return sum(layer.flops for layer in network)
 
 
+def training_flops_per_image(network: tuple[Layer, ...]) -> int:
+    """Count the operations of a training step for one image: three forward passes (Kaplan+20, arXiv:2001.08361).
+
+    One forward, one for the gradients of the weights and one for those of the inputs, which nobody needs of the first
+    layer. In small networks that layer is most of the work.
+    """
+    first = next((layer.flops for layer in network if layer.parameters), 0)
+    return 3 * flops_per_image(network) - first
+
+
 @dataclass(frozen=True)
 class _Refusal:
     rule: str

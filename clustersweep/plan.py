@@ -3,33 +3,16 @@
 What `plan` prints is the very object that `launch` executes.
 """
 
-import heapq
 import itertools
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from clustersweep.cost import Rates, estimate_s, trial_s
 from clustersweep.errors import Problem, StudyError
-from clustersweep.network import Infeasible, flops_per_image, layers
+from clustersweep.network import Infeasible, flops_per_image, layers, training_flops_per_image
 from clustersweep.study import Study, definition, definition_digest, replicate_key, specs_for
 from clustersweep.survey.dataset import Header
 from clustersweep.trial import Params, Replicate, Trial
-
-
-@dataclass(frozen=True)
-class Rates:
-    """How fast one worker of this machine trains.
-
-    Attributes:
-        flops_per_s: Floating-point operations a second while training.
-        trial_s: What each trial costs beside its operations: building and compiling, once for all its seeds.
-        measured: False for the default, which is what a common server core did when this was written.
-    """
-
-    flops_per_s: float = 2.5e10
-    trial_s: float = 1.5
-    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +45,11 @@ class Plan:
         """Number of trainings: feasible combinations times seeds."""
         return len(self.trials) * len(self.study.seeds)
 
+    @property
+    def work(self) -> tuple[tuple[Trial, int], ...]:
+        """Every trial with the number of its seeds, in the order of work."""
+        return tuple((trial, len(self.study.seeds)) for trial in self.trials)
+
     def replicate(self, trial: Trial, seed: int) -> Replicate:
         """Give one training of a trial, with the key that its files carry."""
         if self.header.digest is None:
@@ -74,6 +62,8 @@ def make_plan(study: Study, header: Header) -> Plan:
     axes = study.axes
     trials: list[Trial] = []
     infeasible: list[tuple[Params, Infeasible]] = []
+    rest = header.clusters * (1 - study.split.test)
+    train, validation = rest * (1 - study.split.validation), rest * study.split.validation
     for values in itertools.product(*axes.values()):
         params = dict(zip(axes, values, strict=True))
         network, training = specs_for(study, params)
@@ -82,7 +72,8 @@ def make_plan(study: Study, header: Header) -> Plan:
         if isinstance(found, Infeasible):
             infeasible.append((params, found))
             continue
-        cost = flops_per_image(found) * _image_passes(study, header.clusters) * training.epochs
+        epoch = training_flops_per_image(found) * train + flops_per_image(found) * validation
+        cost = epoch * training.epochs
         trials.append(Trial(params, network, training, found, cost))
     trials.sort(key=lambda trial: -trial.cost_flops)  # stable: equal costs stay in the order of the grid
     stored = definition(study, header.digest) if header.digest is not None else None
@@ -113,30 +104,7 @@ def require_feasible(plan: Plan, where: str) -> None:
     )
 
 
-def estimate_s(plan: Plan, workers: int, rates: Rates) -> float:
-    """Estimate the seconds that the plan takes on so many workers, trials given out in the plan's order."""
-    free = [0.0] * max(1, workers)
-    for trial in plan.trials:
-        start = heapq.heappop(free)
-        heapq.heappush(free, start + trial_s(trial, len(plan.study.seeds), rates))
-    return max(free)
-
-
-def trial_s(trial: Trial, seeds: int, rates: Rates) -> float:
-    """Estimate the seconds that all seeds of a trial take on one worker."""
-    return rates.trial_s + seeds * trial.cost_flops / rates.flops_per_s
-
-
-def read_rates(path: Path) -> Rates:
-    """Read what earlier sweeps on this machine measured; the default where there is nothing readable."""
-    try:
-        found = json.loads(path.read_text())
-        return Rates(float(found["flops_per_s"]), float(found["trial_s"]), measured=True)
-    except (OSError, ValueError, KeyError, TypeError):
-        return Rates()
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: Plan, workers: int, rates: Rates) -> dict[str, Any]:
     """Give the plan for scripts, in the documented form."""
     return {
         "study": plan.study.name,
@@ -149,13 +117,20 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for params, why in plan.infeasible
         ],
         "trials": [
-            {"params": dict(t.params), "parameters": t.parameters, "flops_per_image": t.flops_per_image}
+            {
+                "params": dict(t.params),
+                "parameters": t.parameters,
+                "flops_per_image": t.flops_per_image,
+                "flops_per_replicate": t.cost_flops,
+                "estimated_s": round(trial_s(t, len(plan.study.seeds), rates), 3),
+            }
             for t in plan.trials
         ],
+        "estimate": {
+            "workers": workers,
+            "seconds": round(estimate_s(plan.work, workers, rates), 3),
+            "flops_per_s": rates.flops_per_s,
+            "trial_s": rates.trial_s,
+            "measured": rates.measured,
+        },
     }
-
-
-def _image_passes(study: Study, clusters: int) -> float:
-    """Forward passes that an epoch is worth, in images: a training step costs three of them (Kaplan+20, 2001.08361)."""
-    rest = clusters * (1 - study.split.test)
-    return rest * (1 - study.split.validation) * 3 + rest * study.split.validation

@@ -8,28 +8,30 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from clustersweep.errors import StorageError
-from clustersweep.network import Infeasible
 from clustersweep.plan import Plan
 from clustersweep.postgres_url import KEEPALIVES
-from clustersweep.storage_batch import write_values
 from clustersweep.storage_errors import translated
 from clustersweep.storage_records import (
+    LAUNCHES,
     RECORD,
+    curve_attribute,
     distribution,
-    infeasible_note,
-    replicate_attributes,
+    infeasible_trial,
+    notes,
+    replicate_attribute,
     replicates,
     require_extension,
     trial_result,
+    waiting_trial,
 )
+from clustersweep.storage_tables import add_trials, read_trials, set_study_system_attributes, update_trial
 from clustersweep.study import Study, definition
 from clustersweep.trial import (
-    Params,
+    LaunchTime,
     ReplicateResult,
     SweepResults,
     Trial,
@@ -111,14 +113,27 @@ class Storage:
             study_id = self._study_id(plan, plan.definition)
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
-            newest = {combination(t.params): t for t in self._backend.get_all_trials(study_id, deepcopy=False)}
+            newest = {combination(t.params): t for t in read_trials(self._backend, study_id)}
             spaces = {name: distribution(name, values) for name, values in plan.study.axes.items()}
-            for params, why in plan.infeasible:
-                if combination(params) not in newest:
-                    self._add_infeasible(study_id, params, why, spaces)
-            opened = (self._open(study_id, trial, newest.get(combination(trial.params)), plan, spaces, retry_failed)
-                      for trial in plan.trials)  # fmt: skip
-            return [trial for trial in opened if trial is not None]
+            impossible = [(params, why) for params, why in plan.infeasible if combination(params) not in newest]
+            templates = [infeasible_trial(params, why, spaces) for params, why in impossible]
+            todo = []  # what to train, what of it is done, and the stored trial that goes on
+            for trial in plan.trials:
+                stored = newest.get(combination(trial.params))
+                done = replicates(stored) if stored is not None else {}
+                if retry_failed:
+                    done = {seed: result for seed, result in done.items() if result.state == "complete"}
+                going_on = stored is not None and not stored.state.is_finished()
+                if stored is not None and not going_on and set(plan.study.seeds) <= set(done):
+                    continue
+                if not going_on:
+                    templates.append(waiting_trial(trial, done, stored.number if stored else None, spaces))
+                todo.append((trial, done, (stored._trial_id, stored.number) if stored and going_on else None))
+            added = add_trials(self._backend, study_id, templates)
+            reasons = {trial_id: why for (trial_id, _), (_, why) in zip(added, impossible, strict=False)}
+            set_study_system_attributes(self._backend, study_id, notes(reasons))
+            fresh = iter(added[len(impossible) :])
+            return [OpenTrial(*(known or next(fresh)), trial, done) for trial, done, known in todo]
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
@@ -126,30 +141,47 @@ class Storage:
             study_id = self._backend.get_study_id_from_name(study)
             self._backend.set_study_user_attr(study_id, "label_variance", label_variance)
 
+    def record_launch(self, study: str, lasted: LaunchTime) -> None:
+        """Keep with a study how long a launch of it took."""
+        with translated():
+            study_id, attributes = self._stored(study)
+            launches = [*attributes.get(LAUNCHES, ()), dataclasses.asdict(lasted)]
+            self._backend.set_study_user_attr(study_id, LAUNCHES, launches)
+
     def start(self, trial: OpenTrial) -> None:
         """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over."""
         with translated():
-            self._backend.set_trial_state_values(trial.trial_id, TrialState.RUNNING)
+            update_trial(self._backend, trial.trial_id, state=TrialState.RUNNING)
 
     def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
         """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
-        written = self._written.setdefault(trial.trial_id, {})
-        new = {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
+        new = self._new(trial, curve)
         if new:
             with translated():
-                write_values(self._backend, trial.trial_id, curve=new, attributes={})
-            written |= new
+                update_trial(self._backend, trial.trial_id, curve=new)
+            self._written.setdefault(trial.trial_id, {}).update(new)
 
     def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
         """Write what one replicate came to; from then on it is not trained again."""
         with translated():
-            write_values(self._backend, trial.trial_id, curve={}, attributes=replicate_attributes(result))
+            update_trial(
+                self._backend, trial.trial_id,
+                user_attributes=replicate_attribute(result), system_attributes=curve_attribute(result),
+            )  # fmt: skip
 
-    def finish(self, trial: OpenTrial, value: float | None) -> None:
-        """Finish a trial: COMPLETE with its value, or FAIL with None."""
-        state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [value])
+    def finish(
+        self, trial: OpenTrial, value: float | None, *, curve: Mapping[int, float], last: ReplicateResult | None = None
+    ) -> None:
+        """Finish a trial: COMPLETE with its value, or FAIL with None; with its whole curve and its last replicate."""
         with translated():
-            self._backend.set_trial_state_values(trial.trial_id, state, values)
+            update_trial(
+                self._backend, trial.trial_id,
+                curve=self._new(trial, curve),
+                user_attributes=replicate_attribute(last) if last else {},
+                system_attributes=curve_attribute(last) if last else {},
+                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+                value=value,
+            )  # fmt: skip
         self._written.pop(trial.trial_id, None)
 
     def results(self, study: str) -> SweepResults:
@@ -160,7 +192,7 @@ class Storage:
         """
         with translated():
             study_id, attributes = self._stored(study)
-            frozen = self._backend.get_all_trials(study_id, deepcopy=False)
+            frozen = read_trials(self._backend, study_id)
         record = attributes[RECORD]
         newest = {combination(trial.params): trial for trial in frozen}
         complete = {combination(t.params): t for t in frozen if t.state == TrialState.COMPLETE}
@@ -173,6 +205,7 @@ class Storage:
             seeds=tuple(record["seeds"]),
             trials=tuple(trial_result(trial) for trial in sorted(shown.values(), key=lambda t: t.number)),
             label_variance=attributes.get("label_variance"),
+            launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),
             continued=sum(shown[key] is not trial for key, trial in newest.items()),
         )
 
@@ -225,67 +258,10 @@ class Storage:
             raise StorageError(f"the study {name!r} in this database was not made by clustersweep. Choose another name")
         return study_id  # without a record and without trials: a launch was killed as it began
 
-    def _open(
-        self,
-        study_id: int,
-        trial: Trial,
-        stored: FrozenTrial | None,
-        plan: Plan,
-        spaces: Mapping[str, BaseDistribution],
-        retry_failed: bool,
-    ) -> OpenTrial | None:
-        """Give the stored trial that continues this combination, a new one if need be, None when nothing is left."""
-        if stored is None:
-            return self._add_waiting(study_id, trial, {}, None, spaces)
-        done = replicates(stored)
-        if retry_failed:
-            done = {seed: result for seed, result in done.items() if result.state == "complete"}
-        if not stored.state.is_finished():
-            self._written[stored._trial_id] = dict(stored.intermediate_values)
-            return OpenTrial(stored._trial_id, stored.number, trial, done)
-        if set(plan.study.seeds) <= set(done):
-            return None
-        return self._add_waiting(study_id, trial, done, stored.number, spaces)
-
-    def _add_waiting(
-        self,
-        study_id: int,
-        trial: Trial,
-        done: Mapping[int, ReplicateResult],
-        supersedes: int | None,
-        spaces: Mapping[str, BaseDistribution],
-    ) -> OpenTrial:
-        attributes: dict[str, Any] = {"parameters": trial.parameters, "flops_per_image": trial.flops_per_image}
-        if supersedes is not None:
-            attributes["supersedes"] = supersedes
-        for result in done.values():
-            attributes |= replicate_attributes(result)
-        frozen = create_trial(
-            state=TrialState.WAITING, params=dict(trial.params), distributions=dict(spaces), user_attrs=attributes
-        )
-        trial_id = self._backend.create_new_trial(study_id, frozen)
-        return OpenTrial(trial_id, self._backend.get_trial(trial_id).number, trial, dict(done))
-
-    def _add_infeasible(
-        self, study_id: int, params: Params, why: Infeasible, spaces: Mapping[str, BaseDistribution]
-    ) -> None:
-        frozen = create_trial(
-            state=TrialState.PRUNED,
-            params=dict(params),
-            distributions=dict(spaces),
-            user_attrs={"infeasible": dataclasses.asdict(why)},
-        )
-        trial_id = self._backend.create_new_trial(study_id, frozen)
-        # As the dashboard's own `save_note` does, which takes over a second to import, and which reads all notes of
-        # the study before it writes one: with thousands of impossible combinations that would take hours.
-        note = infeasible_note(why)
-        for part, start in enumerate(range(0, len(note), _NOTE_PART)):
-            text = note[start : start + _NOTE_PART]
-            self._backend.set_study_system_attr(study_id, f"dashboard:{trial_id}:note_str:{part}", text)
-        self._backend.set_study_system_attr(study_id, f"dashboard:{trial_id}:note_ver", 1)
-
-
-_NOTE_PART = 2045  # characters; the dashboard cuts longer notes like this, for databases with short columns
+    def _new(self, trial: OpenTrial, curve: Mapping[int, float]) -> dict[int, float]:
+        """Give the part of a curve that this process has not written yet."""
+        written = self._written.get(trial.trial_id, {})
+        return {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
 
 
 @contextlib.contextmanager

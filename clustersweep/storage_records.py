@@ -1,19 +1,26 @@
 """How a trial and its replicates are written as Optuna's params, attributes and notes, and read back."""
 
 import dataclasses
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from clustersweep.errors import StudyChangedError
 from clustersweep.network import Infeasible
 from clustersweep.study import Study, axis_choices, axis_kind, changes, extends
-from clustersweep.trial import ReplicateResult, Scalar, TrialResult
+from clustersweep.trial import Params, ReplicateResult, Scalar, Trial, TrialResult
 from clustersweep.trial import TrialState as State
 
 # The study attribute with its definition, digest and seeds.
 RECORD = "clustersweep"
+# The study attribute with how long its launches took.
+LAUNCHES = "launches"
+# The dashboard looks through all notes of a study for every one of its trials; the attribute says the same.
+MAX_NOTES = 100
+NOTE_PART = 2045  # characters; the dashboard cuts longer notes like this, for databases with short columns
 
 _STATES: dict[TrialState, State] = {
     TrialState.WAITING: "waiting",
@@ -24,7 +31,21 @@ _STATES: dict[TrialState, State] = {
 }
 
 
-def infeasible_note(why: Infeasible) -> str:
+def notes(impossible: Mapping[int, Infeasible]) -> dict[str, str | int]:
+    """Give attributes of the study with which the dashboard shows why trials, by identity, are impossible.
+
+    As its own `save_note` writes them, which takes over a second to import, and reads all notes before it writes one.
+    """
+    parts: dict[str, str | int] = {}
+    for trial_id, why in itertools.islice(impossible.items(), MAX_NOTES):
+        note = _infeasible_note(why)
+        for part, start in enumerate(range(0, len(note), NOTE_PART)):
+            parts[f"dashboard:{trial_id}:note_str:{part}"] = note[start : start + NOTE_PART]
+        parts[f"dashboard:{trial_id}:note_ver"] = 1
+    return parts
+
+
+def _infeasible_note(why: Infeasible) -> str:
     """Write the note that the dashboard shows beside an impossible combination (Markdown)."""
     trace = "\n".join(f"| {name} | {' x '.join(map(str, shape))} |" for name, shape in why.trace)
     return (
@@ -47,13 +68,18 @@ def distribution(name: str, values: tuple[Scalar, ...]) -> BaseDistribution:
     return FloatDistribution(float(min(numbers)), float(max(numbers)))
 
 
-def replicate_attributes(result: ReplicateResult) -> dict[str, Any]:
-    """Write a replicate as two attributes: the dashboard's table stays readable beside the long curve."""
-    fields = dataclasses.asdict(result)
-    curve = [list(pair) for pair in fields.pop("curve")]
+def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
+    """Write what a replicate came to as an attribute of its trial, which the dashboard shows."""
+    # Not `asdict`, which copies the curve pair by pair.
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "curve"}
     if fields["val_nll"] is None:
         del fields["val_nll"]  # most networks have no variance
-    return {f"curve:{result.seed}": curve, f"seed:{result.seed}": fields}
+    return {f"seed:{result.seed}": fields}
+
+
+def curve_attribute(result: ReplicateResult) -> dict[str, Any]:
+    """Write a replicate's curve as a system attribute: the dashboard, which sends every other, does not send these."""
+    return {f"curve:{result.seed}": result.curve}
 
 
 def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
@@ -61,9 +87,36 @@ def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
     found = {}
     for name, fields in trial.user_attrs.items():
         if name.startswith("seed:"):
-            curve = tuple((a, b) for a, b in trial.user_attrs.get(f"curve:{fields['seed']}", ()))
+            curve = tuple((a, b) for a, b in trial.system_attrs.get(f"curve:{fields['seed']}", ()))
             found[int(fields["seed"])] = ReplicateResult(**fields, curve=curve)
     return dict(sorted(found.items()))
+
+
+def waiting_trial(
+    trial: Trial, done: Mapping[int, ReplicateResult], supersedes: int | None, spaces: Mapping[str, BaseDistribution]
+) -> FrozenTrial:
+    """Give a trial to be stored that is still to be trained."""
+    attributes: dict[str, Any] = {"parameters": trial.parameters, "flops_per_image": trial.flops_per_image}
+    if supersedes is not None:
+        attributes["supersedes"] = supersedes
+    curves: dict[str, Any] = {}
+    for result in done.values():
+        attributes |= replicate_attribute(result)
+        curves |= curve_attribute(result)
+    return create_trial(
+        state=TrialState.WAITING, params=dict(trial.params), distributions=dict(spaces), user_attrs=attributes,
+        system_attrs=curves,
+    )  # fmt: skip
+
+
+def infeasible_trial(params: Params, why: Infeasible, spaces: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """Give a trial to be stored that arithmetic has rejected."""
+    return create_trial(
+        state=TrialState.PRUNED,
+        params=dict(params),
+        distributions=dict(spaces),
+        user_attrs={"infeasible": dataclasses.asdict(why)},
+    )
 
 
 def trial_result(trial: FrozenTrial) -> TrialResult:

@@ -1,17 +1,20 @@
 """The loop: a plan's open trials go to workers, what these tell goes to the storage. Creates none of the three."""
 
-import statistics
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from clustersweep.backlog import Backlog
+from clustersweep.cost import RateMeter, Rates
 from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
-from clustersweep.plan import Plan, Rates
+from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
+from clustersweep.running import Job, RunningTrial
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.training.checkpoint import DamagedCheckpointError, progress_of
 from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Failed, Finished, Stopped
-from clustersweep.trial import Replicate, ReplicateResult, aggregate
+from clustersweep.trial import ReplicateResult
 from clustersweep.workers import Began, Lost, WorkerEvent, Workers
 
 # Three different combinations that fail alike mean that the fault is not the combinations'.
@@ -38,6 +41,9 @@ class Outcome:
         interrupted: It was asked to stop.
         aborted: Why it gave up; empty when it did not.
         rates: What was measured; None when too little ran.
+        workers: How many trained anything.
+        epochs: How many all of them trained together.
+        seconds: How long it took, the workers' start included.
     """
 
     finished: int
@@ -45,29 +51,9 @@ class Outcome:
     interrupted: bool
     aborted: str
     rates: Rates | None
-
-
-@dataclass
-class _Job:
-    """A replicate on a worker."""
-
-    opened: "_Opened"
-    replicate: Replicate
-    curve: list[tuple[float, float]]
-    first_on_worker: bool
-    host: str = ""
-    epoch_s: list[float] = field(default_factory=list)
-
-
-@dataclass
-class _Opened:
-    """An open trial while the sweep runs."""
-
-    stored: OpenTrial
-    waiting: list[int]
-    results: dict[int, ReplicateResult]
-    started: bool = False
-    curves_at: float = 0.0
+    workers: int
+    epochs: int
+    seconds: float
 
 
 class Sweep:
@@ -99,17 +85,18 @@ class Sweep:
         """
         self._plan, self._storage, self._workers, self._files = plan, storage, workers, files
         self._notify, self._stop, self._still_ours = notify, stop, still_ours
-        self._trials = [
-            _Opened(t, [seed for seed in plan.study.seeds if seed not in t.done], dict(t.done)) for t in open_trials
-        ]
-        self._jobs: dict[str, _Job] = {}
-        self._last: dict[str, _Opened] = {}
+        self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
+        self._backlog = Backlog(
+            ([seed for seed in plan.study.seeds if seed not in t.done], t.trial.cost_flops) for t in open_trials
+        )
+        self._jobs: dict[str, Job] = {}
+        self._last: dict[str, RunningTrial] = {}
         self._losses: dict[str, int] = {}
-        self._alone: list[tuple[_Opened, int]] = []  # what ran out of memory, for when nothing else trains
+        self._alone: list[tuple[RunningTrial, int]] = []  # what ran out of memory, for when nothing else trains
         self._tried_alone: set[str] = set()
         self._signatures: dict[str, set[int]] = {}
-        self._steady: list[tuple[float, float]] = []  # (operations, seconds) of a replicate's usual epoch
-        self._compile_s: list[float] = []
+        self._meter = RateMeter()
+        self._epochs = 0
         self._finished = self._failed = 0
         self._aborted = ""
 
@@ -121,9 +108,11 @@ class Sweep:
             WorkersError: No worker can be had.
         """
         for opened in self._trials:
-            self._finish_if_done(opened)  # a lost launch may have written the last replicate, but not the trial
+            if opened.ended(self._plan.study):  # a lost launch has written the last replicate, but not the trial
+                self._finish(opened, None)
+                self._tell(opened)
         asked_at: float | None = None
-        looked_at = time.monotonic()
+        began_at = looked_at = time.monotonic()
         while True:
             if asked_at is None and (self._stop() or self._aborted):
                 asked_at = time.monotonic()
@@ -141,17 +130,26 @@ class Sweep:
                 looked_at = time.monotonic()
                 self._still_ours()
         interrupted = asked_at is not None and not self._aborted
-        return Outcome(self._finished, self._failed, interrupted, self._aborted, self._rates())
+        return Outcome(
+            finished=self._finished,
+            failed=self._failed,
+            interrupted=interrupted,
+            aborted=self._aborted,
+            rates=self._meter.rates(),
+            workers=len(self._last),
+            epochs=self._epochs,
+            seconds=time.monotonic() - began_at,
+        )
 
     def _left(self) -> bool:
         """Say whether any replicate is still to be given out.
 
         Side effect: when nothing else is left and nobody trains, one that ran out of memory is put back, alone.
         """
-        if not self._jobs and self._alone and not any(opened.waiting for opened in self._trials):
+        if not self._jobs and self._alone and not self._backlog:
             opened, seed = self._alone.pop()
-            opened.waiting.append(seed)
-        return any(opened.waiting for opened in self._trials)
+            self._backlog.put_back(opened.number, seed)
+        return bool(self._backlog)
 
     def _give_out(self) -> None:
         """Give every idle worker something to train."""
@@ -161,7 +159,7 @@ class Sweep:
             opened = self._choose(worker)
             if opened is None:
                 return
-            seed = opened.waiting.pop(0)
+            seed = self._backlog.take(opened.number)
             replicate = self._plan.replicate(opened.stored.trial, seed)
             checkpoint = self._files.checkpoint(replicate.key)
             if not opened.started:
@@ -173,17 +171,17 @@ class Sweep:
                     curve = list(progress_of(checkpoint, replicate.key).curve)
                 except DamagedCheckpointError:
                     checkpoint = None
-            self._jobs[worker] = _Job(opened, replicate, curve, self._last.get(worker) is not opened)
+            self._jobs[worker] = Job(opened, replicate, curve, self._last.get(worker) is not opened)
             self._last[worker] = opened
             self._workers.start(worker, replicate, checkpoint)
 
-    def _choose(self, worker: str) -> _Opened | None:
+    def _choose(self, worker: str) -> RunningTrial | None:
         """Choose for an idle worker: more of what it has compiled, else of the trial with the most work left."""
         last = self._last.get(worker)
-        if last is not None and last.waiting:
+        if last is not None and self._backlog.seeds(last.number):
             return last
-        left = [opened for opened in self._trials if opened.waiting]
-        return max(left, key=lambda o: len(o.waiting) * o.stored.trial.cost_flops, default=None)
+        most = self._backlog.most_work()
+        return None if most is None else self._trials[most]
 
     def _handle(self, worker: str, event: WorkerEvent) -> None:
         job = self._jobs.get(worker)
@@ -197,7 +195,8 @@ class Sweep:
                 del job.curve[event.epoch - 1 :]  # a worker that could not use the checkpoint began again
                 job.curve.append((event.loss, event.val_loss))
                 job.epoch_s.append(event.seconds)
-                self._record_curves(job.opened)
+                self._epochs += 1
+                self._record_curves(job.trial)
                 self._notify(EpochDone(worker, job.replicate, event))
             case Checkpoint():
                 self._files.save_checkpoint(job.replicate.key, event.state)
@@ -205,21 +204,9 @@ class Sweep:
             case Stopped():
                 self._take_back(worker)
             case Finished():
-                self._measure(job)
+                self._meter.add(job.replicate.trial, job.epoch_s, compiled=job.first_on_worker)
                 self._files.save_weights(job.replicate.key, event.weights)
-                result = ReplicateResult(
-                    seed=job.replicate.seed,
-                    state="complete",
-                    value=event.val_loss,
-                    best_epoch=event.best_epoch,
-                    epochs=event.epochs,
-                    seconds=event.seconds,
-                    worker=job.host,
-                    curve=event.curve,
-                    resumed=event.resumed,
-                    val_nll=event.val_nll,
-                )
-                self._end(worker, result)
+                self._end(worker, job.complete(event))
             case Failed():
                 if event.signature != OUT_OF_MEMORY or not self._once_more_alone(worker):
                     self._fail(worker, event)
@@ -239,90 +226,75 @@ class Sweep:
         if job.replicate.key in self._tried_alone:
             return False
         self._tried_alone.add(job.replicate.key)
-        self._alone.append((job.opened, job.replicate.seed))
+        self._alone.append((job.trial, job.replicate.seed))
         del self._jobs[worker]
         return True
 
     def _take_back(self, worker: str) -> None:
         job = self._jobs.pop(worker)
-        job.opened.waiting.insert(0, job.replicate.seed)
+        self._backlog.put_back(job.trial.number, job.replicate.seed)
 
     def _fail(self, worker: str, event: Failed) -> None:
         job = self._jobs[worker]
-        result = ReplicateResult(
-            seed=job.replicate.seed,
-            state="failed",
-            value=None,
-            best_epoch=0,
-            epochs=len(job.curve),
-            seconds=sum(job.epoch_s),
-            worker=job.host,
-            curve=tuple(job.curve),
-            error=event.message + (f"\n{event.trace}" if event.trace else ""),
-            signature=event.signature,
-        )
+        result = job.failed(event)
+        if not job.curve and event.signature != DIVERGED:
+            self._fail_alike(worker, result, event.message)
         alike = self._signatures.setdefault(event.signature, set())
-        alike.add(job.opened.stored.number)
+        alike.add(job.trial.stored.number)
         if len(alike) >= MAX_SAME_SIGNATURE and event.signature != DIVERGED and not self._aborted:
             self._aborted = (
                 f"{len(alike)} combinations failed alike ({event.signature}: {event.message}), so the rest would too"
             )
         self._end(worker, result)
 
+    def _fail_alike(self, worker: str, canary: ReplicateResult, message: str) -> None:
+        """Spare the other seeds of a combination what one has met before its first epoch: it is not the seed's fault.
+
+        The next launch tries all of them again.
+        """
+        opened = self._jobs[worker].trial
+        waiting = [self._backlog.take(opened.number) for _ in self._backlog.seeds(opened.number)]
+        waiting += [seed for other, seed in self._alone if other is opened]
+        self._alone = [(other, seed) for other, seed in self._alone if other is not opened]
+        for seed in waiting:
+            error = f"not trained, as seed {canary.seed} failed before its first epoch: {message}"
+            result = dataclasses.replace(canary, seed=seed, seconds=0.0, error=error)
+            opened.results[seed] = result
+            self._storage.record_replicate(opened.stored, result)
+            self._notify(ReplicateDone(worker, self._plan.replicate(opened.stored.trial, seed), result))
+
     def _end(self, worker: str, result: ReplicateResult) -> None:
         job = self._jobs.pop(worker)
-        job.opened.results[result.seed] = result
-        self._storage.record_replicate(job.opened.stored, result)
+        opened = job.trial
+        opened.results[result.seed] = result
+        if not opened.ended(self._plan.study):
+            self._storage.record_replicate(opened.stored, result)
+        else:
+            self._finish(opened, result)
         self._files.discard_checkpoint(job.replicate.key)
         self._notify(ReplicateDone(worker, job.replicate, result))
-        self._finish_if_done(job.opened)
+        if opened.ended(self._plan.study):
+            self._tell(opened)
 
-    def _finish_if_done(self, opened: _Opened) -> None:
-        seeds = self._plan.study.seeds
-        if not set(seeds) <= set(opened.results):
-            return
-        results = tuple(opened.results[seed] for seed in seeds)
-        values = [result.value for result in results if result.value is not None]
-        value = aggregate(values, self._plan.study.objective.over_seeds) if len(values) == len(seeds) else None
-        self._storage.record_curve(opened.stored, self._mean_curve(opened))
-        self._storage.finish(opened.stored, value)
+    def _finish(self, opened: RunningTrial, last: ReplicateResult | None) -> None:
+        """Write that a trial is finished, with the replicate that was its last, where that is not written yet."""
+        value = opened.value(self._plan.study)
+        self._storage.finish(opened.stored, value, curve=opened.mean_curve(), last=last)
         self._finished += 1
         self._failed += value is None
-        self._files.keep_best_weights(
-            {r.seed: self._plan.replicate(opened.stored.trial, r.seed).key for r in results if r.value is not None},
-            {r.seed: r.value for r in results if r.value is not None},
-        )
-        first = self._plan.replicate(opened.stored.trial, seeds[0])
-        self._notify(TrialDone(opened.stored.number, first, value, results))
+        complete = {seed: result.value for seed, result in opened.results.items() if result.value is not None}
+        keys = {seed: self._plan.replicate(opened.stored.trial, seed).key for seed in complete}
+        self._files.keep_best_weights(keys, complete)
 
-    def _record_curves(self, opened: _Opened) -> None:
+    def _tell(self, opened: RunningTrial) -> None:
+        seeds = self._plan.study.seeds
+        first = self._plan.replicate(opened.stored.trial, seeds[0])
+        results = tuple(opened.results[seed] for seed in seeds)
+        self._notify(TrialDone(opened.stored.number, first, opened.value(self._plan.study), results))
+
+    def _record_curves(self, opened: RunningTrial) -> None:
         now = time.monotonic()
         if now - opened.curves_at >= CURVES_EVERY_S:
             opened.curves_at = now
-            self._storage.record_curve(opened.stored, self._mean_curve(opened))
-
-    def _mean_curve(self, opened: _Opened) -> dict[int, float]:
-        """Mean validation loss of each epoch over the seeds that reached it."""
-        curves = [result.curve for result in opened.results.values()]
-        curves += [tuple(job.curve) for job in self._jobs.values() if job.opened is opened]
-        longest = max((len(curve) for curve in curves), default=0)
-        return {
-            epoch: statistics.fmean(curve[epoch - 1][1] for curve in curves if len(curve) >= epoch)
-            for epoch in range(1, longest + 1)
-        }
-
-    def _measure(self, job: _Job) -> None:
-        """Learn how fast this machine is: the usual epoch tells the rate, the first one the cost of compiling."""
-        if len(job.epoch_s) < 2:
-            return
-        usual = statistics.median(job.epoch_s[1:])
-        trial = job.replicate.trial
-        self._steady.append((trial.cost_flops / trial.training.epochs, usual))
-        if job.first_on_worker:
-            self._compile_s.append(max(0.0, job.epoch_s[0] - usual))
-
-    def _rates(self) -> Rates | None:
-        if not self._steady or not self._compile_s:
-            return None
-        rate = sum(flops for flops, _ in self._steady) / sum(seconds for _, seconds in self._steady)
-        return Rates(rate, statistics.median(self._compile_s), measured=True)
+            running = [job.curve for job in self._jobs.values() if job.trial is opened]
+            self._storage.record_curve(opened.stored, opened.mean_curve(running))

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from clustersweep.cost import Rates, estimate_s, trial_s
 from clustersweep.network import Infeasible
-from clustersweep.plan import Plan, Rates, estimate_s, trial_s
+from clustersweep.plan import Plan
 from clustersweep.training.configuration import MOST_LISTED, Evidence
 from clustersweep.trial import Params, SweepResults
 
@@ -54,7 +55,7 @@ def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
         _more(len(plan.trials), out)
         basis = "measured by earlier sweeps here" if rates.measured else "an assumption until a sweep has run here"
         out.print(
-            f"about {duration(estimate_s(plan, workers, rates))} with {workers} workers at "
+            f"about {duration(estimate_s(plan.work, workers, rates))} with {workers} workers at "
             f"{rates.flops_per_s / 1e9:.0f} GFLOP/s each ({basis}), if no training stops early",
             highlight=False,
             soft_wrap=True,

@@ -132,6 +132,29 @@ class TrialResult:
 
 
 @dataclass(frozen=True)
+class LaunchTime:
+    """How long one launch took, and what was estimated before it.
+
+    Attributes:
+        workers: How many trained.
+        replicates: Trainings that were to be done.
+        epochs: Epochs trained.
+        epochs_planned: Epochs of all of them without early stopping, which is what an estimate counts.
+        estimated_s: The estimate, seconds.
+        seconds: From the first replicate given out to the end of the last.
+        measured: The estimate's rates were those of an earlier sweep; False: the defaults.
+    """
+
+    workers: int
+    replicates: int
+    epochs: int
+    epochs_planned: int
+    estimated_s: float
+    seconds: float
+    measured: bool
+
+
+@dataclass(frozen=True)
 class SweepResults:
     """Everything a report or an export may read.
 
@@ -143,6 +166,7 @@ class SweepResults:
         trials: The newest trial of every combination, by number.
         label_variance: Variance of log10 M500c on the validation part, dex^2: what predicting a constant gives.
         continued: Complete trials that are being continued with new seeds.
+        launches: How long each launch took, the first one first.
     """
 
     study: str
@@ -152,6 +176,7 @@ class SweepResults:
     trials: tuple[TrialResult, ...]
     label_variance: float | None = None
     continued: int = 0
+    launches: tuple[LaunchTime, ...] = ()
 
     def ranked(self) -> tuple[TrialResult, ...]:
         """Complete trials, best first; of equals the one with the lower number."""

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from small_study import small_plan, write_study
 
-from clustersweep.plan import Rates, make_plan
+from clustersweep.cost import Rates
+from clustersweep.plan import make_plan
 from clustersweep.progress import Display
 from clustersweep.storage import Storage
 from clustersweep.study import load_study

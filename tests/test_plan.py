@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from small_study import small_plan, small_study
 
+from clustersweep.cost import Rates, estimate_s, read_rates, trial_s
 from clustersweep.errors import StudyError
-from clustersweep.plan import Rates, estimate_s, make_plan, plan_json, read_rates, require_feasible, trial_s
+from clustersweep.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
+from clustersweep.plan import make_plan, plan_json, require_feasible
 from clustersweep.study import load_study
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import read_header
@@ -27,11 +29,17 @@ def test_the_full_grid_has_54_feasible_combinations_and_the_quick_start_63():
 
 
 def test_the_json_of_a_plan_has_the_documented_form():
-    shown = json.loads(json.dumps(plan_json(planned("grid.yaml"))))
-    assert list(shown) == ["study", "digest", "combinations", "feasible", "replicates", "infeasible", "trials"]
+    shown = json.loads(json.dumps(plan_json(planned("grid.yaml"), 4, Rates())))
+    assert list(shown) == ["study", "digest", "combinations", "feasible", "replicates", "infeasible", "trials",
+                           "estimate"]  # fmt: skip
     assert (shown["study"], shown["combinations"], shown["feasible"]) == ("efeds-grid", 81, 54)
     assert set(shown["infeasible"][0]) == {"params", "rule", "layer", "trace"}
-    assert set(shown["trials"][0]) == {"params", "parameters", "flops_per_image"}
+    assert set(shown["trials"][0]) == {
+        "params", "parameters", "flops_per_image", "flops_per_replicate", "estimated_s"
+    }  # fmt: skip
+    assert set(shown["estimate"]) == {"workers", "seconds", "flops_per_s", "trial_s", "measured"}
+    assert (shown["estimate"]["workers"], shown["estimate"]["measured"]) == (4, False)
+    assert shown["estimate"]["seconds"] > shown["trials"][0]["estimated_s"]
     assert len(shown["infeasible"]) == 27
 
 
@@ -80,11 +88,25 @@ def test_a_study_in_which_everything_is_impossible_is_refused_with_the_reason(tm
         require_feasible(plan, "small.yaml")
 
 
-def test_the_time_of_a_plan_is_that_of_its_trials_given_out_longest_first(tmp_path):
+def test_the_time_of_a_plan_is_that_of_its_trials_given_out_as_a_sweep_does(tmp_path):
     plan, rates = small_plan(tmp_path), Rates(flops_per_s=1e6, trial_s=1.0)
     each = [trial_s(trial, 2, rates) for trial in plan.trials]
-    assert estimate_s(plan, 1, rates) == pytest.approx(sum(each))
-    assert estimate_s(plan, 100, rates) == pytest.approx(max(each))
+    assert estimate_s(plan.work, 1, rates) == pytest.approx(sum(each))
+    assert estimate_s(plan.work, 100, rates) == pytest.approx(trial_s(plan.trials[0], 1, rates))  # seeds side by side
+    assert estimate_s([], 3, rates) == 0.0
+
+
+def test_a_training_step_costs_three_forward_passes_less_one_of_the_first_layer():
+    network = layers(NetworkSpec(conv_blocks=2, filters=10, kernel_size=3), (50, 50, 10))
+    first = network[0].flops
+    assert network[0].name == "block1_conv1"
+    assert training_flops_per_image(network) == 3 * flops_per_image(network) - first
+    plan = planned("grid.yaml")
+    trial, split = plan.trials[0], plan.study.split
+    rest = plan.header.clusters * (1 - split.test)
+    train, validation = rest * (1 - split.validation), rest * split.validation
+    epoch = train * training_flops_per_image(trial.layers) + validation * flops_per_image(trial.layers)
+    assert trial.cost_flops == pytest.approx(epoch * trial.training.epochs)
 
 
 def test_rates_of_earlier_sweeps_are_used_and_an_unreadable_file_means_the_default(tmp_path):

@@ -11,9 +11,9 @@ from small_study import small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.storage import Storage
-from clustersweep.storage_batch import write_values
-from clustersweep.storage_records import replicate_attributes, replicates
-from clustersweep.trial import ReplicateResult
+from clustersweep.storage_records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
+from clustersweep.storage_tables import add_trials, read_trials, update_trial
+from clustersweep.trial import LaunchTime, ReplicateResult
 
 INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
 
@@ -43,7 +43,7 @@ def complete(storage, opened, *, seeds=(0, 1), value=0.1):
     for seed in seeds:
         if seed not in opened.done:
             storage.record_replicate(opened, replicate(seed, value + seed / 100))
-    storage.finish(opened, value)
+    storage.finish(opened, value, curve={1: 0.5, 2: value})
 
 
 def test_all_combinations_are_trials_and_the_impossible_ones_say_why(storage, tmp_path):
@@ -74,10 +74,12 @@ def test_a_replicate_is_read_back_as_it_was_written(storage, tmp_path):
 
 def test_a_likelihood_is_stored_where_there_is_one_only_and_older_records_have_none():
     without, with_one = replicate(0), dataclasses.replace(replicate(1), val_nll=-0.5)
-    assert "val_nll" not in replicate_attributes(without)["seed:0"]
-    assert replicate_attributes(with_one)["seed:1"]["val_nll"] == -0.5
-    attributes = replicate_attributes(without) | replicate_attributes(with_one)
-    assert replicates(create_trial(value=0.1, user_attrs=attributes)) == {0: without, 1: with_one}
+    assert "val_nll" not in replicate_attribute(without)["seed:0"]
+    assert replicate_attribute(with_one)["seed:1"]["val_nll"] == -0.5
+    attributes = replicate_attribute(without) | replicate_attribute(with_one)
+    curves = curve_attribute(without) | curve_attribute(with_one)
+    stored = create_trial(value=0.1, user_attrs=attributes, system_attrs=curves)
+    assert replicates(stored) == {0: without, 1: with_one}
 
 
 def test_a_relaunch_of_a_finished_study_leaves_nothing_to_do(storage, tmp_path):
@@ -130,7 +132,7 @@ def test_a_failed_trial_is_tried_once_more_keeping_what_is_complete(storage, tmp
     storage.start(opened)
     storage.record_replicate(opened, replicate(0))
     storage.record_replicate(opened, replicate(1, None, "failed"))
-    storage.finish(opened, None)
+    storage.finish(opened, None, curve={})
     assert storage.results("small").count("failed") == 1
     assert opened.trial not in [t.trial for t in storage.begin(plan, retry_failed=False)]
     again = next(t for t in storage.begin(plan) if t.trial == opened.trial)
@@ -290,11 +292,12 @@ def test_a_trial_that_somebody_else_finished_is_a_storage_error(storage, tmp_pat
     opened = storage.begin(small_plan(tmp_path))[0]
     complete(storage, opened)
     with pytest.raises(StorageError, match="was finished by somebody else while this launch trained it"):
-        storage.finish(opened, 0.2)
+        storage.finish(opened, 0.2, curve={})
 
 
-def test_values_written_at_once_are_what_optuna_would_have_written_one_by_one(storage):
+def test_what_is_written_at_once_is_what_optuna_would_have_written_one_by_one(storage):
     from optuna.study import StudyDirection
+    from optuna.trial import TrialState
 
     backend = storage.backend
     study = backend.create_new_study([StudyDirection.MINIMIZE], "compared")
@@ -302,15 +305,93 @@ def test_values_written_at_once_are_what_optuna_would_have_written_one_by_one(st
     first = ({1: 0.5, 2: math.inf, 3: math.nan}, {"seed:0": {"value": 0.1, "curve": [[1, 2]]}, "text": 'é "quoted"'})
     second = ({2: 0.25, 4: -math.inf}, {"seed:0": None, "more": [1.5, True]})
     for curve, attributes in (first, second, ({}, {}), ({5: 1.0}, {}), ({}, {"last": 1})):
-        write_values(backend, at_once, curve=curve, attributes=attributes)
+        update_trial(backend, at_once, curve=curve, user_attributes=attributes, system_attributes=attributes)
         for step, value in curve.items():
             backend.set_trial_intermediate_value(one_by_one, step, value)
         for name, content in attributes.items():
             backend.set_trial_user_attr(one_by_one, name, content)
-    ours, optunas = backend.get_trial(at_once), backend.get_trial(one_by_one)
-    assert ours.user_attrs == optunas.user_attrs
+            backend.set_trial_system_attr(one_by_one, name, content)
+    update_trial(backend, at_once, state=TrialState.COMPLETE, value=0.5)
+    backend.set_trial_state_values(one_by_one, TrialState.COMPLETE, [0.5])
+    assert_alike(backend.get_trial(at_once), backend.get_trial(one_by_one))
+    assert len(backend.get_trial(at_once).intermediate_values) == 5
+
+
+def assert_alike(ours, optunas):
+    for kind in ("state", "values", "params", "distributions", "user_attrs", "system_attrs"):
+        assert getattr(ours, kind) == getattr(optunas, kind), kind
     assert str(sorted(ours.intermediate_values.items())) == str(sorted(optunas.intermediate_values.items()))
-    assert len(ours.intermediate_values) == 5
+    for kind in ("datetime_start", "datetime_complete"):
+        mine, theirs = getattr(ours, kind), getattr(optunas, kind)
+        assert (mine is None) == (theirs is None), kind
+        assert mine is None or abs((mine - theirs).total_seconds()) < 60, kind
+
+
+def test_trials_added_at_once_are_what_optuna_would_have_added_one_by_one(storage):
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
+
+    spaces = {"n": IntDistribution(1, 9), "x": FloatDistribution(0, 1), "c": CategoricalDistribution(("a", "b"))}
+    given = {"params": {"n": 3, "x": 0.1, "c": "b"}, "distributions": spaces}
+    templates = [
+        create_trial(state=TrialState.WAITING, user_attrs={"a": [1]}, system_attrs={"s": "é"}, **given),
+        create_trial(state=TrialState.PRUNED, **given),
+        create_trial(state=TrialState.COMPLETE, value=math.inf, **given),
+    ]
+    backend = storage.backend
+    ours, optunas = (backend.create_new_study([StudyDirection.MINIMIZE], name) for name in ("ours", "optunas"))
+    numbers = [number for _, number in add_trials(backend, ours, templates) + add_trials(backend, ours, templates[:1])]
+    for template in [*templates, templates[0]]:
+        backend.create_new_trial(optunas, template)
+    assert numbers == [0, 1, 2, 3]
+    assert add_trials(backend, ours, []) == []
+    for one, other in zip(backend.get_all_trials(ours), backend.get_all_trials(optunas), strict=True):
+        assert one.number == other.number
+        assert_alike(one, other)
+
+
+def test_trials_are_read_as_optuna_reads_them_but_for_their_intermediate_values(storage, tmp_path):
+    for opened in storage.begin(small_plan(tmp_path, search_space={"kernel_size": [3, 5, 7], "optimizer": ["adam"]})):
+        complete(storage, opened)
+    backend = storage.backend
+    study = backend.get_study_id_from_name("small")
+    ours, optunas = read_trials(backend, study), backend.get_all_trials(study)
+    assert [trial.number for trial in ours] == [trial.number for trial in optunas]
+    for one, other in zip(ours, optunas, strict=True):
+        other.intermediate_values = one.intermediate_values
+        assert one == other
+
+
+@pytest.mark.integration
+def test_a_trial_is_finished_with_everything_or_not_at_all(postgres_tcp, database_name, tmp_path):
+    storage = Storage.connect(url_of(postgres_tcp, database_name))
+    opened = storage.begin(small_plan(tmp_path))[0]
+    storage.start(opened)
+    storage.record_replicate(opened, replicate(0))
+    before = storage.backend.get_trial(opened.trial_id)
+    with pytest.raises(StorageError, match="out of range"):
+        storage.finish(opened, 0.1, curve={1: 0.5, 2**40: 0.1}, last=replicate(1))
+    assert storage.backend.get_trial(opened.trial_id) == before
+    storage.finish(opened, 0.1, curve={1: 0.5, 2: 0.1}, last=replicate(1))
+    after = storage.backend.get_trial(opened.trial_id)
+    assert (after.intermediate_values, after.value, "seed:1" in after.user_attrs) == ({1: 0.5, 2: 0.1}, 0.1, True)
+    storage.close()
+
+
+def test_the_dashboard_is_given_notes_of_the_first_impossible_trials_only(tmp_path):
+    _, why = small_plan(tmp_path).infeasible[0]
+    some = notes(dict.fromkeys(range(MAX_NOTES + 50), why))
+    assert len({name.split(":")[1] for name in some}) == MAX_NOTES
+
+
+def test_how_long_launches_took_is_kept_with_the_study(storage, tmp_path):
+    storage.begin(small_plan(tmp_path))
+    assert storage.results("small").launches == ()
+    first, second = (LaunchTime(2, 6, epochs, 12, 30.5, 29.0, measured=True) for epochs in (5, 7))
+    storage.record_launch("small", first)
+    storage.record_launch("small", second)
+    assert storage.results("small").launches == (first, second)
 
 
 def test_a_finished_trial_is_never_changed(storage, tmp_path):

@@ -138,6 +138,34 @@ def test_combinations_that_diverge_do_not_stop_the_sweep_for_the_others(tmp_path
     assert (outcome.aborted, outcome.failed, outcome.finished) == ("", 3, len(plan.trials))
 
 
+def test_what_fails_before_its_first_epoch_spares_the_other_seeds_of_its_combination(tmp_path, storage, files):
+    bad = [(0, 1, Failed("ValueError", "bad layer"), {"kernel_size": 7})]
+    plan, hired = small_plan(tmp_path, seeds=[0, 1, 2]), ArithmeticWorkers(1, bad)
+    outcome, notices = sweep(plan, storage, files, hired)
+    assert (outcome.finished, outcome.failed, outcome.aborted) == (3, 1, "")
+    tried = [r.seed for _, r in hired.log if r.trial.params["kernel_size"] == 7]
+    assert tried == [0]
+    failed = next(t for t in storage.results("small").trials if t.state == "failed")
+    assert [r.signature for r in failed.replicates.values()] == ["ValueError"] * 3
+    assert failed.replicates[2].error == "not trained, as seed 0 failed before its first epoch: bad layer"
+    assert sum(isinstance(n, ReplicateDone) for n in notices) == plan.replicates
+    again = ArithmeticWorkers(1)
+    sweep(plan, storage, files, again)
+    assert sorted(r.seed for _, r in again.log) == [0, 1, 2]  # the next launch tries all of them
+    assert storage.results("small").count("complete") == 3
+
+
+def test_what_fails_later_or_diverges_does_not_spare_the_other_seeds(tmp_path, storage, files):
+    faults = [
+        (0, 2, Failed("ValueError", "bad luck"), {"kernel_size": 7}),
+        (0, 1, Failed("NonFiniteLoss", "not finite"), {"kernel_size": 3, "conv_blocks": 1}),
+    ]
+    plan, hired = small_plan(tmp_path), ArithmeticWorkers(1, faults)
+    outcome, _ = sweep(plan, storage, files, hired)
+    assert outcome.failed == 2
+    assert len(hired.log) == plan.replicates
+
+
 def test_a_worker_that_dies_after_its_replicate_ended_takes_nothing_with_it(tmp_path, storage, files):
     class Dying(ArithmeticWorkers):
         def events(self, timeout_s):
@@ -249,6 +277,8 @@ def test_a_sweep_measures_how_fast_its_workers_are(tmp_path, storage, files):
     assert outcome.rates is not None
     assert outcome.rates.measured
     assert outcome.rates.flops_per_s > 0
+    assert (outcome.workers, outcome.epochs) == (2, 6 * EPOCHS)
+    assert outcome.seconds > 0
 
 
 def test_losing_the_study_to_another_launch_stops_the_sweep(tmp_path, storage, files, monkeypatch):

@@ -47,6 +47,8 @@ def _quickly() -> Iterator[None]:
     finally:
         if hidden:
             del sys.modules["sklearn"]
+        # What is imported stays, so that nobody looks through it again: Keras collects garbage between networks.
+        gc.freeze()
         if collecting:
             gc.enable()
 
