@@ -157,7 +157,7 @@ def markdown(result: Mapping[str, Any]) -> str:
               "SQL statements (commits) a trial", "driver's peak, MiB")  # fmt: skip
     rows = []
     for one in result.get("launches", []):
-        insert, sweep = (one["steps"].get(step, NOTHING) for step in ("Reading the study's record", "the sweep"))
+        insert, sweep = (one["steps"].get(step, NOTHING) for step in ("adding the trials", "the sweep"))
         where = "" if one["workers"] == "ray" else ", without Ray"
         n = one["trials"]
         rows.append((f"clustersweep, {n:,}{where}", one["seeds"], one["ms_per_trial"], one["ms_first_tenth"],

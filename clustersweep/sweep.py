@@ -164,7 +164,7 @@ class Sweep:
             checkpoint = self._files.checkpoint(replicate.key)
             if not opened.started:
                 self._storage.start(opened.stored)
-                opened.started = True
+                opened.started, opened.curves_at = True, time.monotonic()
             curve: list[tuple[float, float]] = []
             if checkpoint is not None:
                 try:
