@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 import statistics
 import subprocess
 import sys
@@ -18,14 +19,15 @@ from clustersweep.report import Provenance, summary, write_report
 from clustersweep.report.curves import learning_curves, loss_against_cost
 from clustersweep.report.effects import effects
 from clustersweep.report.figures import cost_figure, curve_figure, effect_figure
-from clustersweep.report.listings import infeasible_html, unfinished_html
+from clustersweep.report.listings import infeasible_html, times_html, unfinished_html
 from clustersweep.report.sections import slice_html, slices_introduction, verdict_html
 from clustersweep.report.slice_figure import slice_figure
 from clustersweep.report.slices import Gap, SliceFigure, slices
 from clustersweep.report.style import draw
+from clustersweep.report.sweep_page import sweep_page
 from clustersweep.report.table import results_csv
 from clustersweep.report.verdict import r_squared, rmse, verdict
-from clustersweep.trial import ReplicateResult, SweepResults, TrialResult, typical_spread
+from clustersweep.trial import LaunchTime, ReplicateResult, SweepResults, TrialResult, typical_spread
 
 RESULTS = grid_results()
 
@@ -453,3 +455,21 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Path) 
 def test_importing_the_report_does_not_import_plotly() -> None:
     code = "import sys, clustersweep.report; sys.exit('plotly' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_time_that_launches_took_is_compared_with_the_estimate_for_what_they_trained():
+    first = LaunchTime(2, 24, 60, 120, estimated_s=100.0, seconds=40.0, measured=False)
+    again = LaunchTime(8, 12, 60, 60, estimated_s=10.0, seconds=12.0, measured=True)
+    shown = times_html(dataclasses.replace(RESULTS, launches=(first, again)))
+    rows = [re.findall(r">([^<]*)</td>", row) for row in shown.split("<tr")[2:]]
+    assert rows == [
+        ["1", "2", "24", "60 of 120", "100", "40", "0.80", "a default"],
+        ["2", "8", "12", "60 of 60", "10", "12", "1.20", "earlier sweeps there"],
+    ]
+
+
+def test_a_report_without_recorded_launches_says_nothing_of_time():
+    page = sweep_page(RESULTS, Provenance(), "now")
+    assert "Time, estimated and taken" not in page
+    timed = dataclasses.replace(RESULTS, launches=(LaunchTime(2, 24, 60, 120, 100.0, 40.0, measured=True),))
+    assert "Time, estimated and taken" in sweep_page(timed, Provenance(), "now")

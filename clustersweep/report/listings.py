@@ -105,6 +105,26 @@ def unfinished_html(results: SweepResults) -> str:
     return body
 
 
+def times_html(results: SweepResults) -> str:
+    """Compare how long each launch took with what was estimated before it."""
+    rows = []
+    for launch, one in enumerate(results.launches, start=1):
+        trained = one.epochs / one.epochs_planned if one.epochs_planned else math.nan
+        expected = one.estimated_s * trained
+        basis = "earlier sweeps there" if one.measured else "a default"
+        cells = [number(launch, "d"), number(one.workers, "d"), number(one.replicates, ",d")]
+        cells += [text(f"{one.epochs:,} of {one.epochs_planned:,}", trained), number(one.estimated_s, ",.0f")]
+        cells += [number(one.seconds, ",.0f"), number(one.seconds / expected if expected else math.nan, ".2f")]
+        rows.append(("", [*cells, text(basis)]))
+    head = ["launch", "workers", "replicates", "epochs", "estimated, s", "took, s", "took over estimated", "rates from"]
+    note = (
+        "From the first replicate given out to the end of the last. What `clustersweep plan` estimates "
+        "counts all epochs; the ratio is for those that were trained, which early stopping or an interruption makes "
+        "fewer."
+    )
+    return table(head, rows, ("epochs", "rates from")) + paragraph(note, "note")
+
+
 def provenance_html(results: SweepResults, provenance: Provenance, written: str) -> str:
     """Say what was run, on what, with what, and how to run it again."""
     items = [
