@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from measuring import ROOT, options, table, write_result
 
+from clustersweep.backlog import Backlog
 from clustersweep.cost import Rates
 from clustersweep.plan import Plan, make_plan
 from clustersweep.run_folder import RunFolder
@@ -42,7 +43,7 @@ class SimulatedWorkers:
         self._idle = [f"worker-{number}" for number in range(1, count + 1)]
         self._duration, self._compile_s = duration, compile_s
         self._compiled: dict[str, Trial] = {}
-        self._running: list[tuple[float, int, str, Replicate]] = []
+        self._running: list[tuple[float, int, str, Replicate, float]] = []
         self.now = 0.0
         self.started = self.compilations = 0
 
@@ -52,24 +53,24 @@ class SimulatedWorkers:
 
     def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
         """See `workers.Workers`."""
-        seconds = self._duration(replicate)
+        seconds, compiling = self._duration(replicate), 0.0
         if self._compiled.get(worker) is not replicate.trial:
             self._compiled[worker] = replicate.trial
             self.compilations += 1
-            seconds += self._compile_s
+            compiling = self._compile_s
         self._idle.remove(worker)
         self.started += 1
-        heapq.heappush(self._running, (self.now + seconds, self.started, worker, replicate))
+        heapq.heappush(self._running, (self.now + seconds + compiling, self.started, worker, replicate, compiling))
 
     def events(self, timeout_s: float) -> list[tuple[str, Any]]:
         """See `workers.Workers`. Moves the clock on to the end of the next replicate."""
         if not self._running:
             return []
-        self.now, _, worker, replicate = heapq.heappop(self._running)
+        self.now, _, worker, replicate, compiling = heapq.heappop(self._running)
         self._idle.append(worker)
         seconds = self._duration(replicate)
-        # Two epochs: from the second on, the loop learns how fast its workers are.
-        told = [EpochEnd(number, 1.0, 1.0, seconds / 2) for number in (1, 2)]
+        # Two epochs: by the second one the loop learns how fast its workers are, by the first how they compile.
+        told = [EpochEnd(1, 1.0, 1.0, seconds / 2 + compiling), EpochEnd(2, 1.0, 1.0, seconds / 2)]
         end = Finished(1.0, 1, 2, seconds, ((1.0, 1.0), (1.0, 1.0)), 0, b"")
         return [(worker, event) for event in (*told, end)]
 
@@ -78,6 +79,14 @@ class SimulatedWorkers:
 
     def close(self) -> None:
         """See `workers.Workers`."""
+
+
+class AsListed(Backlog):
+    """An order of work that knows no costs: trial after trial."""
+
+    def most_work(self) -> int | None:
+        """Give the first trial that waits."""
+        return next((trial for trial, seeds in enumerate(self._seeds) if seeds), None)
 
 
 class NoFiles(RunFolder):
@@ -95,7 +104,10 @@ def simulate(plan: Plan, workers: int, duration: Duration, compile_s: float, ord
         axes = plan.study.axes.items()
         open_trials.sort(key=lambda one: [values.index(one.trial.params[name]) for name, values in axes])
     with tempfile.TemporaryDirectory() as folder:
-        outcome = Sweep(plan, open_trials, storage, hired, NoFiles(Path(folder))).run()
+        sweep = Sweep(plan, open_trials, storage, hired, NoFiles(Path(folder)))
+        if order == "grid":
+            sweep._backlog = AsListed((plan.study.seeds, 1.0) for _ in open_trials)
+        outcome = sweep.run()
     if outcome.finished != len(plan.trials) or outcome.failed:
         raise SystemExit(f"the sweep is not complete: {outcome}")
     seconds = [duration(plan.replicate(trial, seed)) for trial in plan.trials for seed in plan.study.seeds]

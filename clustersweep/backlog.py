@@ -1,7 +1,11 @@
-"""What is left to train: the trial with the most work first, in the same time however many there are."""
+"""What is left to train, and which of it next: chosen in the same time however many trials there are."""
 
 import heapq
 from collections.abc import Iterable
+
+# A trial is compiled once more where that brings the end nearer by so many compilations: fewer would only move work
+# about, as simulations of grids from seconds to days a trial show (benchmarks/schedule.py).
+WORTH_COMPILING = 5
 
 
 class Backlog:
@@ -17,23 +21,46 @@ class Backlog:
         for seeds, cost in work:
             self._seeds.append(list(seeds))
             self._costs.append(cost)
-        self._total = sum(map(len, self._seeds))
-        # (-work, trial, seeds); an entry whose number of seeds is not the trial's any more counts for nothing.
+        self._waiting = sum(map(len, self._seeds))
+        self._work = sum(len(seeds) * cost for seeds, cost in zip(self._seeds, self._costs, strict=True))
+        # (-work, trial); an entry that is not the trial's work any more counts for nothing.
         self._heap = [self._entry(trial) for trial, seeds in enumerate(self._seeds) if seeds]
         heapq.heapify(self._heap)
 
     def __bool__(self) -> bool:
-        return self._total > 0
+        return self._waiting > 0
 
     def seeds(self, trial: int) -> tuple[int, ...]:
         """Give the seeds of a trial that wait."""
         return tuple(self._seeds[trial])
 
+    def choose(self, compiled: int | None, workers: int, compile_cost: float) -> int | None:
+        """Choose the trial of which an idle worker is given the next seed.
+
+        More of what it has compiled, so that results are complete early and nothing is compiled twice. Only at the end,
+        when what is left is less than every worker would take of the largest trial, work is spread: then the trial with
+        most work is taken from those who have compiled it, if that is worth it.
+
+        Args:
+            compiled: The trial that the worker has compiled; None: none yet.
+            workers: How many there are.
+            compile_cost: What compiling a trial costs, in the unit of its seeds' costs.
+
+        Returns:
+            None when nothing waits.
+        """
+        most = self.most_work()
+        if most is None or compiled is None or not self._seeds[compiled]:
+            return most
+        ahead = self._work_of(most) - self._work_of(compiled)
+        spread = self._work <= workers * self._work_of(most) and ahead > WORTH_COMPILING * compile_cost
+        return most if spread else compiled
+
     def most_work(self) -> int | None:
         """Give the trial whose waiting seeds cost most; of equals the first, None when nothing waits."""
         while self._heap:
-            _, trial, count = self._heap[0]
-            if count == len(self._seeds[trial]):
+            trial = self._heap[0][1]
+            if self._seeds[trial] and self._heap[0] == self._entry(trial):
                 return trial
             heapq.heappop(self._heap)
         return None
@@ -41,20 +68,30 @@ class Backlog:
     def take(self, trial: int) -> int:
         """Take the next seed of a trial that has one."""
         seed = self._seeds[trial].pop(0)
-        self._total -= 1
+        self._waiting -= 1
+        self._work -= self._costs[trial]
         self._changed(trial)
         return seed
 
     def put_back(self, trial: int, seed: int) -> None:
         """Have a seed wait again, before the trial's others."""
         self._seeds[trial].insert(0, seed)
-        self._total += 1
+        self._waiting += 1
+        self._work += self._costs[trial]
+        self._changed(trial)
+
+    def correct(self, trial: int, cost: float) -> None:
+        """Take another cost for a trial's seeds: it has been measured."""
+        self._work += len(self._seeds[trial]) * (cost - self._costs[trial])
+        self._costs[trial] = cost
         self._changed(trial)
 
     def _changed(self, trial: int) -> None:
         if self._seeds[trial]:
             heapq.heappush(self._heap, self._entry(trial))
 
-    def _entry(self, trial: int) -> tuple[float, int, int]:
-        count = len(self._seeds[trial])
-        return -count * self._costs[trial], trial, count
+    def _entry(self, trial: int) -> tuple[float, int]:
+        return -self._work_of(trial), trial
+
+    def _work_of(self, trial: int) -> float:
+        return len(self._seeds[trial]) * self._costs[trial]

@@ -3,6 +3,7 @@
 import heapq
 import json
 import statistics
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,24 +31,33 @@ class RateMeter:
     """Learns how fast workers train: the usual epoch tells the rate, the first one what compiling costs."""
 
     def __init__(self) -> None:
-        self._steady: list[tuple[float, float]] = []  # (operations, seconds) of a replicate's usual epoch
-        self._compile_s: list[float] = []
+        self._flops = self._seconds = 0.0  # of every replicate's usual epoch
+        self._compile_s: deque[float] = deque(maxlen=101)  # the median is asked for whenever work is given out
 
     def add(self, trial: Trial, epoch_s: Sequence[float], *, compiled: bool) -> None:
         """Take the seconds of a replicate's epochs; `compiled` says whether the first one includes compilation."""
         if len(epoch_s) < 2:
             return
         usual = statistics.median(epoch_s[1:])
-        self._steady.append((trial.cost_flops / trial.training.epochs, usual))
+        self._flops += trial.cost_flops / trial.training.epochs
+        self._seconds += usual
         if compiled:
             self._compile_s.append(max(0.0, epoch_s[0] - usual))
 
     def rates(self) -> Rates | None:
         """Give what was measured; None when too little ran."""
-        if not self._steady or not self._compile_s:
+        if not self._seconds or not self._compile_s:
             return None
-        rate = sum(flops for flops, _ in self._steady) / sum(seconds for _, seconds in self._steady)
-        return Rates(rate, statistics.median(self._compile_s), measured=True)
+        return Rates(self._flops / self._seconds, statistics.median(self._compile_s), measured=True)
+
+    def cost_flops(self, trial: Trial, epoch_s: Sequence[float]) -> float:
+        """Give what a replicate costs by its measured epochs, in operations at the rate of all that was measured.
+
+        Like the model's, so that it can be compared with trials of which nothing is measured yet.
+        """
+        if len(epoch_s) < 2 or not self._seconds:
+            return trial.cost_flops
+        return statistics.median(epoch_s[1:]) * trial.training.epochs * self._flops / self._seconds
 
 
 def read_rates(path: Path) -> Rates:
@@ -69,10 +79,11 @@ def estimate_s(work: Iterable[tuple[Trial, int]], workers: int, rates: Rates) ->
     """
     trials = list(work)
     backlog = Backlog((range(seeds), trial.cost_flops) for trial, seeds in trials)
+    compile_cost = rates.trial_s * rates.flops_per_s
     free = [(0.0, -1)] * max(1, workers)  # when each worker is free, and which trial it has compiled
     while backlog:
         at, compiled = heapq.heappop(free)
-        given = compiled if compiled >= 0 and backlog.seeds(compiled) else backlog.most_work()
+        given = backlog.choose(None if compiled < 0 else compiled, len(free) + 1, compile_cost)
         if given is None:  # not while it is true that something waits
             break
         backlog.take(given)

@@ -176,12 +176,11 @@ class Sweep:
             self._workers.start(worker, replicate, checkpoint)
 
     def _choose(self, worker: str) -> RunningTrial | None:
-        """Choose for an idle worker: more of what it has compiled, else of the trial with the most work left."""
-        last = self._last.get(worker)
-        if last is not None and self._backlog.seeds(last.number):
-            return last
-        most = self._backlog.most_work()
-        return None if most is None else self._trials[most]
+        """Choose for an idle worker."""
+        last, rates = self._last.get(worker), self._meter.rates() or Rates()
+        compile_cost = rates.trial_s * rates.flops_per_s
+        chosen = self._backlog.choose(last.number if last else None, len(self._last), compile_cost)
+        return None if chosen is None else self._trials[chosen]
 
     def _handle(self, worker: str, event: WorkerEvent) -> None:
         job = self._jobs.get(worker)
@@ -204,7 +203,9 @@ class Sweep:
             case Stopped():
                 self._take_back(worker)
             case Finished():
-                self._meter.add(job.replicate.trial, job.epoch_s, compiled=job.first_on_worker)
+                trial = job.replicate.trial
+                self._meter.add(trial, job.epoch_s, compiled=job.first_on_worker)
+                self._backlog.correct(job.trial.number, self._meter.cost_flops(trial, job.epoch_s))
                 self._files.save_weights(job.replicate.key, event.weights)
                 self._end(worker, job.complete(event))
             case Failed():

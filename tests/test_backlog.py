@@ -38,6 +38,10 @@ def test_whatever_is_taken_and_put_back_the_choice_is_that_of_looking_at_everyth
     out = []
     for _ in range(2000):
         left = [trial for trial in range(30) if backlog.seeds(trial)]
+        if left and rng.random() < 0.2:
+            measured = rng.choice(left)
+            costs[measured] = rng.uniform(0.5, 4.0)
+            backlog.correct(measured, costs[measured])
         expected = max(left, key=lambda trial: len(backlog.seeds(trial)) * costs[trial], default=None)
         assert backlog.most_work() == expected
         assert bool(backlog) == (expected is not None)
@@ -46,3 +50,28 @@ def test_whatever_is_taken_and_put_back_the_choice_is_that_of_looking_at_everyth
         elif expected is not None:
             trial = rng.choice(left)
             out.append((trial, backlog.take(trial)))
+
+
+def test_a_worker_gets_more_of_what_it_has_compiled_while_there_is_enough_for_all():
+    backlog = Backlog([([0, 1, 2], 10.0), ([0, 1, 2], 9.0), ([0, 1, 2], 8.0)])
+    backlog.take(1)
+    assert backlog.choose(None, 2, 0.1) == 0
+    assert backlog.choose(1, 2, 0.1) == 1
+    assert backlog.choose(1, 2, 0.0) == 1  # 72 are left, and two workers would take 60 at most
+
+
+def test_at_the_end_the_largest_trial_is_spread_if_that_is_worth_compiling_it_again():
+    backlog = Backlog([([0, 1, 2], 10.0), ([0], 2.0)])
+    assert backlog.choose(1, 2, 1.0) == 0  # 28 ahead
+    assert backlog.choose(1, 2, 10.0) == 1
+    backlog.take(1)
+    assert backlog.choose(1, 2, 10.0) == 0  # nothing else is left
+    for _ in range(3):
+        backlog.take(0)
+    assert backlog.choose(1, 2, 0.0) is None
+
+
+def test_a_measured_cost_changes_the_order():
+    backlog = Backlog([([0], 1.0), ([0], 2.0)])
+    backlog.correct(0, 3.0)
+    assert backlog.most_work() == 0

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import gc
 import itertools
+import weakref
 import zipfile
 
 import numpy as np
@@ -525,3 +527,47 @@ def test_a_workers_share_of_a_gpu_is_capped_before_the_first_operation():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert int(done.stdout) > 0
+
+
+def aligned(shape, value=0):
+    """An array of counts whose memory begins where TensorFlow wants it, as Ray's do."""
+    memory = np.full(np.prod(shape) + 64, value, np.uint16)
+    start = (-memory.ctypes.data % 64) // memory.itemsize
+    return memory[start : start + np.prod(shape)].reshape(shape)
+
+
+@integration
+def test_an_array_that_tensorflow_can_take_is_not_copied_even_if_it_is_read_only():
+    from clustersweep.training.device import shared_tensor, tf
+
+    array = aligned((2, 3, 4))
+    read_only = array.view()
+    read_only.flags.writeable = False
+    tensor = shared_tensor(read_only)
+    assert (tensor.shape, tensor.dtype) == ((2, 3, 4), tf.uint16)
+    array[1, 2, 3] = 7
+    assert int(tensor[1, 2, 3]) == 7
+    assert int(tf.function(lambda: tf.gather(tensor, [1]))()[0, 2, 3]) == 7
+
+
+@integration
+def test_the_memory_of_a_shared_array_lives_as_long_as_its_tensor_and_no_longer():
+    from clustersweep.training.device import shared_tensor
+
+    array = aligned((2, 3, 4), value=5)
+    tensor, memory = shared_tensor(array), weakref.ref(array.base)
+    del array
+    gc.collect()
+    assert memory() is not None
+    assert np.array_equal(tensor.numpy(), np.full((2, 3, 4), 5))
+    del tensor
+    gc.collect()
+    assert memory() is None
+
+
+@integration
+@pytest.mark.parametrize("array", [np.arange(7, dtype=np.uint8)[1:], np.arange(24.0).reshape(4, 6).T, np.zeros((0, 3))])
+def test_an_array_that_tensorflow_cannot_take_is_copied(array):
+    from clustersweep.training.device import shared_tensor
+
+    assert np.array_equal(shared_tensor(array).numpy(), array)

@@ -1,12 +1,17 @@
 """The door to TensorFlow: imported through here, with its threads and GPU memory bounded before first use."""
 
 import contextlib
+import ctypes
 import gc
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's own keras.json must not choose another
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -57,7 +62,10 @@ with _hushed(), _quickly():
     import keras
     import tensorflow as tf
 
-__all__ = ["configure_device", "keras", "tf"]
+__all__ = ["configure_device", "keras", "shared_tensor", "tf"]
+
+# TensorFlow's kernels load and store so many bytes at once, and refuse memory that does not begin at a multiple.
+ALIGNMENT = 64
 
 
 def configure_device(cpus: int, gpu_share: float = 0.0) -> None:
@@ -85,6 +93,25 @@ def configure_device(cpus: int, gpu_share: float = 0.0) -> None:
             # Less than the share: the CUDA context itself takes some hundreds of MiB outside this limit.
             limit = tf.config.LogicalDeviceConfiguration(memory_limit=int(0.9 * gpu_share * memory_mib))
             tf.config.set_logical_device_configuration(gpu, [limit])
+
+
+def shared_tensor(array: NDArray[Any]) -> "tf.Tensor":
+    """Give a tensor that lies in the array's own memory, where that can be; else a copy.
+
+    Ray gives the arrays of its object store to every worker of a machine in shared memory, and read-only; TensorFlow
+    takes such memory by DLPack only. Tensors are never written to, but the array must not be either.
+
+    Args:
+        array: Any shape. It is kept alive as long as the tensor is.
+    """
+    where = array.ctypes.data
+    if tf.config.get_visible_devices("GPU") or where % ALIGNMENT or not array.flags.c_contiguous or not array.size:
+        return tf.constant(array)
+    # NumPy exports no read-only array (DLPack cannot say that it is), hence a writable view of the same bytes.
+    memory = (ctypes.c_char * array.nbytes).from_address(where)
+    memory.belongs_to = array  # type: ignore[attr-defined]
+    view = np.frombuffer(memoryview(memory), array.dtype).reshape(array.shape)
+    return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
 
 
 def _gpu_memory_mib() -> int | None:

@@ -19,7 +19,7 @@ from clustersweep.training.checkpoint import (
     unpack_state,
 )
 from clustersweep.training.data import Scaling, TrainingData
-from clustersweep.training.device import keras, tf
+from clustersweep.training.device import keras, shared_tensor, tf
 from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped
 from clustersweep.training.likelihood import likelihood_terms, variance
 from clustersweep.training.model import build_model, derived_seed, initial_weights
@@ -37,8 +37,8 @@ class DeviceData:
         scaling = data.scaling
         self.scaling = scaling
         self.image_shape = data.image_shape
-        self.train_images = tf.constant(data.train_images)
-        self.validation_images = tf.constant(data.validation_images)
+        self.train_images = shared_tensor(data.train_images)
+        self.validation_images = shared_tensor(data.validation_images)
         self.train_labels = tf.constant(self._standardised(data.train_log_mass))
         self.validation_labels = tf.constant(self._standardised(data.validation_log_mass))
         self.train_redshift = tf.constant(standardised_redshift(data.train_redshift, scaling))
