@@ -7,6 +7,7 @@ ClusterSweepError
 +- ModelError            2   the model's folder is incomplete, altered or no model's
 +- StudyChangedError     2   the stored study differs from the file
 +- StorageError          3   the database cannot be reached or used
+|  +- StorageAwayError   3   the database does not answer at the moment
 |  +- StudyLockedError   3   another launch of the study lives
 +- WorkersError          3   the cluster cannot be reached, or cannot give what was asked
 +- NothingCompleteError  1   there is nothing to report or to export
@@ -97,6 +98,10 @@ class StorageError(ClusterSweepError):
     """The database cannot be reached, refuses us, or went away. Never carries a password."""
 
     exit_code = 3
+
+
+class StorageAwayError(StorageError):
+    """The database does not answer at the moment: the same may work in a minute, and a sweep waits for it."""
 
 
 class StudyLockedError(StorageError):

@@ -6,12 +6,13 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clustersweep.cost import Rates, estimate_s, read_rates
+from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.export import versions
 from clustersweep.home import Home, write_atomically
 from clustersweep.notices import Notice
@@ -146,7 +147,7 @@ def launch(
             with stop_on_signals() as stop:
                 sweep = Sweep(
                     plan, record.open_trials, record.storage, workers, files,
-                    notify=watcher.notice, stop=stop, still_ours=record.lock.check,
+                    notify=watcher.notice, stop=stop, still_ours=lambda: _keep_lock(record.lock, database),
                 )  # fmt: skip
                 try:
                     outcome = sweep.run()
@@ -213,6 +214,16 @@ def _read(
     """Open the database where that is still to be done, then read the survey, which may take minutes to simulate."""
     record = record or _open(plan, database, options, closing)
     return record, read_training_data(plan.study, home, watcher.survey)
+
+
+def _keep_lock(lock: StudyLock, database: Callable[[], Database]) -> None:
+    """Make sure that the study is still ours; an embedded server that was killed is started again first."""
+    try:
+        lock.check()
+    except StorageAwayError:
+        with suppress(StorageError):
+            database()
+        lock.check()
 
 
 def _keep(outcome: Outcome, record: _Record, before: Rates, study: Study, home: Home) -> None:

@@ -55,4 +55,19 @@ class WorkerLost:
     again: bool
 
 
-Notice = ReplicateBegan | EpochDone | ReplicateDone | TrialDone | WorkerLost
+@dataclass(frozen=True)
+class StorageAway:
+    """The database does not answer; the sweep waits for it, so many seconds at most."""
+
+    reason: str
+    patience_s: float
+
+
+@dataclass(frozen=True)
+class StorageBack:
+    """The database answers again, after so many seconds."""
+
+    seconds: float
+
+
+Notice = ReplicateBegan | EpochDone | ReplicateDone | TrialDone | WorkerLost | StorageAway | StorageBack

@@ -16,7 +16,7 @@ import psycopg2
 
 from clustersweep.embedded import ensure_running
 from clustersweep.embedded import stop_embedded as stop_embedded
-from clustersweep.errors import StorageError, StudyLockedError
+from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
 from clustersweep.home import Home
 from clustersweep.postgres_url import KEEPALIVES, connect, explain, parse_url, write_url
 
@@ -106,9 +106,8 @@ class StudyLock:
     transaction mode breaks that: connect to PostgreSQL itself.
     """
 
-    def __init__(self, connection: Any, study: str) -> None:
-        self._connection = connection
-        self._study = study
+    def __init__(self, connection: Any, url: str, study: str) -> None:
+        self._connection, self._url, self._study = connection, url, study
 
     @classmethod
     def acquire(cls, url: str, study: str) -> Self:
@@ -131,7 +130,7 @@ class StudyLock:
             said = str(error)
         else:
             if owner is None:
-                return cls(connection, study)
+                return cls(connection, url, study)
             said = ""
         connection.close()
         if said:
@@ -142,21 +141,26 @@ class StudyLock:
         )
 
     def check(self) -> None:
-        """Make sure that we still have it.
+        """Make sure that we still have it; where the connection was lost, and the lock with it, take it again.
 
         Raises:
-            StorageError: The connection is lost, and the lock with it.
+            StudyLockedError: Another launch of the study has begun meanwhile.
+            StorageAwayError: The database does not answer; or it has not noticed yet that we had gone.
         """
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
             return
         except psycopg2.Error:
-            pass
-        raise StorageError(
-            f"the connection to the database that guards study {self._study} is lost, and another launch may "
-            "have begun. Launch again: what is finished is kept"
-        )
+            self._connection.close()
+        try:
+            self._connection = StudyLock.acquire(self._url, self._study)._connection
+        except StudyLockedError as error:
+            if _application_name(self._study) not in str(error):
+                raise
+            raise StorageAwayError("the server still holds the lock of our own connection that was lost") from None
+        except StorageError as error:
+            raise StorageAwayError(str(error)) from None
 
     def release(self) -> None:
         """Give the lock back; once is enough, twice does no harm."""

@@ -11,7 +11,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.status import Status
 from rich.table import Table
 
-from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.notices import (
+    EpochDone,
+    Notice,
+    ReplicateBegan,
+    ReplicateDone,
+    StorageAway,
+    StorageBack,
+    TrialDone,
+    WorkerLost,
+)
 from clustersweep.plan import Plan
 from clustersweep.storage import OpenTrial
 from clustersweep.tables import duration, params_text
@@ -111,6 +120,11 @@ class Display(Steps):
                     f"{worker} died ({reason}); seed {replicate.seed} of {params_text(replicate.trial.params)} {then}"
                 )
                 self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
+            case StorageAway(reason, patience_s):
+                text = f"{reason}\nwaiting for it, {duration(patience_s)} at most: workers go on, and nothing is lost"
+                self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
+            case StorageBack(seconds):
+                self._console.print(f"the database is back after {duration(seconds)}", highlight=False)
         if self._live is not None:
             self._live.update(self._picture())
 

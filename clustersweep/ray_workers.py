@@ -1,36 +1,38 @@
 """The door to Ray: long-lived actors that train replicates, on this machine or on a cluster."""
 
-import contextlib
-import os
-import secrets
-import socket
-import tempfile
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Ray prints a page about every worker that dies, whatever the log level; the sweep says so itself, in a line.
-# Read when Ray is imported.
-os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "A worker died or was killed"
-
-import ray
-import ray.exceptions
-
 from clustersweep.errors import WorkersError
+from clustersweep.ray_cluster import (
+    NodeAffinitySchedulingStrategy,
+    connect,
+    nodes,
+    ray,
+    reach,
+    require_fit,
+    room,
+    unfit,
+)
 from clustersweep.training.data import TrainingData
 from clustersweep.training.events import Failed
 from clustersweep.trial import Replicate
 from clustersweep.workers import Lost, Station, WorkerEvent
 
-# Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
-AUTO_WORKERS_PER_GPU = 4
 # So many workers in a row that die without having told anything mean that no worker can start.
 MAX_STILLBORN = 3
 # How long a sweep waits for a cluster that is full, before it says so and ends.
 START_PATIENCE_S = 600.0
-# Variables that hold or name secrets of the database: no business of Ray's processes, which inherit the driver's.
-SECRETS = ("CLUSTERSWEEP_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
+# How often the cluster is looked at: machines may join it and leave it.
+LOOK_EVERY_S = 5.0
+# How long its head may be gone; after a minute Ray would end this process without a word.
+HEAD_PATIENCE_S = 20.0
+
+_log = logging.getLogger(__name__)
 
 
 class _Actor:
@@ -88,10 +90,15 @@ class RayWorkers:
         token_file: Path,
         checkpoint_every_s: float = 10.0,
     ) -> None:
-        _connect(address, data_bytes, token_file)
-        self._cpus, self._every_s = cpus_per_worker, checkpoint_every_s
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        count, self._gpu_share = _room(nodes, cpus_per_worker, gpus_per_worker)
+        self._head = connect(address, data_bytes, token_file)
+        self._cpus, self._every_s, self._data_bytes = cpus_per_worker, checkpoint_every_s, data_bytes
+        self._limit = limit
+        alive = nodes()
+        self._room, self._gpu_share = room(alive, cpus_per_worker, gpus_per_worker)  # workers by node
+        if address is not None:
+            require_fit([node for node in alive if self._room[node.identity]], data_bytes)
+        self._looked_at = self._head_seen_at = time.monotonic()
+        self._where: dict[str, str] = {}  # the node of each worker
         self._data: Any = None
         self._actors: dict[str, Any] = {}
         self._starting: dict[Any, str] = {}  # workers that have not said yet that they are there
@@ -101,8 +108,7 @@ class RayWorkers:
         self._stillborn = 0
         self._broken = ""
         self._waiting_since = time.monotonic()
-        for _ in range(min(count, limit or count)):
-            self._hire()
+        self._fill()
         try:
             self._data = ray.put(data())
         except BaseException:
@@ -125,12 +131,18 @@ class RayWorkers:
         """See `workers.Workers`. A worker that died is replaced.
 
         Raises:
-            WorkersError: Workers die as soon as they are started, or the cluster has no room for any.
+            WorkersError: Workers die as soon as they are started, the cluster has no room for any, or it has lost its
+                head.
         """
         if self._broken:
             raise WorkersError(self._broken)
+        if time.monotonic() - self._looked_at > LOOK_EVERY_S:
+            self._look()
         waited_for = [*self._streams, *self._starting]
         if not waited_for:
+            if not self._actors:
+                time.sleep(timeout_s)
+            self._check_room()
             return []
         ready, _ = ray.wait(waited_for, num_returns=len(waited_for), timeout=0, fetch_local=False)
         if not ready:
@@ -195,11 +207,51 @@ class RayWorkers:
         self._actors, self._streams = {}, {}
         ray.shutdown()
 
-    def _hire(self) -> None:
+    def _look(self) -> None:
+        """Use machines that have joined the cluster, and forget those that have left it.
+
+        Raises:
+            WorkersError: The head is gone.
+        """
+        self._looked_at = time.monotonic()
+        try:
+            reach(self._head)
+        except OSError as error:
+            if self._looked_at - self._head_seen_at > HEAD_PATIENCE_S:
+                raise WorkersError(
+                    f"the head of the Ray cluster at {self._head} does not answer any more: {error}. Start the cluster "
+                    "again and launch again: what ran is checkpointed"
+                ) from None
+            return
+        self._head_seen_at = self._looked_at
+        alive = {node.identity: node for node in nodes()}
+        joined = [node for identity, node in alive.items() if identity not in self._room]
+        problems = unfit(joined, self._data_bytes) if joined else {}
+        for identity, problem in problems.items():
+            _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
+        fits = [node for node in joined if node.identity not in problems]
+        counts = room(fits, self._cpus, self._gpu_share, least=0)[0]
+        self._room = {i: self._room.get(i, counts.get(i, 0)) for i in alive}
+        self._fill()
+
+    def _fill(self) -> None:
+        """Hire workers where there is room for more."""
+        taken = Counter(self._where.values())
+        free = {node: count - taken[node] for node, count in self._room.items()}
+        while free and (self._limit is None or len(self._actors) < self._limit):
+            node = max(free, key=lambda node: free[node])
+            if free[node] <= 0:
+                return
+            free[node] -= 1
+            self._hire(node)
+
+    def _hire(self, node: str) -> None:
         self._hired += 1
         name = f"worker-{self._hired}"
-        options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share)
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share, scheduling_strategy=here)
         self._actors[name] = options.remote(self._cpus, self._gpu_share, self._every_s)
+        self._where[name] = node
         if self._data is not None:
             self._give(name, self._actors[name])
 
@@ -209,104 +261,17 @@ class RayWorkers:
 
     def _replace(self, worker: str, error: ray.exceptions.RayError) -> None:
         ray.kill(self._actors.pop(worker))
-        if worker not in self._proven:
+        node = self._where.pop(worker)
+        if node not in {one.identity for one in nodes()}:
+            self._room.pop(node, None)
+        elif worker not in self._proven:
             self._stillborn += 1
         if self._stillborn >= MAX_STILLBORN:
             # Raised by the next `events`: what others have told in this one must not be lost.
             self._broken = f"{self._stillborn} workers in a row died before they trained anything: {error}"
         else:
-            self._hire()
+            self._fill()
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _make_token(path: Path) -> None:
-    """Make the token that Ray's processes ask of one another, once; only its owner can read it."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    with open(handle, "w") as file:
-        file.write(secrets.token_hex(32))
-    with contextlib.suppress(FileExistsError):
-        os.link(beside, path)  # never half a token, and never another than a launch beside this one reads
-    os.unlink(beside)
-
-
-@contextlib.contextmanager
-def _without_secrets() -> Iterator[None]:
-    """Keep the database's secrets from processes that are started meanwhile."""
-    kept = {name: os.environ.pop(name) for name in SECRETS if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
-
-
-def _connect(address: str | None, data_bytes: int, token_file: Path) -> None:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else `uv run` makes a new environment for every worker
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
-    try:
-        if address is None:
-            # Ray listens on all interfaces, even for this machine alone: nobody gets in without the token.
-            _make_token(token_file)
-            os.environ["RAY_AUTH_MODE"] = "token"
-            os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
-            # Ray has read its environment when it was imported; this is how it reads it again itself.
-            ray._raylet.Config.initialize("")
-            # The default takes 30 % of the memory for objects; the data are all that goes there.
-            with _without_secrets():
-                ray.init(address="local", object_store_memory=256 * 2**20 + data_bytes, **quiet)
-        else:
-            _reach(address)
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        where = address or "this machine"
-        raise WorkersError(
-            f"Ray does not answer at {where}: {str(error).strip().splitlines()[0]}. "
-            "Check --address, or leave it out to use this machine"
-        ) from None
-
-
-def _reach(address: str) -> None:
-    """Fail within seconds where nothing listens; Ray itself would try for minutes.
-
-    Raises:
-        OSError: Nothing answers, or it is no address.
-    """
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in address:
-        raise OSError("an address is `host:port` of the cluster's head (6379 as a rule), or `auto`")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
-        pass
-
-
-def _room(nodes: list[dict[str, float]], cpus: int, gpus: float | str) -> tuple[int, float]:
-    """Give the number of workers that a cluster's nodes have room for, and the share of a GPU that each takes.
-
-    Raises:
-        WorkersError: Not even one fits on any node.
-    """
-    has_gpus = sum(node.get("GPU", 0.0) for node in nodes)
-    share = gpus if isinstance(gpus, float | int) else (1 / AUTO_WORKERS_PER_GPU if has_gpus else 0.0)
-    count = 0
-    for node in nodes:  # a worker never stands on two
-        fit = int(node.get("CPU", 0.0) // cpus)
-        if share > 0:
-            # A share above one half leaves room for one worker on each GPU; Ray never splits one over two.
-            node_gpus = node.get("GPU", 0.0)
-            fit = min(fit, int(node_gpus) * int(1 / share) if share <= 1 else int(node_gpus // share))
-        count += fit
-    if count < 1:
-        has = " + ".join(f"{node.get('CPU', 0):g} CPU and {node.get('GPU', 0):g} GPU" for node in nodes)
-        raise WorkersError(
-            f"no room for a worker: one needs {cpus} CPU and {share:g} GPU, the cluster has {has}. Lower "
-            "resources.cpus_per_worker or resources.gpus_per_worker, or name a larger cluster with --address"
-        )
-    return count, float(share)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import optuna
 import sqlalchemy.exc
 
-from clustersweep.errors import StorageError
+from clustersweep.errors import StorageAwayError, StorageError
 
 
 @contextlib.contextmanager
@@ -35,6 +35,8 @@ def translated() -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         text = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
-        raise StorageError(
+        # What the server or the connection is at fault for, not what was asked of it.
+        lost = isinstance(cause, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
+        raise (StorageAwayError if lost else StorageError)(
             f"the database does not answer as it should: {text}. What is finished is kept; launch again when it is back"
         ) from None

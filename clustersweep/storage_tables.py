@@ -92,7 +92,8 @@ def update_trial(
         value: Its value, where it is complete.
 
     Raises:
-        optuna.exceptions.UpdateFinishedTrialError: It is finished, and finished trials cannot be changed.
+        optuna.exceptions.UpdateFinishedTrialError: It is finished, and finished trials cannot be changed. One that is
+            finished just so already is no error.
         KeyError: There is no such trial any more.
     """
     curve, user, system = curve or {}, user_attributes or {}, system_attributes or {}
@@ -111,6 +112,8 @@ def update_trial(
         before = connection.execute(sqlalchemy.select(_TRIALS.c.state).where(this).with_for_update()).scalar()
         if before is None:
             raise KeyError(f"no trial {trial_id} exists")  # as Optuna's own methods do
+        if before.is_finished() and before == state and _stored_value(connection, trial_id) == value:
+            return  # a connection that was lost as it committed: the caller could not know that it had
         if before.is_finished():
             raise optuna.exceptions.UpdateFinishedTrialError(f"trial {trial_id} is finished")
         _upsert(connection, _CURVES, "step", (_intermediate(trial_id, *item) for item in curve.items()))
@@ -215,6 +218,11 @@ def _value(trial_id: int, value: float) -> dict[str, Any]:
 def _intermediate(trial_id: int, step: int, value: float) -> dict[str, Any]:
     stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
     return {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
+
+
+def _stored_value(connection: Connection, trial_id: int) -> float | None:
+    found = connection.execute(sqlalchemy.select(_VALUES.c.value).where(_VALUES.c.trial_id == trial_id))
+    return found.scalar_one_or_none()
 
 
 def _utc(local: datetime | None) -> datetime | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from clustersweep.backlog import Backlog
 from clustersweep.cost import RateMeter, Rates
 from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.outage import Lasting
 from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
 from clustersweep.running import Job, RunningTrial
@@ -41,7 +42,7 @@ class Outcome:
         interrupted: It was asked to stop.
         aborted: Why it gave up; empty when it did not.
         rates: What was measured; None when too little ran.
-        workers: How many trained anything.
+        workers: How many trained at the same time, at most.
         epochs: How many all of them trained together.
         seconds: How long it took, the workers' start included.
     """
@@ -81,10 +82,12 @@ class Sweep:
             files: Where checkpoints and weights go.
             notify: Told what happens, for whoever watches.
             stop: Asked often; when true, the sweep checkpoints and ends.
-            still_ours: Asked every few seconds; raises when another launch may have taken the study.
+            still_ours: Asked every few seconds, and before anything is written to a database that had gone; raises
+                when another launch has taken the study.
         """
         self._plan, self._storage, self._workers, self._files = plan, storage, workers, files
         self._notify, self._stop, self._still_ours = notify, stop, still_ours
+        self._lasting = Lasting(notify, stop, still_ours)
         self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
         self._backlog = Backlog(
             ([seed for seed in plan.study.seeds if seed not in t.done], t.trial.cost_flops) for t in open_trials
@@ -96,7 +99,7 @@ class Sweep:
         self._tried_alone: set[str] = set()
         self._signatures: dict[str, set[int]] = {}
         self._meter = RateMeter()
-        self._epochs = 0
+        self._epochs = self._most = 0  # trained; at the same time
         self._finished = self._failed = 0
         self._aborted = ""
 
@@ -128,7 +131,7 @@ class Sweep:
                 self._handle(worker, event)
             if time.monotonic() - looked_at > LOOK_EVERY_S:
                 looked_at = time.monotonic()
-                self._still_ours()
+                self._lasting(self._still_ours)
         interrupted = asked_at is not None and not self._aborted
         return Outcome(
             finished=self._finished,
@@ -136,7 +139,7 @@ class Sweep:
             interrupted=interrupted,
             aborted=self._aborted,
             rates=self._meter.rates(),
-            workers=len(self._last),
+            workers=self._most,
             epochs=self._epochs,
             seconds=time.monotonic() - began_at,
         )
@@ -163,7 +166,7 @@ class Sweep:
             replicate = self._plan.replicate(opened.stored.trial, seed)
             checkpoint = self._files.checkpoint(replicate.key)
             if not opened.started:
-                self._storage.start(opened.stored)
+                self._lasting(self._storage.start, opened.stored)
                 opened.started, opened.curves_at = True, time.monotonic()
             curve: list[tuple[float, float]] = []
             if checkpoint is not None:
@@ -173,13 +176,14 @@ class Sweep:
                     checkpoint = None
             self._jobs[worker] = Job(opened, replicate, curve, self._last.get(worker) is not opened)
             self._last[worker] = opened
+            self._most = max(self._most, len(self._jobs))
             self._workers.start(worker, replicate, checkpoint)
 
     def _choose(self, worker: str) -> RunningTrial | None:
         """Choose for an idle worker."""
         last, rates = self._last.get(worker), self._meter.rates() or Rates()
         compile_cost = rates.trial_s * rates.flops_per_s
-        chosen = self._backlog.choose(last.number if last else None, len(self._last), compile_cost)
+        chosen = self._backlog.choose(last.number if last else None, self._most, compile_cost)
         return None if chosen is None else self._trials[chosen]
 
     def _handle(self, worker: str, event: WorkerEvent) -> None:
@@ -261,7 +265,7 @@ class Sweep:
             error = f"not trained, as seed {canary.seed} failed before its first epoch: {message}"
             result = dataclasses.replace(canary, seed=seed, seconds=0.0, error=error)
             opened.results[seed] = result
-            self._storage.record_replicate(opened.stored, result)
+            self._lasting(self._storage.record_replicate, opened.stored, result)
             self._notify(ReplicateDone(worker, self._plan.replicate(opened.stored.trial, seed), result))
 
     def _end(self, worker: str, result: ReplicateResult) -> None:
@@ -269,7 +273,7 @@ class Sweep:
         opened = job.trial
         opened.results[result.seed] = result
         if not opened.ended(self._plan.study):
-            self._storage.record_replicate(opened.stored, result)
+            self._lasting(self._storage.record_replicate, opened.stored, result)
         else:
             self._finish(opened, result)
         self._files.discard_checkpoint(job.replicate.key)
@@ -280,7 +284,7 @@ class Sweep:
     def _finish(self, opened: RunningTrial, last: ReplicateResult | None) -> None:
         """Write that a trial is finished, with the replicate that was its last, where that is not written yet."""
         value = opened.value(self._plan.study)
-        self._storage.finish(opened.stored, value, curve=opened.mean_curve(), last=last)
+        self._lasting(self._storage.finish, opened.stored, value, curve=opened.mean_curve(), last=last)
         self._finished += 1
         self._failed += value is None
         complete = {seed: result.value for seed, result in opened.results.items() if result.value is not None}
@@ -298,4 +302,4 @@ class Sweep:
         if now - opened.curves_at >= CURVES_EVERY_S:
             opened.curves_at = now
             running = [job.curve for job in self._jobs.values() if job.trial is opened]
-            self._storage.record_curve(opened.stored, opened.mean_curve(running))
+            self._lasting(self._storage.record_curve, opened.stored, opened.mean_curve(running))

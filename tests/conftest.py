@@ -53,6 +53,9 @@ class TcpServer:
     password: str = "s3cret/@:%#? +ü&="  # whatever a URL could trip over
     database: str = "sweeps"
     admin: str = "postgres"
+    programs: Path = Path()
+    folder: Path = Path()
+    owner: Owner | None = None
 
     @property
     def url(self) -> str:
@@ -63,6 +66,19 @@ class TcpServer:
         new = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
         login = f"{quote(new.user, safe='')}:{quote(new.password, safe='')}"
         return f"postgresql://{login}@{new.host}:{new.port}/{new.database}"
+
+    def start(self) -> None:
+        """Start the server; returns when it answers."""
+        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k '' -c fsync=off"
+        self._control("start", "-w", "-l", "log", "-o", options)
+
+    def stop(self) -> None:
+        """Stop the server as a crash would: connections end, nothing is written any more."""
+        self._control("stop", "-m", "immediate")
+
+    def _control(self, verb: str, *words: str) -> None:
+        control = self.programs / "pg_ctl"
+        run_program(control, verb, "-D", "data", *words, folder=self.folder, owner=self.owner)
 
     def execute(self, *statements: str) -> None:
         """Run statements as the superuser, each by itself."""
@@ -107,16 +123,14 @@ def postgres_tcp() -> Iterator[TcpServer]:
         programs = reachable_programs(programs, inside, owner)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        server = TcpServer(port=probe.getsockname()[1])
+        server = TcpServer(port=probe.getsockname()[1], programs=programs, folder=inside, owner=owner)
     password_file = inside / "password"
     password_file.write_text(server.password)
     password_file.chmod(0o644)
     access = ["--auth=scram-sha-256", f"--username={server.admin}", f"--pwfile={password_file}"]
     locale = ["--encoding=UTF8", "--locale=C"]
     run_program(programs / "initdb", "-D", "data", "--no-sync", *access, *locale, folder=inside, owner=owner)
-    options = f"-c listen_addresses=127.0.0.1 -p {server.port} -k '' -c fsync=off"
-    control, where = programs / "pg_ctl", ["-D", "data", "-l", "log"]
-    run_program(control, "start", "-w", *where, "-o", options, folder=inside, owner=owner)
+    server.start()
     try:
         setup = dataclasses.replace(server, database="postgres")
         literal = server.password.replace("'", "''")
@@ -126,7 +140,7 @@ def postgres_tcp() -> Iterator[TcpServer]:
         )
         yield server
     finally:
-        run_program(control, "stop", "-m", "immediate", *where, folder=inside, owner=owner)
+        server.stop()
         shutil.rmtree(folder)
 
 

@@ -17,7 +17,7 @@ import sqlalchemy
 from conftest import TcpServer
 
 from clustersweep import postgres
-from clustersweep.errors import StorageError, StudyLockedError
+from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
 from clustersweep.home import Home
 from clustersweep.postgres import Database, StudyLock, open_database
 from clustersweep.postgres_url import explain, parse_url, write_url
@@ -401,13 +401,66 @@ def test_the_lock_of_a_killed_launch_is_free_at_once(server: str, request: pytes
 
 
 @pytest.mark.integration
-def test_a_lost_connection_is_noticed(postgres_tcp: TcpServer, database_name: str) -> None:
-    lock = StudyLock.acquire(postgres_tcp.url_with(database=database_name), "efeds")
+def test_a_lock_whose_connection_was_lost_is_taken_again(postgres_tcp: TcpServer, database_name: str) -> None:
+    url = postgres_tcp.url_with(database=database_name)
+    lock = StudyLock.acquire(url, "efeds")
     postgres_tcp.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database_name}'")
-    for _ in range(2):
-        with pytest.raises(StorageError, match=r"guards study efeds is lost, .*\. Launch again: what is finished"):
-            lock.check()
+    lock.check()
+    with pytest.raises(StudyLockedError):
+        StudyLock.acquire(url, "efeds")
     lock.release()
+    lock.release()
+    StudyLock.acquire(url, "efeds").release()
+
+
+@pytest.mark.integration
+def test_a_lock_is_not_taken_again_while_the_database_is_away(postgres_tcp: TcpServer, database_name: str) -> None:
+    lock = StudyLock.acquire(postgres_tcp.url_with(database=database_name), "efeds")
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database_name}'"
+    postgres_tcp.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS false", end)
+    for _ in range(2):
+        with pytest.raises(StorageAwayError, match="not currently accepting connections"):
+            lock.check()
+    postgres_tcp.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS true")
+    lock.check()
+    lock.release()
+
+
+@pytest.mark.integration
+def test_a_lock_that_another_launch_has_taken_meanwhile_is_lost(postgres_tcp: TcpServer, database_name: str) -> None:
+    url = postgres_tcp.url_with(database=database_name)
+    lock = StudyLock.acquire(url, "efeds")
+    lock._connection.close()
+    script = (
+        "import sys; from clustersweep.postgres import StudyLock;"
+        "lock = StudyLock.acquire(sys.argv[1], 'efeds'); print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(StudyLockedError, match=f"by clustersweep launch efeds pid {other.pid} on"):
+            lock.check()
+        other.kill()
+
+
+@pytest.mark.integration
+def test_a_lock_that_the_server_still_keeps_for_our_own_lost_connection_is_waited_for(
+    postgres_tcp: TcpServer, database_name: str
+) -> None:
+    url = postgres_tcp.url_with(database=database_name)
+    lock = StudyLock.acquire(url, "efeds")
+    unnoticed, lock._connection = lock._connection, psycopg2.connect(url)
+    lock._connection.close()
+    with pytest.raises(StorageAwayError, match="still holds the lock of our own connection"):
+        lock.check()
+    unnoticed.close()
+    for _ in range(100):
+        try:
+            lock.check()
+            break
+        except StorageAwayError:
+            time.sleep(0.05)
     lock.release()
 
 

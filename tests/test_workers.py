@@ -13,9 +13,11 @@ import pytest
 import ray
 from small_study import small_plan
 
+from clustersweep import ray_cluster
 from clustersweep.errors import WorkersError
 from clustersweep.notices import EpochDone, ReplicateBegan, WorkerLost
-from clustersweep.ray_workers import RayWorkers, _room
+from clustersweep.ray_cluster import Node, Software, require_fit, room, unfit
+from clustersweep.ray_workers import RayWorkers
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
 from clustersweep.sweep import Sweep
@@ -62,6 +64,10 @@ def in_process(data, tmp_path_factory):
     return curves(results)
 
 
+def nodes_of(resources):
+    return [Node(f"node-{number}", f"10.0.0.{number}", has) for number, has in enumerate(resources)]
+
+
 # --- room on a cluster: arithmetic ---------------------------------------------------------------------------
 
 
@@ -81,7 +87,8 @@ def in_process(data, tmp_path_factory):
     ],
 )
 def test_there_are_as_many_workers_as_the_cluster_has_room_for(nodes, cpus, gpus, expected):
-    assert _room(nodes, cpus, gpus) == expected
+    counts, share = room(nodes_of(nodes), cpus, gpus)
+    assert (sum(counts.values()), share) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,42 @@ def test_there_are_as_many_workers_as_the_cluster_has_room_for(nodes, cpus, gpus
 )
 def test_a_worker_that_does_not_fit_is_refused_and_the_error_says_what_the_cluster_has(nodes, cpus, gpus, says):
     with pytest.raises(WorkersError, match=f"no room for a worker: {says}. Lower resources"):
-        _room(nodes, cpus, gpus)
+        room(nodes_of(nodes), cpus, gpus)
+    assert sum(room(nodes_of(nodes), cpus, gpus, least=0)[0].values()) == 0
+
+
+HERE = Software({"python": "3.11.7", "clustersweep": "0.1.0", "ray": "2.60.0", "tensorflow": "2.21.0"})
+ENOUGH = {"CPU": 2.0, "memory": 2e9, "object_store_memory": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("has", "resources", "says"),
+    [
+        (HERE, ENOUGH, None),
+        (None, ENOUGH, "does not answer within 30 s"),
+        ({"tensorflow": "2.20.0"}, ENOUGH, "tensorflow 2.20.0 instead of 2.21.0"),
+        ({"clustersweep": "none", "python": "3.12.1"}, ENOUGH,
+         "python 3.12.1 instead of 3.11.7, clustersweep none instead of 0.1.0"),
+        (HERE, {**ENOUGH, "object_store_memory": 2**20}, "its object store has 1 MiB for data of 500 MiB"),
+        (HERE, {**ENOUGH, "memory": 2**21}, "Ray may use 2 MiB for data of 500 MiB"),
+    ],
+)  # fmt: skip
+def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_wrong(monkeypatch, has, resources, says):
+    software = Software({**HERE.versions, **has}) if isinstance(has, dict) else has
+    nodes = nodes_of([ENOUGH, resources])
+    monkeypatch.setattr(ray_cluster, "software_here", lambda: HERE)
+    answers = {"node-0": HERE, "node-1": software}
+    monkeypatch.setattr(
+        ray_cluster, "software_of", lambda asked: {node.identity: answers[node.identity] for node in asked}
+    )
+    assert unfit(nodes, 500 * 2**20) == ({} if says is None else {"node-1": says})
+    if says is None:
+        require_fit(nodes, 500 * 2**20)
+    else:
+        with pytest.raises(
+            WorkersError, match=rf"(?s)10\.0\.0\.0  fits\n  10\.0\.0\.1  {says}\nInstall the same versions"
+        ):
+            require_fit(nodes, 500 * 2**20)
 
 
 # --- real workers ---------------------------------------------------------------------------------------------
@@ -208,3 +250,67 @@ def test_workers_share_the_gpus_of_a_machine_that_has_some(data, token_file, tmp
     assert workers._gpu_share == 0.25
     outcome, _ = sweep(small_plan(tmp_path), workers, tmp_path)
     assert outcome.failed == 0
+
+
+# --- clusters of several nodes, on this machine ---------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster(monkeypatch, token_file):
+    """A Ray cluster with a head of one CPU, to which nodes can be added and from which they can be taken."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # As a cluster should be; and a process that had a token once asks for one from then on.
+    ray_cluster._make_token(token_file)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token_file))
+    ray._raylet.Config.initialize("")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 200 * 2**20})
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.integration
+def test_machines_that_join_are_used_and_one_that_leaves_costs_nothing_but_time(
+    data, token_file, tmp_path, cluster, in_process, monkeypatch
+):
+    monkeypatch.setattr("clustersweep.ray_workers.LOOK_EVERY_S", 0.5)
+    plan = small_plan(tmp_path, training=LONG)
+    workers = RayWorkers(
+        lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
+    )
+    seen, joined, left = [], [], []
+
+    def notify(notice):
+        seen.append(notice)
+        if isinstance(notice, EpochDone) and not joined:
+            joined.append(cluster.add_node(num_cpus=1, object_store_memory=200 * 2**20))
+        if isinstance(notice, EpochDone) and notice.worker != "worker-1" and notice.event.epoch > 20 and not left:
+            left.append(notice.worker)
+            cluster.remove_node(joined[0], allow_graceful=False)
+
+    outcome, results = sweep(plan, workers, tmp_path, notify)
+    assert (outcome.finished, outcome.failed) == (3, 0)
+    assert curves(results) == in_process
+    assert left
+    assert [notice.worker for notice in seen if isinstance(notice, WorkerLost)] == left
+
+
+@pytest.mark.integration
+def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(
+    data, token_file, tmp_path, cluster, monkeypatch
+):
+    monkeypatch.setattr("clustersweep.ray_workers.LOOK_EVERY_S", 0.5)
+    monkeypatch.setattr("clustersweep.ray_workers.HEAD_PATIENCE_S", 2.0)
+    plan = small_plan(tmp_path, training={"epochs": 100000, "patience": 100000, "batch_size": 2})
+    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    killed = []
+
+    def notify(notice):
+        if isinstance(notice, EpochDone) and not killed:
+            killed.append(cluster.head_node.kill_gcs_server(check_alive=False))
+
+    with pytest.raises(WorkersError, match=r"the head of the Ray cluster at .* does not answer .*ran is checkpointed"):
+        sweep(plan, workers, tmp_path, notify)

@@ -1,0 +1,246 @@
+"""The door to Ray's clusters: starts or reaches one, and says what its nodes have and whether they fit."""
+
+import contextlib
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Ray prints a page about every worker that dies, whatever the log level; the sweep says so itself, in a line.
+# Read when Ray is imported.
+os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "A worker died or was killed"
+
+import ray
+import ray.exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from clustersweep.errors import WorkersError
+
+__all__ = [
+    "Node",
+    "NodeAffinitySchedulingStrategy",
+    "Software",
+    "connect",
+    "nodes",
+    "ray",
+    "reach",
+    "require_fit",
+    "room",
+    "unfit",
+]  # fmt: skip
+
+# Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
+AUTO_WORKERS_PER_GPU = 4
+# Variables that hold or name secrets of the database: no business of Ray's processes, which inherit the driver's.
+SECRETS = ("CLUSTERSWEEP_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
+# What a node has to have as the driver has it: other versions may give other numbers, or none.
+SAME = ("python", "clustersweep", "ray", "tensorflow")
+# A node that does not answer so long is not counted on.
+ANSWER_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster.
+
+    Attributes:
+        identity: Ray's.
+        address: Where it is.
+        resources: What Ray may give away there: CPU, GPU, bytes of memory and of the object store.
+    """
+
+    identity: str
+    address: str
+    resources: Mapping[str, float]
+
+
+def nodes() -> list[Node]:
+    """List the nodes that are alive."""
+    return [Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"]) for n in ray.nodes() if n["Alive"]]
+
+
+def _make_token(path: Path) -> None:
+    """Make the token that Ray's processes ask of one another, once; only its owner can read it."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent)  # mode 0600
+    with open(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+    with contextlib.suppress(FileExistsError):
+        os.link(beside, path)  # never half a token, and never another than a launch beside this one reads
+    os.unlink(beside)
+
+
+@contextlib.contextmanager
+def _without_secrets() -> Iterator[None]:
+    """Keep the database's secrets from processes that are started meanwhile."""
+    kept = {name: os.environ.pop(name) for name in SECRETS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def connect(address: str | None, data_bytes: int, token_file: Path) -> str:
+    """Start Ray on this machine, or reach the cluster at an address; gives where its head is.
+
+    Raises:
+        WorkersError: It does not answer.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else `uv run` makes a new environment for every worker
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    try:
+        if address is None:
+            # Ray listens on all interfaces, even for this machine alone: nobody gets in without the token.
+            _make_token(token_file)
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
+            # Ray has read its environment when it was imported; this is how it reads it again itself.
+            ray._raylet.Config.initialize("")
+            # The default takes 30 % of the memory for objects; the data are all that goes there.
+            with _without_secrets():
+                ray.init(address="local", object_store_memory=256 * 2**20 + data_bytes, **quiet)
+        else:
+            reach(address)
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        return str(ray.get_runtime_context().gcs_address)
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        where = address or "this machine"
+        raise WorkersError(
+            f"Ray does not answer at {where}: {str(error).strip().splitlines()[0]}. "
+            "Check --address, or leave it out to use this machine"
+        ) from None
+
+
+def reach(address: str) -> None:
+    """Fail within seconds where nothing listens; Ray itself would try for minutes.
+
+    Raises:
+        OSError: Nothing answers, or it is no address.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in address:
+        raise OSError("an address is `host:port` of the cluster's head (6379 as a rule), or `auto`")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+        pass
+
+
+def room(found: Sequence[Node], cpus: int, gpus: float | str, least: int = 1) -> tuple[dict[str, int], float]:
+    """Give the number of workers that each node has room for, by identity, and the share of a GPU that each takes.
+
+    Raises:
+        WorkersError: Fewer than `least` fit on all nodes together.
+    """
+    resources = {node.identity: node.resources for node in found}
+    has_gpus = sum(has.get("GPU", 0.0) for has in resources.values())
+    share = gpus if isinstance(gpus, float | int) else (1 / AUTO_WORKERS_PER_GPU if has_gpus else 0.0)
+    counts = {}
+    for identity, has in resources.items():  # a worker never stands on two
+        counts[identity] = int(has.get("CPU", 0.0) // cpus)
+        if share > 0:
+            # A share above one half leaves room for one worker on each GPU; Ray never splits one over two.
+            node_gpus = has.get("GPU", 0.0)
+            fit = int(node_gpus) * int(1 / share) if share <= 1 else int(node_gpus // share)
+            counts[identity] = min(counts[identity], fit)
+    if sum(counts.values()) < least:
+        has_all = " + ".join(f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU" for has in resources.values())
+        raise WorkersError(
+            f"no room for a worker: one needs {cpus} CPU and {share:g} GPU, the cluster has {has_all}. Lower "
+            "resources.cpus_per_worker or resources.gpus_per_worker, or name a larger cluster with --address"
+        )
+    return counts, float(share)
+
+
+@dataclass(frozen=True)
+class Software:
+    """What a machine says that it has: versions by name, `none` where it has none."""
+
+    versions: Mapping[str, str]
+
+    def differs_from(self, other: "Software") -> tuple[str, ...]:
+        """Name what it has in another version."""
+        return tuple(name for name in SAME if self.versions.get(name) != other.versions.get(name))
+
+
+def _asker() -> Callable[[], dict[str, str]]:
+    # A function within one travels as code: a node may not have this package, which is what is to be found out.
+    def ask() -> dict[str, str]:
+        import importlib.metadata
+        import platform
+
+        found = {"python": platform.python_version()}
+        for name in ("clustersweep", "ray", "tensorflow"):
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                found[name] = "none"
+        return found
+
+    return ask
+
+
+def software_here() -> Software:
+    """Say what this machine has."""
+    return Software(_asker()())
+
+
+def software_of(asked: Sequence[Node]) -> dict[str, Software | None]:
+    """Ask nodes what they have, all at the same time; None of one that does not answer."""
+    ask = ray.remote(num_cpus=0, max_retries=0)(_asker())
+    pinned = {node.identity: NodeAffinitySchedulingStrategy(node.identity, soft=False) for node in asked}
+    answers = {identity: ask.options(scheduling_strategy=where).remote() for identity, where in pinned.items()}
+    ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_TIMEOUT_S)
+    found: dict[str, Software | None] = {}
+    for identity, answer in answers.items():
+        try:
+            found[identity] = Software(ray.get(answer, timeout=0))
+        except ray.exceptions.RayError:
+            found[identity] = None
+    return found
+
+
+def unfit(asked: Sequence[Node], data_bytes: int) -> dict[str, str]:
+    """Give what is wrong with nodes, by identity, where something is: other versions, or no room for the data."""
+    here, problems = software_here(), {}
+    for node, has in zip(asked, software_of(asked).values(), strict=True):
+        if has is None:
+            problems[node.identity] = f"does not answer within {ANSWER_TIMEOUT_S:.0f} s"
+        elif different := has.differs_from(here):
+            problems[node.identity] = ", ".join(
+                f"{name} {has.versions.get(name, 'none')} instead of {here.versions[name]}" for name in different
+            )
+        else:
+            for resource, words in (("object_store_memory", "its object store has"), ("memory", "Ray may use")):
+                bytes_there = node.resources.get(resource, 0.0)
+                if bytes_there < data_bytes:
+                    problems[node.identity] = f"{words} {_mib(bytes_there)} for data of {_mib(data_bytes)}"
+    return problems
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def require_fit(asked: Sequence[Node], data_bytes: int) -> None:
+    """Refuse a cluster of which a node would train other numbers than this machine, or none.
+
+    Raises:
+        WorkersError: With a line for each node.
+    """
+    problems = unfit(asked, data_bytes)
+    if not problems:
+        return
+    width = max(len(node.address) for node in asked)
+    lines = [f"  {node.address:<{width}}  {problems.get(node.identity, 'fits')}" for node in asked]
+    raise WorkersError(
+        "the cluster's nodes do not fit together:\n" + "\n".join(lines) + "\nInstall the same versions everywhere "
+        "(requirements.lock), start Ray there with a larger --object-store-memory, or take the node out of the cluster"
+    )

@@ -1,0 +1,71 @@
+"""What a sweep survives, on real servers and processes."""
+
+import threading
+
+import pytest
+from arithmetic_workers import ArithmeticWorkers
+from small_study import small_plan
+
+from clustersweep.notices import EpochDone, StorageAway, StorageBack
+from clustersweep.postgres import StudyLock
+from clustersweep.run_folder import RunFolder
+from clustersweep.storage import Storage
+from clustersweep.sweep import Sweep
+
+pytestmark = pytest.mark.integration
+
+
+def results_of(storage):
+    return {
+        (tuple(sorted(trial.params.items())), seed): (result.value, result.curve)
+        for trial in storage.results("small").trials
+        for seed, result in trial.replicates.items()
+    }
+
+
+def undisturbed(plan, tmp_path):
+    storage = Storage.in_memory()
+    Sweep(plan, storage.begin(plan), storage, ArithmeticWorkers(), RunFolder(tmp_path / "undisturbed")).run()
+    return results_of(storage)
+
+
+def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(postgres_tcp, database_name, tmp_path):
+    plan, url = small_plan(tmp_path), postgres_tcp.url_with(database=database_name)
+    storage, lock = Storage.connect(url.replace("postgresql:", "postgresql+psycopg2:", 1)), None
+    told = []
+
+    def notify(notice):
+        told.append(notice)
+        if sum(isinstance(one, EpochDone) for one in told) == 7 and isinstance(notice, EpochDone):
+            postgres_tcp.stop()
+            threading.Timer(3.0, postgres_tcp.start).start()
+
+    lock = StudyLock.acquire(url, "small")
+    open_trials = storage.begin(plan)
+    workers = ArithmeticWorkers(2)
+    sweep = Sweep(
+        plan, open_trials, storage, workers, RunFolder(tmp_path / "run"), notify=notify, still_ours=lock.check
+    )
+    outcome = sweep.run()
+    lock.check()
+    assert (outcome.finished, outcome.failed) == (3, 0)
+    assert results_of(storage) == undisturbed(plan, tmp_path)
+    assert storage.results("small").count("complete") == 3
+    assert len(workers.log) == plan.replicates  # none was trained twice
+    away = next(notice for notice in told if isinstance(notice, StorageAway))
+    assert "the database does not answer as it should" in away.reason
+    assert postgres_tcp.password not in away.reason
+    assert next(notice for notice in told if isinstance(notice, StorageBack)).seconds > 2
+    lock.release()
+    storage.close()
+
+
+def test_a_result_that_was_committed_as_the_connection_was_lost_is_not_an_error(postgres_tcp, database_name, tmp_path):
+    plan, url = small_plan(tmp_path), postgres_tcp.url_with(database=database_name)
+    storage = Storage.connect(url.replace("postgresql:", "postgresql+psycopg2:", 1))
+    opened = storage.begin(plan)[0]
+    storage.start(opened)
+    for _ in range(2):
+        storage.finish(opened, 0.25, curve={1: 0.5})
+    assert storage.backend.get_trial(opened.trial_id).value == 0.25
+    storage.close()
