@@ -37,8 +37,12 @@ test: check  ## Run all checks and all tests, real PostgreSQL, Ray, TensorFlow a
 test-fast: setup  ## Run the fast tests only
 	$(BIN)/pytest -m "not integration and not gpu"
 
+.PHONY: chaos
+chaos: setup  ## Kill workers, launches, connections and the server of small sweeps at random, 100 rounds (about an hour)
+	@$(BIN)/python tests/chaos.py --rounds 100
+
 .PHONY: bench
-bench: $(BENCH)/ready  ## Measure the speed beside the peers', and print the README's tables (two hours, machine idle)
+bench: $(BENCH)/ready  ## Measure the speed beside the peers', and print the README's tables (over an hour, machine idle)
 	@$(BIN)/python benchmarks/run.py
 
 .PHONY: bench-quick

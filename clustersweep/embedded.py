@@ -19,6 +19,7 @@ from clustersweep.embedded_folder import (
     PORT,
     folder_owner,
     forget_host,
+    host_is_recorded,
     locked,
     make_folder,
     record_host,
@@ -58,6 +59,11 @@ def ensure_running(home: Home) -> dict[str, str]:
             else:  # it starts, it stops, or it was killed and its last processes are about to notice
                 time.sleep(0.02)
     return _parameters(folder, _NAME)
+
+
+def should_run(home: Home) -> bool:
+    """Say whether a home's server was started and not stopped since: if it does not run, it was killed."""
+    return host_is_recorded(home.database)
 
 
 def stop_embedded(home: Home, *, force: bool = False) -> bool:

@@ -91,6 +91,11 @@ def record_host(folder: Path) -> None:
     write_atomically(folder / "host", json.dumps(_this_host()).encode())
 
 
+def host_is_recorded(folder: Path) -> bool:
+    """Say whether a server was started in the folder and not stopped since."""
+    return (folder / "host").exists()
+
+
 def forget_host(folder: Path) -> None:
     """Write down that the server runs nowhere."""
     (folder / "host").unlink(missing_ok=True)

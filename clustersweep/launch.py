@@ -4,8 +4,9 @@ import dataclasses
 import json
 import math
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,16 @@ from clustersweep.export import versions
 from clustersweep.home import Home, write_atomically
 from clustersweep.notices import Notice
 from clustersweep.plan import Plan, make_plan, require_feasible
-from clustersweep.postgres import Database, StudyLock
+from clustersweep.postgres import Database, StudyLock, start_again
+from clustersweep.postgres_url import VARIABLES
 from clustersweep.run_folder import RunFolder
+from clustersweep.running import Outcome
 from clustersweep.signals import stop_on_signals
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.study import Study
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.split import make_split
-from clustersweep.sweep import Outcome, Sweep
+from clustersweep.sweep import Sweep
 from clustersweep.training.data import TrainingData, parts_of
 from clustersweep.trial import LaunchTime, SweepResults, Trial
 
@@ -128,18 +131,25 @@ def launch(
     files, rates = RunFolder(home.run(study.name)), read_rates(home.rates)
     with ExitStack() as closing:
         thread = closing.enter_context(ThreadPoolExecutor(1))
-        # What was never launched here needs workers, and they may start before the database tells so.
-        record = _open(plan, database, options, closing, watcher.step) if files.path.exists() else None
+        # What was never launched here needs workers, and they may start before the database tells so. But while Ray
+        # starts, its secrets are out of the environment, where libpq looks for them.
+        apart = files.path.exists() or any(name in os.environ for name in VARIABLES)
+        record = _open(plan, database, options, closing, watcher.step) if apart else None
         workers = None
         if record is None or record.open_trials:
             database_too = "the database, " if record is None else ""
             # Side by side: workers start and import TensorFlow while this process reads.
             with watcher.step(f"Preparing {database_too}the survey and the workers"):
-                reading = thread.submit(_read, plan, database, options, closing, record, home, watcher)
-                missing = record.missing if record else plan.replicates
-                workers = _hire(plan, lambda: reading.result()[1], missing, home, options)
-                closing.callback(workers.close)
-                record, data = reading.result()
+                survey = _Abandonable(watcher.survey)
+                reading = thread.submit(_read, plan, database, options, closing, record, home, survey)
+                try:
+                    missing = record.missing if record else plan.replicates
+                    workers = _hire(plan, lambda: reading.result()[1], missing, home, options)
+                    closing.callback(workers.close)
+                    record, data = reading.result()
+                finally:
+                    survey.abandon()
+                    wait([reading])  # it must not write to the database once the lock is given back
             record.storage.describe_data(study.name, data.label_variance)
         watcher.begin(plan, list(record.open_trials))
         outcome = None
@@ -147,7 +157,7 @@ def launch(
             with stop_on_signals() as stop:
                 sweep = Sweep(
                     plan, record.open_trials, record.storage, workers, files,
-                    notify=watcher.notice, stop=stop, still_ours=lambda: _keep_lock(record.lock, database),
+                    notify=watcher.notice, stop=stop, still_ours=lambda: _keep_lock(record, home),
                 )  # fmt: skip
                 try:
                     outcome = sweep.run()
@@ -168,6 +178,7 @@ class _Record:
     """The opened database, and what is left of the study."""
 
     storage: Storage
+    database: Database
     lock: StudyLock
     open_trials: tuple[OpenTrial, ...]
     seeds: tuple[int, ...]
@@ -199,7 +210,7 @@ def _open(
         closing.callback(storage.close)
     with step("Reading the study's record"):
         open_trials = storage.begin(plan, retry_failed=options.retry_failed)
-    return _Record(storage, lock, tuple(open_trials), plan.study.seeds)
+    return _Record(storage, opened, lock, tuple(open_trials), plan.study.seeds)
 
 
 def _read(
@@ -209,21 +220,38 @@ def _read(
     closing: ExitStack,
     record: _Record | None,
     home: Home,
-    watcher: Watcher,
+    survey: Callable[[int, int], None],
 ) -> tuple[_Record, TrainingData]:
     """Open the database where that is still to be done, then read the survey, which may take minutes to simulate."""
     record = record or _open(plan, database, options, closing)
-    return record, read_training_data(plan.study, home, watcher.survey)
+    return record, read_training_data(plan.study, home, survey)
 
 
-def _keep_lock(lock: StudyLock, database: Callable[[], Database]) -> None:
+class _Abandonable:
+    """Tells how far a simulation is, and ends it once nobody wants its survey any more: what is done is kept."""
+
+    def __init__(self, tell: Callable[[int, int], None]) -> None:
+        self._tell, self._abandoned = tell, threading.Event()
+
+    def abandon(self) -> None:
+        """Have the next call raise."""
+        self._abandoned.set()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell that so many clusters of the total are simulated."""
+        if self._abandoned.is_set():
+            raise CancelledError
+        self._tell(done, total)
+
+
+def _keep_lock(record: _Record, home: Home) -> None:
     """Make sure that the study is still ours; an embedded server that was killed is started again first."""
     try:
-        lock.check()
+        record.lock.check()
     except StorageAwayError:
         with suppress(StorageError):
-            database()
-        lock.check()
+            start_again(record.database, home)
+        record.lock.check()
 
 
 def _keep(outcome: Outcome, record: _Record, before: Rates, study: Study, home: Home) -> None:

@@ -27,6 +27,7 @@ class Lasting:
         self, notify: Callable[[Notice], None], stop: Callable[[], bool], still_ours: Callable[[], None]
     ) -> None:
         self._notify, self._stop, self._still_ours = notify, stop, still_ours
+        self.waited_s = 0.0
 
     def __call__(self, action: Callable[..., None], *given: Any, **named: Any) -> None:
         """Do it.
@@ -50,4 +51,5 @@ class Lasting:
                     raise
                 time.sleep(TRY_EVERY_S)
         if gone_at is not None:
+            self.waited_s += time.monotonic() - gone_at
             self._notify(StorageBack(time.monotonic() - gone_at))

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import psycopg2
 
-from clustersweep.embedded import ensure_running
+from clustersweep.embedded import ensure_running, should_run
 from clustersweep.embedded import stop_embedded as stop_embedded
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
 from clustersweep.home import Home
@@ -69,6 +69,16 @@ def open_database(storage_option: str | None, environ: Mapping[str, str], home: 
     parameters = parse_url(where, given)
     _check_rights(where, parameters)
     return Database(write_url(parameters), embedded=False)
+
+
+def start_again(database: Database, home: Home) -> None:
+    """Start an embedded server that was killed; one that was stopped on purpose stays so.
+
+    Raises:
+        StorageError: It cannot be started.
+    """
+    if database.embedded and should_run(home):
+        ensure_running(home)
 
 
 def _check_rights(where: str, parameters: Mapping[str, str]) -> None:

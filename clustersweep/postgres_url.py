@@ -18,6 +18,8 @@ _WRITE = f"Write {_FORM}, or give no URL to use the embedded PostgreSQL"
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg2"}
 _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _TIMEOUT_S = "5"
+# Variables that tell libpq and us of a database, secrets among them: no business of any process that we start.
+VARIABLES = ("CLUSTERSWEEP_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
 
 # What libpq or the server says, what that means, and what to do. That somebody answers comes before that
 # nobody does: for a name with two addresses libpq reports on both.

@@ -18,24 +18,15 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clustersweep.errors import WorkersError
+from clustersweep.postgres_url import VARIABLES
 
 __all__ = [
-    "Node",
-    "NodeAffinitySchedulingStrategy",
-    "Software",
-    "connect",
-    "nodes",
-    "ray",
-    "reach",
-    "require_fit",
-    "room",
-    "unfit",
+    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "no_room_for", "nodes", "other_versions", "ray",
+    "reach", "require_none", "room",
 ]  # fmt: skip
 
 # Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
 AUTO_WORKERS_PER_GPU = 4
-# Variables that hold or name secrets of the database: no business of Ray's processes, which inherit the driver's.
-SECRETS = ("CLUSTERSWEEP_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
 # What a node has to have as the driver has it: other versions may give other numbers, or none.
 SAME = ("python", "clustersweep", "ray", "tensorflow")
 # A node that does not answer so long is not counted on.
@@ -77,8 +68,8 @@ def _make_token(path: Path) -> None:
 
 @contextlib.contextmanager
 def _without_secrets() -> Iterator[None]:
-    """Keep the database's secrets from processes that are started meanwhile."""
-    kept = {name: os.environ.pop(name) for name in SECRETS if name in os.environ}
+    """Keep the database's secrets from processes that are started meanwhile; nobody may connect to it until then."""
+    kept = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
     try:
         yield
     finally:
@@ -192,50 +183,52 @@ def software_here() -> Software:
     return Software(_asker()())
 
 
-def software_of(asked: Sequence[Node]) -> dict[str, Software | None]:
-    """Ask nodes what they have, all at the same time; None of one that does not answer."""
+def software_of(asked: Sequence[Node]) -> dict[str, Software | str]:
+    """Ask nodes what they have, all at the same time; of one that cannot say, why."""
     ask = ray.remote(num_cpus=0, max_retries=0)(_asker())
     pinned = {node.identity: NodeAffinitySchedulingStrategy(node.identity, soft=False) for node in asked}
     answers = {identity: ask.options(scheduling_strategy=where).remote() for identity, where in pinned.items()}
     ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_TIMEOUT_S)
-    found: dict[str, Software | None] = {}
+    found: dict[str, Software | str] = {}
     for identity, answer in answers.items():
         try:
             found[identity] = Software(ray.get(answer, timeout=0))
-        except ray.exceptions.RayError:
-            found[identity] = None
+        except ray.exceptions.GetTimeoutError:
+            found[identity] = f"does not answer within {ANSWER_TIMEOUT_S:.0f} s"
+        except ray.exceptions.RayError as error:
+            found[identity] = f"cannot be asked: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
     return found
 
 
-def unfit(asked: Sequence[Node], data_bytes: int) -> dict[str, str]:
-    """Give what is wrong with nodes, by identity, where something is: other versions, or no room for the data."""
+def other_versions(asked: Sequence[Node]) -> dict[str, str]:
+    """Give, by identity, what nodes have in other versions than this machine, where they have."""
     here, problems = software_here(), {}
-    for node, has in zip(asked, software_of(asked).values(), strict=True):
-        if has is None:
-            problems[node.identity] = f"does not answer within {ANSWER_TIMEOUT_S:.0f} s"
+    for identity, has in software_of(asked).items():
+        if isinstance(has, str):
+            problems[identity] = has
         elif different := has.differs_from(here):
-            problems[node.identity] = ", ".join(
+            problems[identity] = ", ".join(
                 f"{name} {has.versions.get(name, 'none')} instead of {here.versions[name]}" for name in different
             )
-        else:
-            for resource, words in (("object_store_memory", "its object store has"), ("memory", "Ray may use")):
-                bytes_there = node.resources.get(resource, 0.0)
-                if bytes_there < data_bytes:
-                    problems[node.identity] = f"{words} {_mib(bytes_there)} for data of {_mib(data_bytes)}"
     return problems
 
 
-def _mib(size: float) -> str:
-    return f"{size / 2**20:,.0f} MiB"
+def no_room_for(data_bytes: int, asked: Sequence[Node]) -> dict[str, str]:
+    """Give, by identity, how much too small the object stores of nodes are for the data, where they are."""
+    stores = {node.identity: node.resources.get("object_store_memory", 0.0) for node in asked}
+    return {
+        identity: f"its object store has {store / 2**20:,.0f} MiB for {data_bytes / 2**20:,.0f} MiB of data"
+        for identity, store in stores.items()
+        if store < data_bytes
+    }
 
 
-def require_fit(asked: Sequence[Node], data_bytes: int) -> None:
+def require_none(problems: Mapping[str, str], asked: Sequence[Node]) -> None:
     """Refuse a cluster of which a node would train other numbers than this machine, or none.
 
     Raises:
         WorkersError: With a line for each node.
     """
-    problems = unfit(asked, data_bytes)
     if not problems:
         return
     width = max(len(node.address) for node in asked)

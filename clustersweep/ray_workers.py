@@ -1,6 +1,7 @@
 """The door to Ray: long-lived actors that train replicates, on this machine or on a cluster."""
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ from clustersweep.errors import WorkersError
 from clustersweep.ray_cluster import (
     NodeAffinitySchedulingStrategy,
     connect,
+    no_room_for,
     nodes,
+    other_versions,
     ray,
     reach,
-    require_fit,
+    require_none,
     room,
-    unfit,
 )
 from clustersweep.training.data import TrainingData
 from clustersweep.training.events import Failed
@@ -90,27 +92,33 @@ class RayWorkers:
         token_file: Path,
         checkpoint_every_s: float = 10.0,
     ) -> None:
-        self._head = connect(address, data_bytes, token_file)
-        self._cpus, self._every_s, self._data_bytes = cpus_per_worker, checkpoint_every_s, data_bytes
-        self._limit = limit
-        alive = nodes()
-        self._room, self._gpu_share = room(alive, cpus_per_worker, gpus_per_worker)  # workers by node
-        if address is not None:
-            require_fit([node for node in alive if self._room[node.identity]], data_bytes)
-        self._looked_at = self._head_seen_at = time.monotonic()
+        self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._where: dict[str, str] = {}  # the node of each worker
         self._data: Any = None
+        self._data_bytes = 0
         self._actors: dict[str, Any] = {}
         self._starting: dict[Any, str] = {}  # workers that have not said yet that they are there
         self._streams: dict[Any, str] = {}
         self._hired = 0
+        self._closing = threading.Lock()
         self._proven: set[str] = set()  # workers that have told something
         self._stillborn = 0
         self._broken = ""
         self._waiting_since = time.monotonic()
-        self._fill()
+        self._looked_at = time.monotonic()
+        self._head_gone_since: float | None = None
         try:
-            self._data = ray.put(data())
+            self._head = connect(address, data_bytes, token_file)
+            alive = nodes()
+            self._room, self._gpu_share = room(alive, cpus_per_worker, gpus_per_worker)  # workers by node
+            used = [node for node in alive if self._room[node.identity]]
+            if address is not None:
+                require_none(other_versions(used), used)
+            self._fill()
+            given = data()
+            self._data_bytes = given.bytes
+            require_none(no_room_for(given.bytes, used), used)
+            self._data = ray.put(given)
         except BaseException:
             self.close()
             raise
@@ -201,11 +209,12 @@ class RayWorkers:
             actor.stop.remote()
 
     def close(self) -> None:
-        """See `workers.Workers`. Also ends the cluster where it was started for this sweep."""
-        for actor in self._actors.values():
-            ray.kill(actor)
-        self._actors, self._streams = {}, {}
-        ray.shutdown()
+        """See `workers.Workers`. Also ends the cluster where it was started for this sweep. Two may call it at once."""
+        with self._closing:
+            for actor in self._actors.values():
+                ray.kill(actor)
+            self._actors, self._streams = {}, {}
+            ray.shutdown()
 
     def _look(self) -> None:
         """Use machines that have joined the cluster, and forget those that have left it.
@@ -217,16 +226,17 @@ class RayWorkers:
         try:
             reach(self._head)
         except OSError as error:
-            if self._looked_at - self._head_seen_at > HEAD_PATIENCE_S:
+            self._head_gone_since = self._head_gone_since or self._looked_at
+            if self._looked_at - self._head_gone_since > HEAD_PATIENCE_S:
                 raise WorkersError(
                     f"the head of the Ray cluster at {self._head} does not answer any more: {error}. Start the cluster "
                     "again and launch again: what ran is checkpointed"
                 ) from None
             return
-        self._head_seen_at = self._looked_at
+        self._head_gone_since = None
         alive = {node.identity: node for node in nodes()}
         joined = [node for identity, node in alive.items() if identity not in self._room]
-        problems = unfit(joined, self._data_bytes) if joined else {}
+        problems = other_versions(joined) | no_room_for(self._data_bytes, joined) if joined else {}
         for identity, problem in problems.items():
             _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
         fits = [node for node in joined if node.identity not in problems]

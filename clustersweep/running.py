@@ -1,15 +1,41 @@
-"""A trial, and a replicate on a worker, while the sweep runs. Values and arithmetic; the loop is in `sweep`."""
+"""A trial, and a replicate on a worker, while the sweep runs, and how it ended. No loop: that is in `sweep`."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from clustersweep.cost import Rates
 from clustersweep.storage import OpenTrial
 from clustersweep.study import Study
 from clustersweep.training.events import Failed, Finished
 from clustersweep.trial import Replicate, ReplicateResult, aggregate
 
 Curve = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended.
+
+    Attributes:
+        finished: Trials finished, failed ones included.
+        failed: Trials of which a replicate failed.
+        interrupted: It was asked to stop.
+        aborted: Why it gave up; empty when it did not.
+        rates: What was measured; None when too little ran.
+        workers: How many trained at the same time, at most.
+        epochs: How many all of them trained together.
+        seconds: From the first replicate given out to the end, without waiting for a database that was away.
+    """
+
+    finished: int
+    failed: int
+    interrupted: bool
+    aborted: str
+    rates: Rates | None
+    workers: int
+    epochs: int
+    seconds: float
 
 
 @dataclass

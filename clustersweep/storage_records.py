@@ -87,7 +87,8 @@ def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
     found = {}
     for name, fields in trial.user_attrs.items():
         if name.startswith("seed:"):
-            curve = tuple((a, b) for a, b in trial.system_attrs.get(f"curve:{fields['seed']}", ()))
+            key = f"curve:{fields['seed']}"  # among the user's attributes in studies that were stored first
+            curve = tuple((a, b) for a, b in trial.system_attrs.get(key) or trial.user_attrs.get(key, ()))
             found[int(fields["seed"])] = ReplicateResult(**fields, curve=curve)
     return dict(sorted(found.items()))
 

@@ -131,7 +131,8 @@ def read_trials(backend: BaseStorage, study_id: int) -> list[FrozenTrial]:
     if not _is_postgresql(backend):
         return backend.get_all_trials(study_id, deepcopy=False)
     found: dict[int, FrozenTrial] = {}
-    with backend.engine.connect() as connection:
+    # One moment for all queries: a launch may add trials between two of them.
+    with backend.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         columns = ("number", "state", "datetime_start", "datetime_complete")
         for trial_id, number, state, start, end in connection.execute(_of_study(_TRIALS, study_id, *columns)):
             found[trial_id] = FrozenTrial(

@@ -3,15 +3,15 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from clustersweep.backlog import Backlog
 from clustersweep.cost import RateMeter, Rates
+from clustersweep.errors import StorageAwayError
 from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.outage import Lasting
 from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
-from clustersweep.running import Job, RunningTrial
+from clustersweep.running import Job, Outcome, RunningTrial
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.training.checkpoint import DamagedCheckpointError, progress_of
 from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Failed, Finished, Stopped
@@ -24,37 +24,14 @@ MAX_SAME_SIGNATURE = 3
 MAX_LOSSES = 3
 # What TensorFlow calls memory that it does not get, and what Ray's end of a worker for its memory is called here.
 OUT_OF_MEMORY = "ResourceExhaustedError"
+# What a replicate fails of that its workers do not survive.
+WORKER_LOST = "WorkerLost"
 # Learning curves of running trials reach the database at most so often; finished ones at once.
 CURVES_EVERY_S = 5.0
 # The lock on the study is looked at so often.
 LOOK_EVERY_S = 5.0
 # How long workers may take to end their epoch once they are asked to stop.
 STOP_GRACE_S = 60.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a sweep ended.
-
-    Attributes:
-        finished: Trials finished, failed ones included.
-        failed: Trials of which a replicate failed.
-        interrupted: It was asked to stop.
-        aborted: Why it gave up; empty when it did not.
-        rates: What was measured; None when too little ran.
-        workers: How many trained at the same time, at most.
-        epochs: How many all of them trained together.
-        seconds: How long it took, the workers' start included.
-    """
-
-    finished: int
-    failed: int
-    interrupted: bool
-    aborted: str
-    rates: Rates | None
-    workers: int
-    epochs: int
-    seconds: float
 
 
 class Sweep:
@@ -100,6 +77,7 @@ class Sweep:
         self._signatures: dict[str, set[int]] = {}
         self._meter = RateMeter()
         self._epochs = self._most = 0  # trained; at the same time
+        self._began_at: float | None = None
         self._finished = self._failed = 0
         self._aborted = ""
 
@@ -114,8 +92,27 @@ class Sweep:
             if opened.ended(self._plan.study):  # a lost launch has written the last replicate, but not the trial
                 self._finish(opened, None)
                 self._tell(opened)
+        try:
+            interrupted = self._loop()
+        except StorageAwayError:
+            self._save_what_runs()
+            raise
+        lasted = time.monotonic() - self._began_at - self._lasting.waited_s if self._began_at else 0.0
+        return Outcome(
+            finished=self._finished,
+            failed=self._failed,
+            interrupted=interrupted,
+            aborted=self._aborted,
+            rates=self._meter.rates(),
+            workers=self._most,
+            epochs=self._epochs,
+            seconds=lasted,
+        )
+
+    def _loop(self) -> bool:
+        """Go on until nothing is left, or we are asked to stop; says whether we were."""
         asked_at: float | None = None
-        began_at = looked_at = time.monotonic()
+        looked_at = time.monotonic()
         while True:
             if asked_at is None and (self._stop() or self._aborted):
                 asked_at = time.monotonic()
@@ -132,17 +129,19 @@ class Sweep:
             if time.monotonic() - looked_at > LOOK_EVERY_S:
                 looked_at = time.monotonic()
                 self._lasting(self._still_ours)
-        interrupted = asked_at is not None and not self._aborted
-        return Outcome(
-            finished=self._finished,
-            failed=self._failed,
-            interrupted=interrupted,
-            aborted=self._aborted,
-            rates=self._meter.rates(),
-            workers=self._most,
-            epochs=self._epochs,
-            seconds=time.monotonic() - began_at,
-        )
+        return asked_at is not None and not self._aborted
+
+    def _save_what_runs(self) -> None:
+        """Take the checkpoints of what is training, when the database can take no results any more."""
+        self._workers.stop()
+        until = time.monotonic() + STOP_GRACE_S
+        while self._jobs and time.monotonic() < until:
+            for worker, event in self._workers.events(0.5):
+                match event:
+                    case Checkpoint() if worker in self._jobs:
+                        self._files.save_checkpoint(self._jobs[worker].replicate.key, event.state)
+                    case Stopped() | Finished() | Failed() | Lost():
+                        self._jobs.pop(worker, None)
 
     def _left(self) -> bool:
         """Say whether any replicate is still to be given out.
@@ -178,6 +177,7 @@ class Sweep:
             self._last[worker] = opened
             self._most = max(self._most, len(self._jobs))
             self._workers.start(worker, replicate, checkpoint)
+            self._began_at = self._began_at or time.monotonic()
 
     def _choose(self, worker: str) -> RunningTrial | None:
         """Choose for an idle worker."""
@@ -220,7 +220,7 @@ class Sweep:
                 again = losses < MAX_LOSSES and (not event.out_of_memory or job.replicate.key not in self._tried_alone)
                 self._notify(WorkerLost(worker, job.replicate, event.reason, again))
                 if not again:
-                    signature = OUT_OF_MEMORY if event.out_of_memory else "WorkerLost"
+                    signature = OUT_OF_MEMORY if event.out_of_memory else WORKER_LOST
                     self._fail(worker, Failed(signature, f"its worker died {losses} times: {event.reason}"))
                 elif not event.out_of_memory or not self._once_more_alone(worker):
                     self._take_back(worker)
@@ -242,7 +242,7 @@ class Sweep:
     def _fail(self, worker: str, event: Failed) -> None:
         job = self._jobs[worker]
         result = job.failed(event)
-        if not job.curve and event.signature != DIVERGED:
+        if event.signature not in (DIVERGED, WORKER_LOST) and not self._has_trained(job.trial):
             self._fail_alike(worker, result, event.message)
         alike = self._signatures.setdefault(event.signature, set())
         alike.add(job.trial.stored.number)
@@ -251,6 +251,11 @@ class Sweep:
                 f"{len(alike)} combinations failed alike ({event.signature}: {event.message}), so the rest would too"
             )
         self._end(worker, result)
+
+    def _has_trained(self, opened: RunningTrial) -> bool:
+        """Say whether any seed of a trial has ended an epoch: then what fails is not the combination's own fault."""
+        running = [job.curve for job in self._jobs.values() if job.trial is opened]
+        return any(running) or any(result.epochs for result in opened.results.values())
 
     def _fail_alike(self, worker: str, canary: ReplicateResult, message: str) -> None:
         """Spare the other seeds of a combination what one has met before its first epoch: it is not the seed's fault.

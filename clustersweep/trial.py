@@ -141,7 +141,7 @@ class LaunchTime:
         epochs: Epochs trained.
         epochs_planned: Epochs of all of them without early stopping, which is what an estimate counts.
         estimated_s: The estimate, seconds.
-        seconds: From the first replicate given out to the end of the last.
+        seconds: From the first replicate given out to the end, without waiting for a database that was away.
         measured: The estimate's rates were those of an earlier sweep; False: the defaults.
     """
 

@@ -257,9 +257,15 @@ def test_a_worker_that_does_not_fit_exits_3_and_says_what_the_cluster_has(runner
     assert "one needs 1 CPU and 64 GPU, the cluster has" in refused.stderr
 
 
-def test_no_output_report_or_row_holds_the_databases_password(runner, tmp_path, postgres_tcp, database_name):
+@pytest.mark.parametrize("given", ["in the URL", "in PGPASSWORD"])
+def test_no_output_report_or_row_holds_the_databases_password(runner, tmp_path, postgres_tcp, database_name, given):
     study = write_study(tmp_path, study="secret")
     environ = {"CLUSTERSWEEP_STORAGE": postgres_tcp.url_with(database=database_name)}
+    if given == "in PGPASSWORD":
+        environ = {
+            "CLUSTERSWEEP_STORAGE": postgres_tcp.url_with(database=database_name, password=""),
+            "PGPASSWORD": postgres_tcp.password,
+        }
     home = tmp_path / "home"
     said = []
     for words in (["launch", study], ["status", study], ["report", study, "--to", tmp_path / "out"]):

@@ -6,7 +6,7 @@ import pytest
 from arithmetic_workers import EPOCHS, ArithmeticWorkers
 from small_study import small_plan
 
-from clustersweep.errors import StorageError
+from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.notices import ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -164,6 +164,46 @@ def test_what_fails_later_or_diverges_does_not_spare_the_other_seeds(tmp_path, s
     outcome, _ = sweep(plan, storage, files, hired)
     assert outcome.failed == 2
     assert len(hired.log) == plan.replicates
+
+
+def test_a_seed_that_fails_at_once_spares_none_where_another_has_trained(tmp_path, storage, files):
+    bad = [(1, 1, Failed("ValueError", "bad luck"), {"kernel_size": 7})]
+    plan, hired = small_plan(tmp_path, seeds=[0, 1, 2]), ArithmeticWorkers(1, bad)
+    outcome, _ = sweep(plan, storage, files, hired)
+    assert outcome.failed == 1
+    assert len(hired.log) == plan.replicates
+
+
+class Away:
+    """A storage whose database goes away after so many finished replicates, and stays so."""
+
+    def __init__(self, storage, after):
+        self._storage, self._left = storage, after
+
+    def __getattr__(self, name):
+        return getattr(self._storage, name)
+
+    def record_replicate(self, trial, result):
+        self._left -= 1
+        if self._left < 0:
+            raise StorageAwayError("no server listens")
+        self._storage.record_replicate(trial, result)
+
+
+def test_when_the_database_stays_away_what_runs_is_checkpointed_before_the_sweep_ends(
+    tmp_path, storage, files, monkeypatch
+):
+    monkeypatch.setattr("clustersweep.outage.PATIENCE_S", -1.0)
+    plan, hired = small_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, Lost("x"), {"kernel_size": 7})])
+    open_trials = storage.begin(plan)
+    with pytest.raises(StorageAwayError):
+        Sweep(plan, open_trials, Away(storage, 0), hired, files).run()
+    assert storage.results("small").count("complete") == 0
+    begun = {replicate.key for _, replicate in hired.log}
+    kept = {path.stem for path in (files.path / "checkpoints").iterdir()}
+    assert kept == begun
+    assert sweep(plan, storage, files, ArithmeticWorkers(2))[0].finished == 3
+    assert losses(storage) == undisturbed(plan, tmp_path)
 
 
 def test_a_worker_that_dies_after_its_replicate_ended_takes_nothing_with_it(tmp_path, storage, files):

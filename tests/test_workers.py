@@ -16,7 +16,7 @@ from small_study import small_plan
 from clustersweep import ray_cluster
 from clustersweep.errors import WorkersError
 from clustersweep.notices import EpochDone, ReplicateBegan, WorkerLost
-from clustersweep.ray_cluster import Node, Software, require_fit, room, unfit
+from clustersweep.ray_cluster import Node, Software, no_room_for, other_versions, require_none, room
 from clustersweep.ray_workers import RayWorkers
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -105,37 +105,38 @@ def test_a_worker_that_does_not_fit_is_refused_and_the_error_says_what_the_clust
 
 
 HERE = Software({"python": "3.11.7", "clustersweep": "0.1.0", "ray": "2.60.0", "tensorflow": "2.21.0"})
-ENOUGH = {"CPU": 2.0, "memory": 2e9, "object_store_memory": 1e9}
+ENOUGH = {"CPU": 2.0, "object_store_memory": 1e9}
 
 
 @pytest.mark.parametrize(
-    ("has", "resources", "says"),
+    ("has", "says"),
     [
-        (HERE, ENOUGH, None),
-        (None, ENOUGH, "does not answer within 30 s"),
-        ({"tensorflow": "2.20.0"}, ENOUGH, "tensorflow 2.20.0 instead of 2.21.0"),
-        ({"clustersweep": "none", "python": "3.12.1"}, ENOUGH,
+        ({}, None),
+        ("does not answer within 30 s", "does not answer within 30 s"),
+        ({"tensorflow": "2.20.0"}, "tensorflow 2.20.0 instead of 2.21.0"),
+        ({"clustersweep": "none", "python": "3.12.1"},
          "python 3.12.1 instead of 3.11.7, clustersweep none instead of 0.1.0"),
-        (HERE, {**ENOUGH, "object_store_memory": 2**20}, "its object store has 1 MiB for data of 500 MiB"),
-        (HERE, {**ENOUGH, "memory": 2**21}, "Ray may use 2 MiB for data of 500 MiB"),
     ],
 )  # fmt: skip
-def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_wrong(monkeypatch, has, resources, says):
-    software = Software({**HERE.versions, **has}) if isinstance(has, dict) else has
-    nodes = nodes_of([ENOUGH, resources])
+def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_wrong(monkeypatch, has, says):
+    nodes = nodes_of([ENOUGH, ENOUGH])
+    answers = {"node-0": HERE, "node-1": has if isinstance(has, str) else Software({**HERE.versions, **has})}
     monkeypatch.setattr(ray_cluster, "software_here", lambda: HERE)
-    answers = {"node-0": HERE, "node-1": software}
-    monkeypatch.setattr(
-        ray_cluster, "software_of", lambda asked: {node.identity: answers[node.identity] for node in asked}
-    )
-    assert unfit(nodes, 500 * 2**20) == ({} if says is None else {"node-1": says})
-    if says is None:
-        require_fit(nodes, 500 * 2**20)
+    monkeypatch.setattr(ray_cluster, "software_of", lambda asked: answers)
+    problems = other_versions(nodes)
+    assert problems == ({} if says is None else {"node-1": says})
+    if problems:
+        lines = rf"10\.0\.0\.0  fits\n  10\.0\.0\.1  {says}\nInstall the same versions"
+        with pytest.raises(WorkersError, match=lines):
+            require_none(problems, nodes)
     else:
-        with pytest.raises(
-            WorkersError, match=rf"(?s)10\.0\.0\.0  fits\n  10\.0\.0\.1  {says}\nInstall the same versions"
-        ):
-            require_fit(nodes, 500 * 2**20)
+        require_none(problems, nodes)
+
+
+def test_a_node_whose_object_store_cannot_hold_the_data_is_told_with_both_sizes():
+    nodes = nodes_of([ENOUGH, {**ENOUGH, "object_store_memory": 2**20}])
+    assert no_room_for(500 * 2**20, nodes) == {"node-1": "its object store has 1 MiB for 500 MiB of data"}
+    assert no_room_for(2**20, nodes) == {}
 
 
 # --- real workers ---------------------------------------------------------------------------------------------
@@ -314,3 +315,24 @@ def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(
 
     with pytest.raises(WorkersError, match=r"the head of the Ray cluster at .* does not answer .*ran is checkpointed"):
         sweep(plan, workers, tmp_path, notify)
+
+
+def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkeypatch, caplog):
+    workers = RayWorkers.__new__(RayWorkers)
+    vars(workers).update(
+        _head="127.0.0.1:1", _head_gone_since=None, _room={"node-0": 1}, _where={"worker-1": "node-0"}, _actors={},
+        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None,
+    )  # fmt: skip
+    hired = []
+    monkeypatch.setattr(workers, "_hire", hired.append, raising=False)
+    module = "clustersweep.ray_workers"
+    monkeypatch.setattr(f"{module}.reach", lambda address: None)
+    monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([ENOUGH, ENOUGH, ENOUGH]))
+    monkeypatch.setattr(f"{module}.other_versions", lambda asked: {"node-1": "tensorflow 2.20.0 instead of 2.21.0"})
+    for _ in range(2):
+        workers._look()
+        monkeypatch.setattr(workers, "_where", {"worker-1": "node-0", "a": "node-2", "b": "node-2"})
+    assert hired == ["node-2", "node-2"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the node 10.0.0.1 that joined the cluster is not used: tensorflow 2.20.0 instead of 2.21.0"
+    ]

@@ -118,7 +118,8 @@ def times_html(results: SweepResults) -> str:
         rows.append(("", [*cells, text(basis)]))
     head = ["launch", "workers", "replicates", "epochs", "estimated, s", "took, s", "took over estimated", "rates from"]
     note = (
-        "From the first replicate given out to the end of the last. What `clustersweep plan` estimates "
+        "From the first replicate given out to the end, without waiting for a database that was away. What "
+        "`clustersweep plan` estimates "
         "counts all epochs; the ratio is for those that were trained, which early stopping or an interruption makes "
         "fewer."
     )

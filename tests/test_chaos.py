@@ -1,0 +1,18 @@
+"""Five rounds of `make chaos`: every kind of fault is in them."""
+
+import pytest
+from chaos import one_round, undisturbed
+
+ROUNDS = 5
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return undisturbed()
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_a_sweep_whose_parts_are_killed_at_random_ends_as_an_undisturbed_one(seed, expected):
+    one_round(seed, expected)

@@ -1,0 +1,66 @@
+"""What a launch says where nobody watches a terminal: lines."""
+
+import io
+
+import pytest
+from rich.console import Console
+from small_study import small_plan
+
+from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, StorageAway, StorageBack, TrialDone
+from clustersweep.notices import WorkerLost as Lost
+from clustersweep.progress import Display
+from clustersweep.storage import Storage
+from clustersweep.training.events import EpochEnd
+from clustersweep.trial import ReplicateResult
+
+
+@pytest.fixture
+def said(tmp_path):
+    """Give what a display says of some notices about the first replicate of a small plan."""
+    plan = small_plan(tmp_path)
+    replicate = plan.replicate(plan.trials[0], 0)
+
+    def say(*make):
+        out = io.StringIO()
+        display = Display(Console(file=out, width=200))
+        display.begin(plan, Storage.in_memory().begin(plan))
+        out.truncate(0)
+        out.seek(0)
+        for one in make:
+            display.notice(one(replicate))
+        display.end()
+        return out.getvalue()
+
+    return say
+
+
+def test_a_lost_worker_is_told_with_the_reason_and_what_becomes_of_its_replicate(said):
+    text = said(lambda r: Lost("worker-2", r, "exit code 9", True))
+    assert text.startswith("worker-2 died (exit code 9); seed 0 of ")
+    assert text.endswith(" goes on elsewhere\n")
+    assert said(lambda r: Lost("worker-2", r, "again", False)).endswith(" is given up\n")
+
+
+def test_a_database_that_is_away_and_back_is_told(said):
+    text = said(lambda r: StorageAway("no server listens at h:5432", 600.0), lambda r: StorageBack(63.0))
+    assert text == (
+        "no server listens at h:5432\nwaiting for it, 10 min at most: workers go on, and nothing is lost\n"
+        "the database is back after 63 s\n"
+    )
+
+
+def test_a_trial_that_is_complete_is_a_line_with_its_loss_and_one_that_failed_says_why(said):
+    done = ReplicateResult(0, "complete", 0.25, 2, 3, 12.0, "h:1")
+    failed = ReplicateResult(1, "failed", None, 0, 0, 0.0, "h:1", error="bad layer\ntrace", signature="ValueError")
+    text = said(
+        lambda r: ReplicateBegan("worker-1", r, 0, "h", 1),
+        lambda r: EpochDone("worker-1", r, EpochEnd(1, 0.5, 0.25, 1.0)),
+        lambda r: ReplicateDone("worker-1", r, done),
+        lambda r: TrialDone(1, r, 0.25, (done,)),
+        lambda r: TrialDone(2, r, None, (done, failed)),
+    )
+    first, second = text.splitlines()
+    assert first.startswith("trial 1 (1 of 3): ")
+    assert "val_loss 0.2500 (seeds 0.2500 to 0.2500), 12.0 s" in first
+    assert second.startswith("trial 2 (2 of 3): ")
+    assert "failed: bad layer" in second
