@@ -1,7 +1,7 @@
 """Run every benchmark of speed, one after the other, and print the README's small tables. `make bench` runs this.
 
-About an hour and a quarter on two cores; nothing else should run meanwhile. `--quick` shows in minutes that all of them work, and
-its numbers mean nothing; `--tables` prints the tables of the last results and measures nothing.
+About an hour and a quarter on two cores; nothing else should run meanwhile. `--quick` shows in minutes that all of them
+work, and its numbers mean nothing; `--tables` prints the tables of the last results and measures nothing.
 """
 
 import subprocess
