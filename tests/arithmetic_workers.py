@@ -2,6 +2,9 @@
 
 import threading
 
+from clustersweep.run_folder import RunFolder
+from clustersweep.storage import Storage
+from clustersweep.sweep import Sweep
 from clustersweep.training.checkpoint import Progress, pack_state, progress_of
 from clustersweep.training.events import Checkpoint, EpochEnd, Finished, Stopped
 from clustersweep.workers import Began, Lost
@@ -78,3 +81,19 @@ class ArithmeticWorkers:
         best = min(range(EPOCHS), key=lambda i: curve[i][1])
         val_nll = -curve[best][1] if replicate.trial.training.loss == "nll" else None
         yield Finished(curve[best][1], best + 1, EPOCHS, 0.01 * EPOCHS, tuple(curve), resumed, b"weights", val_nll)
+
+
+def losses(storage):
+    """The value and the curve of every replicate of the small study."""
+    return {
+        (tuple(sorted(trial.params.items())), seed): (result.value, result.curve)
+        for trial in storage.results("small").trials
+        for seed, result in trial.replicates.items()
+    }
+
+
+def undisturbed(plan, folder):
+    """The losses of a sweep to which nothing happens."""
+    storage = Storage.in_memory()
+    Sweep(plan, storage.begin(plan), storage, ArithmeticWorkers(1), RunFolder(folder / "undisturbed")).run()
+    return losses(storage)

@@ -24,6 +24,7 @@ import psutil
 import psycopg2
 
 from clustersweep.embedded_folder import PORT
+from clustersweep.errors import StorageError
 from clustersweep.home import Home
 from clustersweep.postgres import open_database, stop_embedded
 from clustersweep.postgres_url import VARIABLES
@@ -78,7 +79,9 @@ def results(home: Home) -> SweepResults | None:
     database = open_database(None, {}, home)
     storage = Storage.connect(database.url)
     try:
-        return storage.results("chaos") if "chaos" in storage.studies() else None
+        return storage.results("chaos")
+    except StorageError:  # there is no study yet, or no more of it than its name
+        return None
     finally:
         storage.close()
 

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from arithmetic_workers import ArithmeticWorkers
+from arithmetic_workers import ArithmeticWorkers, losses, undisturbed
 from small_study import small_plan
 
 from clustersweep.notices import EpochDone, StorageAway, StorageBack
@@ -13,20 +13,6 @@ from clustersweep.storage import Storage
 from clustersweep.sweep import Sweep
 
 pytestmark = pytest.mark.integration
-
-
-def results_of(storage):
-    return {
-        (tuple(sorted(trial.params.items())), seed): (result.value, result.curve)
-        for trial in storage.results("small").trials
-        for seed, result in trial.replicates.items()
-    }
-
-
-def undisturbed(plan, tmp_path):
-    storage = Storage.in_memory()
-    Sweep(plan, storage.begin(plan), storage, ArithmeticWorkers(), RunFolder(tmp_path / "undisturbed")).run()
-    return results_of(storage)
 
 
 def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(postgres_tcp, database_name, tmp_path):
@@ -49,7 +35,7 @@ def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(p
     outcome = sweep.run()
     lock.check()
     assert (outcome.finished, outcome.failed) == (3, 0)
-    assert results_of(storage) == undisturbed(plan, tmp_path)
+    assert losses(storage) == undisturbed(plan, tmp_path)
     assert storage.results("small").count("complete") == 3
     assert len(workers.log) == plan.replicates  # none was trained twice
     away = next(notice for notice in told if isinstance(notice, StorageAway))

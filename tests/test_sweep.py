@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from arithmetic_workers import EPOCHS, ArithmeticWorkers
+from arithmetic_workers import EPOCHS, ArithmeticWorkers, losses, undisturbed
 from small_study import small_plan
 
 from clustersweep.errors import StorageAwayError, StorageError
@@ -29,20 +29,6 @@ def sweep(plan, storage, files, workers, **options):
     notices = []
     outcome = Sweep(plan, storage.begin(plan), storage, workers, files, notify=notices.append, **options).run()
     return outcome, notices
-
-
-def losses(storage):
-    return {
-        (tuple(sorted(t.params.items())), seed): (r.value, r.curve)
-        for t in storage.results("small").trials
-        for seed, r in t.replicates.items()
-    }
-
-
-def undisturbed(plan, tmp_path):
-    storage = Storage.in_memory()
-    sweep(plan, storage, RunFolder(tmp_path / "undisturbed"), ArithmeticWorkers(1))
-    return losses(storage)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 20])
