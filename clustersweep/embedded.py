@@ -4,6 +4,7 @@ Nothing here knows the tables or any other server.
 """
 
 import contextlib
+import os
 import shlex
 import shutil
 import signal
@@ -181,9 +182,10 @@ def _start(folder: Path, owner: Owner | None) -> None:
 
 def _initialise(programs: Path, folder: Path, owner: Owner | None) -> None:
     """Make the data folder: beside, then renamed, so that one cut short is never taken for whole."""
-    beside = folder / "data-part"
-    if beside.exists():
-        shutil.rmtree(beside)
+    # Each under a name of its own: what a killed launch was making may still be written to, until that notices.
+    for left in folder.glob("data-part*"):
+        shutil.rmtree(left, ignore_errors=True)
+    beside = folder / f"data-part-{os.getpid()}"
     # The same order of text on every machine, and messages in English, which `_state` reads.
     locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     access = [f"--username={_NAME}", "--auth-local=trust", "--auth-host=reject", "--no-instructions"]

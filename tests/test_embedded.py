@@ -180,6 +180,26 @@ def test_a_creation_cut_short_is_done_again(home: Home) -> None:
 
 
 @pytest.mark.integration
+def test_what_a_killed_launch_is_still_making_stands_in_nobodys_way(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = home.database / "data-part-1"
+    part.mkdir(parents=True)
+    (part / "postmaster.pid").write_text("1")
+    unlink = os.unlink
+
+    def gone(name: str, **where: int) -> None:  # its own process is faster
+        unlink(name, **where)
+        if name == "postmaster.pid" and where:
+            raise FileNotFoundError(2, "No such file or directory", name)
+
+    monkeypatch.setattr(os, "unlink", gone)
+    ensure_running(home)
+    monkeypatch.undo()
+    assert query(home, "SELECT current_database()") == "clustersweep"
+
+
+@pytest.mark.integration
 def test_a_server_that_does_not_answer_is_reported_and_can_be_stopped(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
