@@ -21,8 +21,8 @@ from clustersweep.errors import WorkersError
 from clustersweep.postgres_url import VARIABLES
 
 __all__ = [
-    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "no_room_for", "nodes", "other_versions", "ray",
-    "reach", "require_none", "room",
+    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "first_line", "no_room_for", "nodes",
+    "other_versions", "ray", "reach", "require_none", "room",
 ]  # fmt: skip
 
 # Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
@@ -51,6 +51,11 @@ class Node:
 def nodes() -> list[Node]:
     """List the nodes that are alive."""
     return [Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"]) for n in ray.nodes() if n["Alive"]]
+
+
+def first_line(error: Exception) -> str:
+    """Give what an error says first: Ray's go on for pages."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _make_token(path: Path) -> None:
@@ -104,8 +109,7 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> str:
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         where = address or "this machine"
         raise WorkersError(
-            f"Ray does not answer at {where}: {str(error).strip().splitlines()[0]}. "
-            "Check --address, or leave it out to use this machine"
+            f"Ray does not answer at {where}: {first_line(error)}. Check --address, or leave it out to use this machine"
         ) from None
 
 
@@ -196,7 +200,7 @@ def software_of(asked: Sequence[Node]) -> dict[str, Software | str]:
         except ray.exceptions.GetTimeoutError:
             found[identity] = f"does not answer within {ANSWER_TIMEOUT_S:.0f} s"
         except ray.exceptions.RayError as error:
-            found[identity] = f"cannot be asked: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            found[identity] = f"cannot be asked: {first_line(error)}"
     return found
 
 

@@ -12,6 +12,7 @@ from clustersweep.errors import WorkersError
 from clustersweep.ray_cluster import (
     NodeAffinitySchedulingStrategy,
     connect,
+    first_line,
     no_room_for,
     nodes,
     other_versions,
@@ -186,7 +187,7 @@ class RayWorkers:
         except ray.exceptions.RayError as error:
             del self._streams[stream]
             self._replace(worker, error)
-            return [(worker, Lost(_first_line(error), isinstance(error, ray.exceptions.OutOfMemoryError)))]
+            return [(worker, Lost(first_line(error), isinstance(error, ray.exceptions.OutOfMemoryError)))]
         self._proven.add(worker)
         self._stillborn = 0
         return [(worker, event)]
@@ -281,7 +282,3 @@ class RayWorkers:
             self._broken = f"{self._stillborn} workers in a row died before they trained anything: {error}"
         else:
             self._fill()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -119,9 +119,8 @@ def times_html(results: SweepResults) -> str:
     head = ["launch", "workers", "replicates", "epochs", "estimated, s", "took, s", "took over estimated", "rates from"]
     note = (
         "From the first replicate given out to the end, without waiting for a database that was away. What "
-        "clustersweep plan estimates "
-        "counts all epochs; the ratio is for those that were trained, which early stopping or an interruption makes "
-        "fewer."
+        "clustersweep plan estimates counts all epochs; the ratio is for those that were trained, which early stopping "
+        "or an interruption makes fewer."
     )
     return table(head, rows, ("epochs", "rates from")) + paragraph(note, "note")
 
