@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clustersweep import __version__, cli_survey, cli_training
+from clustersweep import __version__, cli_operations, cli_survey, cli_training
+from clustersweep.cli_options import HomeOption, StorageOption, database_of, home_of
 from clustersweep.errors import INTERRUPTED, ClusterSweepError
 
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
 # Ray and plotly.
 if TYPE_CHECKING:
     from clustersweep.home import Home
-    from clustersweep.postgres import Database
     from clustersweep.study import Study
 
-_BEGIN_ANEW = {"show", "convert", "predict"}  # verbs that keep nothing of what an interruption ends
+_BEGIN_ANEW = {
+    "show",
+    "convert",
+    "predict",
+    "backup",
+    "restore",
+}  # verbs that keep nothing of what an interruption ends
 
 app = typer.Typer(
     help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
@@ -32,18 +38,6 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file, e.g. sweeps/quickstart.yaml.")]
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder for the embedded database, surveys and runs. [default: CLUSTERSWEEP_HOME]"),
-]
-StorageOption = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        help="PostgreSQL URL; a password is better given in CLUSTERSWEEP_STORAGE.",
-        show_default="CLUSTERSWEEP_STORAGE, else the embedded server",
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
 
 
@@ -68,6 +62,8 @@ def main() -> None:
         if ended.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, or that of a launch that has checkpointed
             if _BEGIN_ANEW & set(sys.argv[1:2]):
                 print("interrupted: nothing was written", file=sys.stderr)
+            elif sys.argv[1:2] == ["remove"]:
+                print("interrupted: the same command removes what is left", file=sys.stderr)
             else:
                 print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
         raise
@@ -107,11 +103,11 @@ def plan(
     planned = make_plan(study, read_header(study.data))
     count = workers or max(1, (os.cpu_count() or 1) // study.resources.cpus_per_worker)
     if as_json:
-        _print_json(plan_json(planned, count, read_rates(_home(home).rates)))
+        _print_json(plan_json(planned, count, read_rates(home_of(home).rates)))
     else:
         from clustersweep.tables import print_plan  # with rich, which scripts need not wait for
 
-        print_plan(planned, count, read_rates(_home(home).rates), _out())
+        print_plan(planned, count, read_rates(home_of(home).rates), _out())
     require_feasible(planned, str(study_file))
 
 
@@ -131,7 +127,7 @@ def launch(
     from clustersweep.launch import Options, launch
     from clustersweep.progress import Display
 
-    study, place = _study(study_file), _home(home)
+    study, place = _study(study_file), home_of(home)
     options = Options(
         address=address or os.environ.get("RAY_ADDRESS") or None,
         workers=workers,
@@ -139,7 +135,7 @@ def launch(
         retry_failed=not keep_failed,
     )
     display = Display(_err())
-    done = launch(study, str(study_file), place, lambda: _database(storage, place), options, display)
+    done = launch(study, str(study_file), place, lambda: database_of(storage, place), options, display)
     outcome = done.outcome
     print_result(done, study_file, _given(home=home), storage is not None)
     if outcome is not None and outcome.aborted:
@@ -156,12 +152,17 @@ def print_result(done: Any, study_file: Path, options: str, other_storage: bool)
     from clustersweep.tables import print_best
 
     print_best(done.results, _out())
-    if done.report:
-        print(f"\nreport     {done.report}")
-    program = _program()
-    print(f"dashboard  {program} dashboard{options}")
+    program, to, web = _program(), "best/", os.environ.get("CLUSTERSWEEP_WEB")
+    if web:  # in a container: what a person opens and types outside
+        place = done.report.parent if done.report else None
+        report, shown, to = f"{web}/runs/{place.name}/report.html" if place else None, web, f"{place}/best"
+    else:
+        report, shown = done.report, f"{program} dashboard{options}"
+    if report:
+        print(f"\nreport     {report}")
+    print(f"dashboard  {shown}")
     if done.results.ranked():
-        print(f"export     {program} export {shlex.quote(str(study_file))} --to best/{options}")
+        print(f"export     {program} export {shlex.quote(str(study_file))} --to {to}{options}")
     if other_storage:
         print("           (each with the same --storage)")
 
@@ -173,7 +174,7 @@ def status(
     """Show how far the study is: counts, and the best combination so far."""
     from clustersweep.tables import print_status, status_json
 
-    results = _results(_study(study_file), storage, _home(home))
+    results = _results(_study(study_file), storage, home_of(home))
     if as_json:
         _print_json(status_json(results))
     else:
@@ -192,7 +193,7 @@ def dashboard(
     """Serve the Optuna dashboard for the storage in use, until Ctrl-C."""
     from clustersweep.storage import Storage, serve_dashboard
 
-    opened = _database(storage, _home(home))
+    opened = database_of(storage, home_of(home))
     print(f"dashboard on http://{host}:{port}/ for {opened.safe_url} (Ctrl-C ends it)", file=sys.stderr)
     serve_dashboard(Storage.connect(opened.url), host, port)
 
@@ -210,7 +211,7 @@ def report(
     from clustersweep.report import summary
     from clustersweep.survey.source import read_header
 
-    study, place = _study(study_file), _home(home)
+    study, place = _study(study_file), home_of(home)
     results = _results(study, storage, place)
     source = read_header(study.data).source
     written = write_study_report(results, study, source, to or place.run(study.name), study_file)
@@ -238,7 +239,7 @@ def export(
     from clustersweep.tables import print_evidence
     from clustersweep.training.device import configure_device
 
-    study, where = _study(study_file), _home(home)
+    study, where = _study(study_file), home_of(home)
     results = _results(study, storage, where)
     chosen, found_rank = choose(results, rank=rank, number=trial)
     planned = read_plan(study, where, str(study_file), Display(_err()))
@@ -269,7 +270,12 @@ def stop(
     """Stop the embedded PostgreSQL server; the next verb that needs it starts it again, with its data."""
     from clustersweep.postgres import stop_embedded
 
-    print("stopped" if stop_embedded(_home(home), force=force) else "was not running")
+    print("stopped" if stop_embedded(home_of(home), force=force) else "was not running")
+
+
+app.command()(cli_operations.backup)
+app.command()(cli_operations.restore)
+app.command()(cli_operations.remove)
 
 
 def _study(path: Path) -> "Study":
@@ -278,24 +284,12 @@ def _study(path: Path) -> "Study":
     return load_study(path)
 
 
-def _home(option: Path | None) -> "Home":
-    from clustersweep.home import find_home
-
-    return find_home(option, os.environ, os.getuid())
-
-
-def _database(storage: str | None, home: "Home") -> "Database":
-    from clustersweep.postgres import open_database
-
-    return open_database(storage, os.environ, home)
-
-
 def _results(study: "Study", storage: str | None, home: "Home") -> Any:
     """Read a study's results, having made sure that the file is still the study that they belong to."""
     from clustersweep.storage import Storage
     from clustersweep.survey.source import read_header
 
-    stored = Storage.connect(_database(storage, home).url)
+    stored = Storage.connect(database_of(storage, home).url)
     stored.require_same(study, read_header(study.data).digest)
     return stored.results(study.name)
 
@@ -306,7 +300,12 @@ def _given(**options: object) -> str:
 
 
 def _program() -> str:
-    """Give what to type to run this very program: its name where the PATH finds it, else its path from here."""
+    """Give what to type to run this very program: its name where the PATH finds it, else its path from here.
+
+    In a container it is what `CLUSTERSWEEP_PROGRAM` says.
+    """
+    if program := os.environ.get("CLUSTERSWEEP_PROGRAM"):
+        return program
     run = Path(sys.argv[0]).absolute()
     found = shutil.which("clustersweep")
     if found is not None and Path(found).absolute() == run:

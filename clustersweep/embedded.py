@@ -33,6 +33,7 @@ from clustersweep.postgres_programs import OTHER_SERVER, Owner, find_programs, r
 
 _NAME = "clustersweep"  # of the database, and of the role that owns it
 _PATIENCE_S = 60.0
+_LOG_BYTES = 4 * 2**20  # years of starting and stopping
 
 
 def ensure_running(home: Home) -> dict[str, str]:
@@ -158,7 +159,7 @@ def _start(folder: Path, owner: Owner | None) -> None:
         "listen_addresses": "",
         "unix_socket_directories": directory,
         "unix_socket_permissions": "0700",
-        "log_checkpoints": "off",  # people read the log, and it is never cut
+        "log_checkpoints": "off",  # people read the log
     }
     options = " ".join(shlex.quote(f"--{name}={value}") for name, value in settings.items())
     command = ["start", "-s", "-w", "-t", f"{_PATIENCE_S:.0f}", "-D", "data", "-l", "log"]
@@ -172,6 +173,7 @@ def _start(folder: Path, owner: Owner | None) -> None:
         for left in (data / "postmaster.pid", socket_path(folder).with_suffix(f".{PORT}.lock")):
             left.unlink(missing_ok=True)
         record_host(folder)
+        _turn_log(folder)
         run_program(programs / "pg_ctl", *command, "-o", f"-p {PORT} {options}", folder=folder, owner=owner)
     except (OSError, StorageError) as error:
         raise StorageError(
@@ -206,6 +208,13 @@ def _end(folder: Path) -> None:
         deadline = time.monotonic() + seconds
         while _processes(folder) and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def _turn_log(folder: Path) -> None:
+    """Begin a new log where the old one is large; one older is kept. PostgreSQL itself only ever adds to it."""
+    log = folder / "log"
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(folder / "log.1")
 
 
 def _log(folder: Path) -> str:

@@ -3,7 +3,7 @@
 ClusterSweepError
 +- StudyError            2   the study file is wrong: every problem at once
 +- ConfigurationError    2   the training configuration is wrong: the same
-+- DataError             2   the images or the catalogue are wrong
++- DataError             2   the images, the catalogue or a backup are wrong
 +- ModelError            2   the model's folder is incomplete, altered or no model's
 +- StudyChangedError     2   the stored study differs from the file
 +- StorageError          3   the database cannot be reached or used
@@ -81,7 +81,7 @@ class ConfigurationError(ProblemsError):
 
 
 class DataError(ProblemsError):
-    """The images or the catalogue are missing, damaged or implausible."""
+    """The images, the catalogue or a backup are missing, damaged or implausible."""
 
 
 class ModelError(ProblemsError):

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,23 +83,38 @@ def write_atomically(path: Path, data: bytes, *, what: str = "file") -> None:
     Raises:
         StorageError: The disk is full, the folder read-only, ...; nothing is left behind, the old file stays.
     """
-    beside = path.with_name(f".{secrets.token_hex(8)}.part")
+    with beside(path, f"the {what} of {len(data):,} bytes") as part, part.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def beside(path: Path, what: str) -> Iterator[Path]:
+    """Give a free name beside a file; what the block writes there takes the file's name, unless the block fails.
+
+    Missing parent folders are made. The block itself sees to it that its data are on the disk.
+
+    Args:
+        path: The file.
+        what: What it is, for the message of a failure (`the backup`).
+
+    Raises:
+        StorageError: The disk is full, the folder read-only, ...; nothing is left behind, the old file stays.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
+            yield part
+            part.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                part.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        rule = f"the {what} of {len(data):,} bytes cannot be written: {_why(error)}"
-        raise StorageError(f"{path}: {rule}. {_remedy(error)}") from error
+        raise StorageError(f"{path}: {what} cannot be written: {_why(error)}. {_remedy(error)}") from error
 
 
 def _choose(option: Path | None, environ: Mapping[str, str], uid: int) -> tuple[str, Path]:

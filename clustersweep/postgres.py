@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,8 +19,18 @@ from clustersweep.embedded import ensure_running, should_run
 from clustersweep.embedded import stop_embedded as stop_embedded
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
 from clustersweep.home import Home
-from clustersweep.postgres_url import KEEPALIVES, connect, explain, parse_url, write_url
+from clustersweep.postgres_url import KEEPALIVES, PASSWORD_FILE, connect, explain, parse_url, write_url
 
+# What the lock's session asks of the server, where its version knows it. To sit idle is what it is for, whatever the
+# server does to others; and when our machine is gone or cut off, the server frees the lock within half a minute, where
+# its own default would take two hours.
+_SESSION = {
+    "idle_session_timeout": "0",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
 # PostgreSQL shows an advisory lock's 64 bits as two halves.
 _OWNER = """
     SELECT coalesce(nullif(application_name, ''), 'process ' || pid || ' of the server'), backend_start
@@ -52,6 +63,8 @@ def open_database(storage_option: str | None, environ: Mapping[str, str], home: 
 
     Side effects: starts the embedded server where it is to be used; it outlives this process.
 
+    A password in the file that `CLUSTERSWEEP_STORAGE_PASSWORD_FILE` names takes the place of the URL's.
+
     Args:
         storage_option: The value of `--storage`.
         environ: The environment variables.
@@ -66,7 +79,7 @@ def open_database(storage_option: str | None, environ: Mapping[str, str], home: 
         where, given = "CLUSTERSWEEP_STORAGE", environ["CLUSTERSWEEP_STORAGE"]
     else:
         return Database(write_url(ensure_running(home)), embedded=True)
-    parameters = parse_url(where, given)
+    parameters = parse_url(where, given) | _password_of_file(environ)
     _check_rights(where, parameters)
     return Database(write_url(parameters), embedded=False)
 
@@ -79,6 +92,25 @@ def start_again(database: Database, home: Home) -> None:
     """
     if database.embedded and should_run(home):
         ensure_running(home)
+
+
+def _password_of_file(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the password from the file that `CLUSTERSWEEP_STORAGE_PASSWORD_FILE` names: a secret of a container's.
+
+    Raises:
+        StorageError: It cannot be read, or is empty.
+    """
+    path = environ.get(PASSWORD_FILE)
+    if not path:
+        return {}
+    try:
+        password = Path(path).read_text().strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StorageError(f"{PASSWORD_FILE}: {path} cannot be read: {why}. Name the file with the password") from None
+    if not password:
+        raise StorageError(f"{PASSWORD_FILE}: {path} is empty. Write the database's password there, or unset it")
+    return {"password": password}
 
 
 def _check_rights(where: str, parameters: Mapping[str, str]) -> None:
@@ -200,9 +232,8 @@ def _take(connection: Any, study: str) -> str | None:
     connection.autocommit = True
     number = _key(study)
     with connection.cursor() as cursor:
-        # To sit idle is what it is for, whatever the server does to others. (PostgreSQL has this since 14.)
-        name = "idle_session_timeout"
-        cursor.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = %s", [name])
+        for name, value in _SESSION.items():
+            cursor.execute("SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s", [value, name])
         for _ in range(20):
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
             if cursor.fetchone()[0]:

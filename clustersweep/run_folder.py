@@ -1,6 +1,7 @@
 """The files of one study's runs: checkpoints of what is unfinished, weights of what is finished. All paths are here."""
 
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class RunFolder:
         Raises:
             StorageError: The disk is full or read-only; the earlier checkpoint is still there.
         """
-        write_atomically(self._checkpoint(key), state, what="checkpoint")
+        _write(self._checkpoint(key), state, "checkpoint")
 
     def discard_checkpoint(self, key: str) -> None:
         """Remove the checkpoint of a replicate that has ended."""
@@ -48,7 +49,7 @@ class RunFolder:
         Raises:
             StorageError: The disk is full or read-only.
         """
-        write_atomically(self._weights(key), weights, what="weights")
+        _write(self._weights(key), weights, "weights")
 
     def keep_best_weights(self, keys: Mapping[int, str], losses: Mapping[int, float]) -> None:
         """Of a finished trial's seeds, keep only the best one's weights: a grid's would fill the disk."""
@@ -57,11 +58,37 @@ class RunFolder:
             if seed != best and math.isfinite(losses[seed]):
                 self._weights(key).unlink(missing_ok=True)
 
+    def size_bytes(self) -> int:
+        """Add up the files that are there."""
+        return sum(file.lstat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it; that there is none is no error.
+
+        Raises:
+            StorageError: It is a symbolic link, or something in it cannot be removed.
+        """
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            what = error.filename or self.path
+            reason = error.strerror or str(error).lower()
+            raise StorageError(f"{what} cannot be removed: {reason}. Remove {self.path} by hand") from None
+
     def _checkpoint(self, key: str) -> Path:
         return self.path / "checkpoints" / f"{key}.npz"
 
     def _weights(self, key: str) -> Path:
         return self.path / "weights" / f"{key}.npz"
+
+
+def _write(path: Path, data: bytes, what: str) -> None:
+    try:
+        write_atomically(path, data, what=what)
+    except StorageError as error:
+        raise StorageError(f"{error}. Then launch again: what is finished is kept") from error
 
 
 def _read(path: Path) -> bytes | None:

@@ -28,7 +28,13 @@ from clustersweep.storage_records import (
     trial_result,
     waiting_trial,
 )
-from clustersweep.storage_tables import add_trials, read_trials, set_study_system_attributes, update_trial
+from clustersweep.storage_tables import (
+    add_trials,
+    read_trials,
+    remove_study,
+    set_study_system_attributes,
+    update_trial,
+)
 from clustersweep.study import Study, definition
 from clustersweep.trial import (
     LaunchTime,
@@ -39,6 +45,9 @@ from clustersweep.trial import (
 )
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# Whoever makes Optuna's tables holds this lock until its session ends: two at the same time trip over one another.
+LOCK_TABLES = "SELECT pg_advisory_lock(hashtext('clustersweep tables'))"
 
 
 @dataclass(frozen=True)
@@ -225,6 +234,29 @@ class Storage:
         data_digest = data_digest or record["definition"]["data"]["digest"]
         require_extension(study, record, definition(study, data_digest))
 
+    def count_trials(self, study: str) -> int:
+        """Count a study's trials; a study of which a killed launch had stored only the name has none.
+
+        Raises:
+            StorageError: There is no such study, or it is another program's.
+        """
+        with translated():
+            study_id = self._find(study, "Give the name of one of these")
+            count = self._backend.get_n_trials(study_id)
+            if count and RECORD not in self._backend.get_study_user_attrs(study_id):
+                rule = f"the study {study!r} was not made by clustersweep"
+                raise StorageError(f"{rule}. Remove it with the program that made it, or with `optuna delete-study`")
+        return count
+
+    def remove(self, study: str) -> None:
+        """Remove a study with its trials, or nothing.
+
+        Raises:
+            StorageError: There is no such study, or the database cannot be used.
+        """
+        with translated():
+            remove_study(self._backend, self._find(study, "Give the name of one of these"))
+
     def close(self) -> None:
         """Give the connections back."""
         if isinstance(self._backend, RDBStorage):
@@ -233,16 +265,19 @@ class Storage:
 
     def _stored(self, study: str) -> tuple[int, dict[str, Any]]:
         """Find a study that clustersweep made: its identity and its attributes."""
-        try:
-            study_id = self._backend.get_study_id_from_name(study)
-        except KeyError:
-            known = ", ".join(self.studies()) or "none"
-            text = f"there is no study {study!r} in this database (stored: {known}). Launch it first"
-            raise StorageError(text) from None
+        study_id = self._find(study, "Launch it first")
         attributes = self._backend.get_study_user_attrs(study_id)
         if RECORD not in attributes:
             raise StorageError(f"the study {study!r} was not made by clustersweep. Give yours another name")
         return study_id, attributes
+
+    def _find(self, study: str, remedy: str) -> int:
+        try:
+            return self._backend.get_study_id_from_name(study)
+        except KeyError:
+            known = ", ".join(self.studies()) or "none"
+            text = f"there is no study {study!r} in this database (stored: {known}). {remedy}"
+            raise StorageError(text) from None
 
     def _study_id(self, plan: Plan, defined: dict[str, Any]) -> int:
         """Find the stored study and make sure that the plan continues it, or create it."""
@@ -266,9 +301,9 @@ class Storage:
 
 @contextlib.contextmanager
 def _alone(engine: sqlalchemy.Engine) -> Iterator[None]:
-    """Hold a lock of the database's: two that make Optuna's tables at the same time trip over one another."""
-    with engine.connect() as connection:  # ending the session frees the lock
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(hashtext('clustersweep tables'))"))
+    """Be the only one that makes Optuna's tables in this database."""
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(LOCK_TABLES))
         yield
 
 

@@ -29,6 +29,8 @@ from clustersweep.yaml_lines import Fault
 from clustersweep.yaml_reader import read_yaml
 
 Definition = dict[str, Any]
+NAME = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
+"""What a study may be called: its run folder has the same name."""
 
 
 def _search_space_schema(_: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -69,7 +71,7 @@ class ResourcesSpec:
 class Study:
     """What the user asked for; `load_study` makes one, and has checked it."""
 
-    name: Annotated[str, pydantic.Field(alias="study", pattern="^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
+    name: Annotated[str, pydantic.Field(alias="study", pattern=NAME)]
     data: DataSpec
     split: SplitSpec = field(default_factory=SplitSpec)
     search_space: Annotated[Mapping[str, tuple[Scalar, ...]], pydantic.GetPydanticSchema(_search_space_schema)]

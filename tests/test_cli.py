@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from example_results import grid_results
 from rich.console import Console
 from small_study import small_plan, write_study
 
+from clustersweep.cli import print_result
 from clustersweep.cost import Rates
+from clustersweep.launch import Launched
 from clustersweep.plan import make_plan
 from clustersweep.progress import Display
 from clustersweep.storage import Storage
@@ -21,7 +24,10 @@ from clustersweep.survey.source import read_header
 from clustersweep.tables import duration, print_best, print_plan, status_json
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
-VERBS = ("plan", "launch", "status", "dashboard", "report", "export", "simulate", "show", "convert", "schema", "stop")
+VERBS = (
+    "plan", "launch", "status", "dashboard", "report", "export", "simulate", "show", "convert", "schema", "stop",
+    "backup", "restore", "remove",
+)  # fmt: skip
 
 
 def run(*words, home=None, **environ):
@@ -105,6 +111,20 @@ def test_the_json_of_status_has_the_documented_form_also_before_anything_is_comp
     shown = status_json(storage.results("small"))
     assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "best"]
     assert (shown["waiting"], shown["infeasible"], shown["best"]) == (3, 1, None)
+
+
+def test_a_launch_in_a_container_ends_with_what_a_person_opens_and_types_outside(tmp_path, monkeypatch, capsys):
+    report = Path("/var/lib/clustersweep/runs/small/report.html")
+    done = Launched(small_plan(tmp_path), None, grid_results(), report)
+    monkeypatch.setenv("CLUSTERSWEEP_WEB", "http://127.0.0.1:8080")
+    monkeypatch.setenv("CLUSTERSWEEP_PROGRAM", "docker compose run --rm clustersweep")
+    print_result(done, Path("sweeps/small.yaml"), "", False)
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "report     http://127.0.0.1:8080/runs/small/report.html",
+        "dashboard  http://127.0.0.1:8080",
+        "export     docker compose run --rm clustersweep export sweeps/small.yaml "
+        "--to /var/lib/clustersweep/runs/small/best",
+    ]
 
 
 def test_nothing_complete_prints_counts_and_no_table(tmp_path, capsys):

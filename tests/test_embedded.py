@@ -238,6 +238,22 @@ def test_a_server_that_does_not_start_shows_its_log(home: Home) -> None:
 
 
 @pytest.mark.integration
+def test_a_log_that_has_grown_large_is_put_aside_when_the_server_starts(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, older = home.database / "log", home.database / "log.1"
+    for expected in (False, False, True):
+        ensure_running(home)
+        stop_embedded(home)
+        assert older.exists() is expected
+        if log.read_text().count("database system is ready") == 2:
+            monkeypatch.setattr(embedded, "_LOG_BYTES", log.stat().st_size - 1)
+    assert older.read_text().count("database system is ready") == 2
+    assert log.read_text().count("database system is ready") == 1
+    assert mode(log) == mode(older) == 0o600
+
+
+@pytest.mark.integration
 def test_variables_for_another_server_do_not_mislead(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     others = {"PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "x", "PGDATABASE": "x", "PGDATA": "/x"}
     for name, value in (others | {"LC_ALL": "de_DE.UTF-8"}).items():

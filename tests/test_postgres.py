@@ -482,6 +482,48 @@ def test_a_lock_on_a_lost_database_tells_no_password(postgres_tcp: TcpServer) ->
     assert "hunter2" not in str(caught.value)
 
 
+# A password in a file
+
+
+@pytest.mark.integration
+def test_a_password_in_a_file_opens_the_database_in_place_of_the_urls(postgres_tcp, tmp_path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"{postgres_tcp.password}\n")
+    environ = {
+        "CLUSTERSWEEP_STORAGE": postgres_tcp.url_with(password="guess"),
+        "CLUSTERSWEEP_STORAGE_PASSWORD_FILE": str(path),
+    }
+    database = open_database(None, environ, Home(tmp_path))
+    assert postgres_tcp.password not in repr(database)
+    psycopg2.connect(database.url.replace("+psycopg2", "")).close()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, r"cannot be read: No such file or directory\. Name the file with the password"),
+        (b"\xff", r"cannot be read: it is no text\. Name the file with the password"),
+        (b"\n", r"is empty\. Write the database's password there, or unset it"),
+    ],
+)
+def test_a_password_file_that_holds_none_is_an_error_that_says_so(content, says, tmp_path) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    environ = {"CLUSTERSWEEP_STORAGE": "postgresql://me@host/db", "CLUSTERSWEEP_STORAGE_PASSWORD_FILE": str(path)}
+    with pytest.raises(StorageError, match=f"CLUSTERSWEEP_STORAGE_PASSWORD_FILE: {path} {says}"):
+        open_database(None, environ, Home(tmp_path))
+
+
+@pytest.mark.integration
+def test_the_server_notices_within_half_a_minute_that_the_locks_owner_is_cut_off(postgres_tcp, database_name) -> None:
+    with StudyLock.acquire(postgres_tcp.url_with(database=database_name), "efeds") as lock:
+        cursor = lock._connection.cursor()
+        cursor.execute("SELECT name, setting::int FROM pg_settings WHERE name LIKE 'tcp_keepalives%'")
+        found = dict(cursor.fetchall())
+        assert found["tcp_keepalives_idle"] + found["tcp_keepalives_count"] * found["tcp_keepalives_interval"] <= 30
+
+
 # The fixtures that other tests rely on
 
 

@@ -394,6 +394,62 @@ def test_how_long_launches_took_is_kept_with_the_study(storage, tmp_path):
     assert storage.results("small").launches == (first, second)
 
 
+def test_a_removed_study_is_gone_and_the_others_stay(storage, tmp_path):
+    for name in ("small", "other"):
+        for opened in storage.begin(small_plan(tmp_path, study=name)):
+            complete(storage, opened)
+    before = storage.results("other")
+    assert storage.count_trials("small") == 4
+    storage.remove("small")
+    assert storage.studies() == ("other",)
+    assert storage.results("other") == before
+    assert len(storage.begin(small_plan(tmp_path))) == 3
+    missing = r"there is no study 'none' in this database \(stored: other, small\)\. Give the name of one of these"
+    for look in (storage.count_trials, storage.remove):
+        with pytest.raises(StorageError, match=missing):
+            look("none")
+
+
+@pytest.mark.integration
+def test_of_a_removed_study_no_row_is_left_in_any_table(postgres_tcp, database_name, tmp_path):
+    import optuna
+    import sqlalchemy
+    from optuna.storages._rdb.models import BaseModel
+
+    storage = Storage.connect(url_of(postgres_tcp, database_name))
+    for opened in storage.begin(small_plan(tmp_path)):
+        complete(storage, opened)
+    waiting = storage.begin(small_plan(tmp_path, seeds=[0, 1, 2]))[0]
+    storage.start(waiting)
+    storage.backend.record_heartbeat(waiting.trial_id)
+    storage.describe_data("small", 0.1)
+    optuna_left = optuna.create_study(storage=storage.backend, study_name="empty")
+
+    def rows():
+        with storage.backend.engine.connect() as connection:
+            counts = {
+                table.name: connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(table)).scalar()
+                for table in BaseModel.metadata.sorted_tables
+            }
+        return {name: count for name, count in counts.items() if count and name != "version_info"}
+
+    assert set(rows()) == {table.name for table in BaseModel.metadata.sorted_tables} - {"version_info"}
+    storage.remove("small")
+    assert rows() == {"studies": 1, "study_directions": 1}
+    assert storage.count_trials(optuna_left.study_name) == 0
+    storage.close()
+
+
+def test_a_study_of_another_program_is_not_for_us_to_remove(storage):
+    import optuna
+
+    optuna.create_study(storage=storage.backend, study_name="theirs").ask()
+    with pytest.raises(
+        StorageError, match="'theirs' was not made by clustersweep. Remove it with the program that made"
+    ):
+        storage.count_trials("theirs")
+
+
 def test_a_finished_trial_is_never_changed(storage, tmp_path):
     opened = storage.begin(small_plan(tmp_path))[0]
     complete(storage, opened)

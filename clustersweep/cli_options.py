@@ -1,0 +1,38 @@
+"""What verbs of several files have in common: where the home and the database are. Registers and prints nothing."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from clustersweep.home import Home
+    from clustersweep.postgres import Database
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder for the embedded database, surveys and runs. [default: CLUSTERSWEEP_HOME]"),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        help="PostgreSQL URL; a password is better given in CLUSTERSWEEP_STORAGE.",
+        show_default="CLUSTERSWEEP_STORAGE, else the embedded server",
+    ),
+]
+
+
+def home_of(option: Path | None) -> "Home":
+    """Find the home, and make it where it is missing."""
+    from clustersweep.home import find_home
+
+    return find_home(option, os.environ, os.getuid())
+
+
+def database_of(storage: str | None, home: "Home") -> "Database":
+    """Reach the database, and start the embedded server where it is to be used."""
+    from clustersweep.postgres import open_database
+
+    return open_database(storage, os.environ, home)
