@@ -8,7 +8,7 @@ BENCH  := .venv-bench
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/ready  ## Make .venv/ from the lock file (the other targets do so by themselves)
@@ -36,6 +36,10 @@ test: check  ## Run all checks and all tests, real PostgreSQL, Ray, TensorFlow a
 .PHONY: test-fast
 test-fast: setup  ## Run the fast tests only
 	$(BIN)/pytest -m "not integration and not gpu"
+
+.PHONY: images-test
+images-test: setup  ## Build the images and run them, in Docker's engine or by buildah
+	$(BIN)/pytest -m images
 
 .PHONY: chaos
 chaos: setup  ## Kill workers, launches, connections and the server of small sweeps at random, 100 rounds (about an hour)
@@ -76,6 +80,11 @@ lock:  ## Make requirements.lock again from pyproject.toml (needs uv on the PATH
 	sed -i '1i # Every dependency by name, version and hash, for Python 3.11 to 3.13. Made by `make lock`; do not edit.' requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header -c requirements.lock --group pyproject.toml:bench -o benchmarks/requirements.lock
+	for image in '.lock' '-gpu.lock --extra gpu'; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header -c requirements.lock --group pyproject.toml:image pyproject.toml -o docker/requirements$$image || exit; \
+	done
+	sed -i '1i # What an image holds, by name, version and hash. Made by `make lock`; do not edit.' docker/requirements*.lock
 	sed -i '1i # The peers of the benchmarks by name, version and hash. Made by `make lock`; do not edit.' benchmarks/requirements.lock
 
 .PHONY: clean

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Ray prints a page about every worker that dies, whatever the log level; the sweep says so itself, in a line.
-# Read when Ray is imported.
-os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "A worker died or was killed"
+# Ray prints a page about every worker or node that dies, whatever the log level; the sweep says so itself, in a line.
+# This leaves out every line that there is. Read when Ray is imported.
+os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "."
 
 import ray
 import ray.exceptions
@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clustersweep.errors import WorkersError
 from clustersweep.postgres_url import VARIABLES
+from clustersweep.ray_node import OwnNode, folder_of_node_here
 
 __all__ = [
     "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "first_line", "no_room_for", "nodes",
@@ -27,6 +28,7 @@ __all__ = [
 
 # Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
 AUTO_WORKERS_PER_GPU = 4
+_QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 # What a node has to have as the driver has it: other versions may give other numbers, or none.
 SAME = ("python", "clustersweep", "ray", "tensorflow")
 # A node that does not answer so long is not counted on.
@@ -81,16 +83,37 @@ def _without_secrets() -> Iterator[None]:
         os.environ.update(kept)
 
 
-def connect(address: str | None, data_bytes: int, token_file: Path) -> str:
-    """Start Ray on this machine, or reach the cluster at an address; gives where its head is.
+@dataclass(frozen=True)
+class Connection:
+    """A cluster that this process is connected to.
+
+    Attributes:
+        head: `host:port` of its head.
+        own_node: The node that this machine is of it for this launch alone; None where it is one anyhow.
+    """
+
+    head: str
+    own_node: OwnNode | None = None
+
+    def close(self) -> None:
+        """Leave the cluster; ends it where it was started by `connect`."""
+        ray.shutdown()
+        if self.own_node is not None:
+            self.own_node.close()
+
+
+def connect(address: str | None, data_bytes: int, token_file: Path) -> Connection:
+    """Start Ray on this machine, or reach the cluster at an address, which this machine joins if it is no part of it.
 
     Raises:
-        WorkersError: It does not answer.
+        WorkersError: It does not answer, or does not let us in.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else `uv run` makes a new environment for every worker
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    # The default takes 30 % of the memory for objects; the data are all that goes there.
+    store_bytes = 256 * 2**20 + data_bytes
+    own_node = None
     try:
         if address is None:
             # Ray listens on all interfaces, even for this machine alone: nobody gets in without the token.
@@ -99,15 +122,28 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> str:
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
             # Ray has read its environment when it was imported; this is how it reads it again itself.
             ray._raylet.Config.initialize("")
-            # The default takes 30 % of the memory for objects; the data are all that goes there.
             with _without_secrets():
-                ray.init(address="local", object_store_memory=256 * 2**20 + data_bytes, **quiet)
+                ray.init(address="local", object_store_memory=store_bytes, include_dashboard=False, **_QUIET)
+        elif address == "auto":
+            ray.init(address=address, **_QUIET)
         else:
             reach(address)
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        return str(ray.get_runtime_context().gcs_address)
+            folder = folder_of_node_here(address)
+            if folder is None:
+                with _without_secrets():
+                    own_node = OwnNode(address, store_bytes)
+                folder = own_node.folder
+            ray.init(address=address, _temp_dir=folder, **_QUIET)
+        return Connection(str(ray.get_runtime_context().gcs_address), own_node)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        if own_node is not None:
+            own_node.close()
         where = address or "this machine"
+        if isinstance(error, ray.exceptions.AuthenticationError):
+            raise WorkersError(
+                f"the Ray cluster at {where} does not let us in: its token is missing here, or another. Set "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
+            ) from None
         raise WorkersError(
             f"Ray does not answer at {where}: {first_line(error)}. Check --address, or leave it out to use this machine"
         ) from None

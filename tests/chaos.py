@@ -51,12 +51,12 @@ class ChaosError(Exception):
 
 
 @contextlib.contextmanager
-def new_home() -> Iterator[Home]:
+def new_home(study: str = STUDY) -> Iterator[Home]:
     """Make a home that root's embedded server, which runs as another user, can reach; stop that in the end."""
     folder = Path(tempfile.mkdtemp(prefix="clustersweep-", dir="/tmp"))
     folder.chmod(0o711)
     (folder / "home").mkdir(mode=0o711)
-    (folder / "chaos.yaml").write_text(STUDY)
+    (folder / "chaos.yaml").write_text(study)
     home = Home(folder / "home")
     try:
         yield home
@@ -179,9 +179,9 @@ def said(home: Home) -> str:
     return (home.path.parent / "log").read_text()[-4000:]
 
 
-def undisturbed() -> Table:
+def undisturbed(study: str = STUDY) -> Table:
     """Sweep without faults."""
-    with new_home() as home:
+    with new_home(study) as home:
         process = launch(home)
         if process.wait(ROUND_LIMIT_S) != 0:
             raise ChaosError(f"the undisturbed sweep ended with {process.returncode}\n{said(home)}")

@@ -1,0 +1,113 @@
+"""Sweeps across hosts: the services of docker-compose.yml, each on a host of its own with a network between them.
+
+What is started, with which variables and secrets, and what is healthy stands in docker-compose.yml; how a host is made
+of namespaces, in `hosts.py`.
+"""
+
+import ast
+import re
+import sys
+import time
+
+import pytest
+from chaos import STUDY, undisturbed
+from hosts import network, require_root
+from lab import ROOT, Lab
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+# Long enough that a host may be cut off, be found to be, and come back, in the middle.
+LONG = STUDY.replace("epochs: 60, patience: 60", "epochs: 1000, patience: 1000")
+
+READ = """
+import sys
+from chaos import table, trained
+from clustersweep.postgres import open_database
+from clustersweep.home import Home
+from clustersweep.storage import Storage
+import os
+results = Storage.connect(open_database(None, os.environ, Home("/nowhere")).url).results("chaos")
+print(repr(sorted((table if sys.argv[1] == "table" else trained)(results).items())))
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A database, a head and two workers, the dashboard and the proxy before it, and a host to launch from."""
+    require_root()
+    folder = tmp_path_factory.mktemp("lab")
+    for parent in (folder, *folder.parents):
+        if parent.stat().st_uid == 0 and parent != parent.parent:
+            parent.chmod(parent.stat().st_mode | 0o011)  # the database's user passes through
+    with network() as made:
+        lab = Lab(made, folder)
+        lab.up("postgres", "head", "worker-1", "worker-2", "dashboard", "proxy")
+        lab.host("launch")
+        yield lab
+
+
+def launch(lab, study):
+    path = lab.network.hosts["launch"].folder / "chaos.yaml"
+    path.write_text(study)
+    host = lab.network.hosts["launch"]
+    return host.start(["clustersweep", "launch", "/run/host/chaos.yaml"], lab.environment_of_launch(), "launch.log")
+
+
+def read(lab, what):
+    environment = lab.environment_of_launch() | {"PYTHONPATH": str(ROOT / "tests")}
+    done = lab.network.hosts["launch"].run([sys.executable, "-c", READ, what], environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def said(lab):
+    return lab.network.hosts["launch"].said("launch.log")
+
+
+def wait_for(lab, text, process, patience_s=60.0):
+    deadline = time.monotonic() + patience_s
+    while not re.search(text, said(lab)):
+        assert time.monotonic() < deadline, f"no {text!r} in\n{said(lab)}"
+        assert process.poll() is None, said(lab)
+        time.sleep(0.1)
+
+
+def test_a_sweep_across_hosts_gives_bit_for_bit_the_losses_of_one_machine(lab):
+    process = launch(lab, STUDY)
+    assert process.wait(120) == 0, said(lab)
+    assert read(lab, "table") == repr(sorted(undisturbed().items()))
+    workers = {worker.split(":")[0] for worker in re.findall(r"worker-\d:\d+", read(lab, "trained"))}
+    assert workers == {"worker-1", "worker-2"}
+
+
+def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab):
+    hosts = lab.network.hosts
+    process = launch(lab, LONG)
+    wait_for(lab, r"trial \d+ \(1 of", process)
+
+    # A worker's host: what it trained goes on elsewhere. Back again it is used, and what it trained meanwhile is not.
+    hosts["worker-1"].unplug()
+    wait_for(lab, r"worker-\d+ died \(.*\); seed \d of .* goes on elsewhere", process)
+    hosts["worker-1"].plug_in()
+
+    # The database's, for so long that both sides give their connections up.
+    hosts["postgres"].unplug()
+    wait_for(lab, "waiting for it, 10 min at most", process)
+    hosts["postgres"].plug_in()
+    wait_for(lab, "the database is back after", process)
+    assert len(re.findall("worker-\\d+ died", said(lab))) == 1
+    before = read(lab, "trained")
+
+    # The head's: there is no cluster any more. It is made anew, and the same command goes on.
+    hosts["head"].power_off()
+    assert process.wait(90) == 3, said(lab)
+    assert re.search("the head of the Ray cluster at .* does not answer any more: .* launch again", said(lab))
+    lab.network.hosts.pop("head")
+    lab.up("head")
+    process = launch(lab, LONG)
+    assert process.wait(150) == 0, said(lab)
+    assert "Stack" not in said(lab)  # Ray's own words about what died
+
+    after = read(lab, "trained")
+    assert set(ast.literal_eval(before)) <= set(ast.literal_eval(after))
+    assert read(lab, "table") == repr(sorted(undisturbed(LONG).items()))
