@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -169,7 +169,11 @@ def launch(
         report = None
         if results.ranked():
             with watcher.step("Writing the report"):
-                report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
+                try:
+                    report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
+                except StorageError as error:
+                    rule = f"Every result is kept, and `clustersweep report {where}` writes the report then"
+                    raise StorageError(f"{error}. {rule}") from error
         return Launched(plan, outcome, results, report)
 
 
@@ -202,7 +206,7 @@ def _open(
     step: Callable[[str], AbstractContextManager[None]] = lambda text: nullcontext(),
 ) -> _Record:
     """Start or reach the database, and take the study for this launch."""
-    with step("Starting PostgreSQL"):
+    with step("Opening the database"):
         opened = database()
         lock = StudyLock.acquire(opened.url, plan.study.name)
         closing.callback(lock.release)
@@ -249,15 +253,15 @@ def _keep_lock(record: _Record, home: Home) -> None:
     try:
         record.lock.check()
     except StorageAwayError:
-        with suppress(StorageError):
+        try:
             start_again(record.database, home)
+        except StorageError as error:  # which says why it does not start, where the lock only sees that nobody listens
+            raise StorageAwayError(str(error)) from None
         record.lock.check()
 
 
 def _keep(outcome: Outcome, record: _Record, before: Rates, study: Study, home: Home) -> None:
     """Keep what a sweep told about the time that it takes: for the next estimate, and to judge this one."""
-    if outcome.rates is not None:
-        write_atomically(home.rates, json.dumps(dataclasses.asdict(outcome.rates)).encode())
     if outcome.workers:
         lasted = LaunchTime(
             workers=outcome.workers,
@@ -269,6 +273,8 @@ def _keep(outcome: Outcome, record: _Record, before: Rates, study: Study, home: 
             measured=before.measured,
         )
         record.storage.record_launch(study.name, lasted)
+    if outcome.rates is not None:
+        write_atomically(home.rates, json.dumps(dataclasses.asdict(outcome.rates)).encode(), what="measured speed")
 
 
 def write_study_report(results: SweepResults, study: Study, data: str, to: Path, where: Path) -> "ReportFiles":

@@ -107,6 +107,7 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> Connectio
 
     Raises:
         WorkersError: It does not answer, or does not let us in.
+        OSError: The token cannot be written.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else `uv run` makes a new environment for every worker
@@ -114,10 +115,11 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> Connectio
     # The default takes 30 % of the memory for objects; the data are all that goes there.
     store_bytes = 256 * 2**20 + data_bytes
     own_node = None
+    if address is None:
+        # Ray listens on all interfaces, even for this machine alone: nobody gets in without the token.
+        _make_token(token_file)
     try:
         if address is None:
-            # Ray listens on all interfaces, even for this machine alone: nobody gets in without the token.
-            _make_token(token_file)
             os.environ["RAY_AUTH_MODE"] = "token"
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
             # Ray has read its environment when it was imported; this is how it reads it again itself.

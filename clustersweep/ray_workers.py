@@ -10,6 +10,8 @@ from typing import Any
 
 from clustersweep.errors import WorkersError
 from clustersweep.ray_cluster import (
+    Connection,
+    Node,
     NodeAffinitySchedulingStrategy,
     connect,
     first_line,
@@ -30,6 +32,8 @@ from clustersweep.workers import Lost, Station, WorkerEvent
 MAX_STILLBORN = 3
 # How long a sweep waits for a cluster that is full, before it says so and ends.
 START_PATIENCE_S = 600.0
+# How long a cluster without any room is waited for: its workers may be on their way.
+JOIN_PATIENCE_S = 60.0
 # How often the cluster is looked at: machines may join it and leave it.
 LOOK_EVERY_S = 5.0
 # How long its head may be gone; after a minute Ray would end this process without a word.
@@ -108,10 +112,11 @@ class RayWorkers:
         self._waiting_since = time.monotonic()
         self._looked_at = time.monotonic()
         self._head_gone_since: float | None = None
+        self._cluster: Connection | None = None
         try:
-            self._head = connect(address, data_bytes, token_file)
-            alive = nodes()
-            self._room, self._gpu_share = room(alive, cpus_per_worker, gpus_per_worker)  # workers by node
+            self._cluster = connect(address, data_bytes, token_file)
+            self._head = self._cluster.head
+            alive = self._first_room(gpus_per_worker, 0.0 if address is None else JOIN_PATIENCE_S)
             used = [node for node in alive if self._room[node.identity]]
             if address is not None:
                 require_none(other_versions(used), used)
@@ -165,6 +170,26 @@ class RayWorkers:
         self._check_room()
         return found
 
+    def _first_room(self, gpus: float | str, patience_s: float) -> list[Node]:
+        """Find out where there is room for workers; a cluster that has just been started may have none yet.
+
+        Raises:
+            WorkersError: There is none.
+        """
+        deadline, told = time.monotonic() + patience_s, False
+        while True:
+            alive = nodes()
+            try:
+                self._room, self._gpu_share = room(alive, self._cpus, gpus)  # workers by node
+                return alive
+            except WorkersError:
+                if time.monotonic() > deadline:
+                    raise
+            if not told:
+                _log.warning("no machine of the cluster has room for a worker yet; waiting %.0f s for one", patience_s)
+                told = True
+            time.sleep(1.0)
+
     def _arrived(self, ref: Any) -> None:
         """Note that a worker is there, or that it died on its way."""
         worker = self._starting.pop(ref)
@@ -215,7 +240,9 @@ class RayWorkers:
             for actor in self._actors.values():
                 ray.kill(actor)
             self._actors, self._streams = {}, {}
-            ray.shutdown()
+            if self._cluster is not None:
+                self._cluster.close()
+                self._cluster = None
 
     def _look(self) -> None:
         """Use machines that have joined the cluster, and forget those that have left it.
@@ -236,12 +263,12 @@ class RayWorkers:
             return
         self._head_gone_since = None
         alive = {node.identity: node for node in nodes()}
-        joined = [node for identity, node in alive.items() if identity not in self._room]
+        counts = room([n for i, n in alive.items() if i not in self._room], self._cpus, self._gpu_share, least=0)[0]
+        joined = [alive[identity] for identity, count in counts.items() if count]  # others are launches' own, and heads
         problems = other_versions(joined) | no_room_for(self._data_bytes, joined) if joined else {}
         for identity, problem in problems.items():
             _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
-        fits = [node for node in joined if node.identity not in problems]
-        counts = room(fits, self._cpus, self._gpu_share, least=0)[0]
+            counts[identity] = 0
         self._room = {i: self._room.get(i, counts.get(i, 0)) for i in alive}
         self._fill()
 
@@ -273,12 +300,15 @@ class RayWorkers:
     def _replace(self, worker: str, error: ray.exceptions.RayError) -> None:
         ray.kill(self._actors.pop(worker))
         node = self._where.pop(worker)
+        out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
         if node not in {one.identity for one in nodes()}:
             self._room.pop(node, None)
-        elif worker not in self._proven:
+        elif worker not in self._proven and not (out_of_memory and self._streams):
+            # Beside others that train there may be no memory for one more: Ray kills the youngest first.
             self._stillborn += 1
         if self._stillborn >= MAX_STILLBORN:
             # Raised by the next `events`: what others have told in this one must not be lost.
-            self._broken = f"{self._stillborn} workers in a row died before they trained anything: {error}"
+            why = f"{first_line(error)}. Free some memory there" if out_of_memory else error
+            self._broken = f"{self._stillborn} workers in a row died before they trained anything: {why}"
         else:
             self._fill()

@@ -11,6 +11,8 @@ from clustersweep.training.events import Failed, Finished
 from clustersweep.trial import Replicate, ReplicateResult, aggregate
 
 Curve = Sequence[tuple[float, float]]
+# What TensorFlow calls memory that it does not get, and what Ray's end of a worker for its memory is called here.
+OUT_OF_MEMORY = "ResourceExhaustedError"
 
 
 @dataclass(frozen=True)
@@ -125,3 +127,9 @@ class Job:
             error=event.message + (f"\n{event.trace}" if event.trace else ""),
             signature=event.signature,
         )
+
+
+def without_memory(reason: str, trace: str = "") -> Failed:
+    """Give the failure of a replicate that ran out of memory alone, too."""
+    remedy = "Train it where there is more memory (--address), or in another study with a smaller training.batch_size"
+    return Failed(OUT_OF_MEMORY, f"out of memory, also with nothing else training: {reason}. {remedy}", trace)

@@ -8,6 +8,9 @@ import sqlalchemy.exc
 
 from clustersweep.errors import StorageAwayError, StorageError
 
+# PostgreSQL's code for a disk that is full.
+_DISK_FULL = "53100"
+
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
@@ -34,7 +37,13 @@ def translated() -> Iterator[None]:
         ) from None
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        text = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
+        told = getattr(cause, "orig", None)
+        text = str(told or cause or error).strip().splitlines()[0]
+        if getattr(told, "pgcode", None) == _DISK_FULL:  # somebody may free some while it is waited for
+            raise StorageAwayError(
+                f"the disk of the database is full: {text}. Free some space there. What is finished is kept; launch "
+                "again when there is room"
+            ) from None
         # What the server or the connection is at fault for, not what was asked of it.
         lost = isinstance(cause, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
         raise (StorageAwayError if lost else StorageError)(

@@ -11,7 +11,7 @@ from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDon
 from clustersweep.outage import Lasting
 from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
-from clustersweep.running import Job, Outcome, RunningTrial
+from clustersweep.running import OUT_OF_MEMORY, Job, Outcome, RunningTrial, without_memory
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.training.checkpoint import DamagedCheckpointError, progress_of
 from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Failed, Finished, Stopped
@@ -22,8 +22,6 @@ from clustersweep.workers import Began, Lost, WorkerEvent, Workers
 MAX_SAME_SIGNATURE = 3
 # A replicate whose worker died so often without a checkpoint in between is what kills workers.
 MAX_LOSSES = 3
-# What TensorFlow calls memory that it does not get, and what Ray's end of a worker for its memory is called here.
-OUT_OF_MEMORY = "ResourceExhaustedError"
 # What a replicate fails of that its workers do not survive.
 WORKER_LOST = "WorkerLost"
 # Learning curves of running trials reach the database at most so often; finished ones at once.
@@ -213,17 +211,32 @@ class Sweep:
                 self._files.save_weights(job.replicate.key, event.weights)
                 self._end(worker, job.complete(event))
             case Failed():
-                if event.signature != OUT_OF_MEMORY or not self._once_more_alone(worker):
+                if event.signature != OUT_OF_MEMORY:
                     self._fail(worker, event)
+                elif not self._once_more_alone(worker):
+                    self._fail(worker, without_memory(event.message, event.trace))
             case Lost():
-                losses = self._losses[job.replicate.key] = self._losses.get(job.replicate.key, 0) + 1
-                again = losses < MAX_LOSSES and (not event.out_of_memory or job.replicate.key not in self._tried_alone)
-                self._notify(WorkerLost(worker, job.replicate, event.reason, again))
-                if not again:
-                    signature = OUT_OF_MEMORY if event.out_of_memory else WORKER_LOST
-                    self._fail(worker, Failed(signature, f"its worker died {losses} times: {event.reason}"))
-                elif not event.out_of_memory or not self._once_more_alone(worker):
-                    self._take_back(worker)
+                self._lose(worker, event)
+
+    def _lose(self, worker: str, event: Lost) -> None:
+        """Have what a worker was training go on elsewhere, or fail where that is what kills workers."""
+        job = self._jobs[worker]
+        key = job.replicate.key
+        if not job.host:  # it was dead before it took this up: Ray kills idle workers, too, when memory is short
+            self._notify(WorkerLost(worker, job.replicate, event.reason, again=True))
+            self._take_back(worker)
+            return
+        losses = self._losses[key] = self._losses.get(key, 0) + 1
+        again = key not in self._tried_alone if event.out_of_memory else losses < MAX_LOSSES
+        self._notify(WorkerLost(worker, job.replicate, event.reason, again))
+        if not again and event.out_of_memory:
+            self._fail(worker, without_memory(event.reason))
+        elif not again:
+            self._fail(worker, Failed(WORKER_LOST, f"its worker died {losses} times: {event.reason}"))
+        elif event.out_of_memory:
+            self._once_more_alone(worker)
+        else:
+            self._take_back(worker)
 
     def _once_more_alone(self, worker: str) -> bool:
         """Put a replicate that ran out of memory aside until nothing else trains; once."""

@@ -229,6 +229,30 @@ def test_what_runs_out_of_memory_is_tried_once_more_alone_and_then_fails(tmp_pat
     assert outcome.failed == 1
     [failed] = [r for t in again.results("small").trials for r in t.replicates.values() if r.state == "failed"]
     assert failed.signature == "ResourceExhaustedError"
+    assert failed.error.startswith("out of memory, also with nothing else training: ")
+    assert "smaller training.batch_size" in failed.error
+
+
+def test_a_worker_that_was_dead_before_it_took_a_replicate_up_is_nothing_against_that(tmp_path, storage, files):
+    """Ray's memory monitor kills idle workers, too, when one that trains takes all memory."""
+    killed = Lost("killed for its memory", out_of_memory=True)
+
+    class KilledIdle(ArithmeticWorkers):
+        dead = 3  # of those that are given the replicate to be trained alone
+
+        def _train(self, replicate, checkpoint):
+            if self.faults or not self.dead or (replicate.seed, replicate.trial.params["kernel_size"]) != (0, 7):
+                yield from super()._train(replicate, checkpoint)
+            else:
+                self.dead -= 1
+                yield killed
+
+    plan, hired = small_plan(tmp_path), KilledIdle(2, [(0, 2, killed, {"kernel_size": 7})])
+    outcome, notices = sweep(plan, storage, files, hired)
+    assert (outcome.failed, hired.dead) == (0, 0)
+    assert [n.again for n in notices if isinstance(n, WorkerLost)] == [True] * 4
+    assert len({replicate.key for _, replicate in hired.log[-4:]}) == 1  # alone, until a worker that lives has it
+    assert losses(storage) == undisturbed(plan, tmp_path)
 
 
 def test_failures_with_different_causes_do_not_stop_the_sweep(tmp_path, storage, files):

@@ -494,7 +494,10 @@ def test_a_saved_model_is_read_back_by_its_weights_alone(data, tmp_path, trainer
 
 
 @integration
-def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(data, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("error", "signature"), [(ValueError, "ValueError"), (MemoryError, "ResourceExhaustedError")])
+def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(
+    data, monkeypatch, tmp_path, error, signature
+):
     from clustersweep.training import engine
     from clustersweep.workers import InProcessWorkers
 
@@ -502,13 +505,13 @@ def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(d
     workers = InProcessWorkers(data)
 
     def refuse(*arguments):
-        raise MemoryError("no memory for this network\nand more")
+        raise error("no room for this network\nand more")
 
     monkeypatch.setattr(engine, "build_model", refuse)
     workers.start("worker-1", plan.replicate(plan.trials[0], 0), None)
     told = [event for _ in range(3) for _, event in workers.events(0)]
     assert isinstance(told[-1], Failed)
-    assert (told[-1].signature, told[-1].message) == ("MemoryError", "no memory for this network")
+    assert (told[-1].signature, told[-1].message) == (signature, "no room for this network")
     assert workers.idle() == ("worker-1",)
 
 

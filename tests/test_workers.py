@@ -1,9 +1,12 @@
 """Ray's actors and their in-process twin, with real Ray and TensorFlow."""
 
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,15 +16,16 @@ import pytest
 import ray
 from small_study import small_plan
 
-from clustersweep import ray_cluster
+from clustersweep import ray_cluster, ray_workers
 from clustersweep.errors import WorkersError
-from clustersweep.notices import EpochDone, ReplicateBegan, WorkerLost
+from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
 from clustersweep.ray_cluster import Node, Software, no_room_for, other_versions, require_none, room
 from clustersweep.ray_workers import RayWorkers
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
 from clustersweep.sweep import Sweep
 from clustersweep.training.data import prepare
+from clustersweep.training.events import EpochEnd
 from clustersweep.workers import InProcessWorkers
 
 EPOCHS = 150
@@ -243,6 +247,111 @@ def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
 def test_a_cluster_that_does_not_answer_is_a_workers_error_that_names_it(data, token_file, address, says):
     with pytest.raises(WorkersError, match=rf"Ray does not answer at {address}: .*{says}.* Check --address"):
         RayWorkers(lambda: data, data.bytes, address=address, token_file=token_file)
+
+
+# --- workers that take too much memory --------------------------------------------------------------------------
+
+ATE_TOO_MUCH = {"kernel_size": 7, "conv_blocks": 1}
+
+
+def hog(used_bytes, until_bytes, ended):
+    """Workers that in the middle of one combination take memory until Ray ends them, or until a limit.
+
+    In the middle of the others they wait until a file says that it has.
+    """
+
+    class Hog(ray_workers._Actor):
+        def train(self, replicate, checkpoint):
+            kept, patience = [], time.monotonic() + 60
+            for event in super().train(replicate, checkpoint):
+                yield event
+                if not isinstance(event, EpochEnd) or event.epoch < EPOCHS // 3:
+                    continue
+                while replicate.trial.params == ATE_TOO_MUCH and used_bytes() < until_bytes:
+                    kept.append(os.urandom(1) * 2**26)  # bytes that are no zeros take real memory
+                while replicate.trial.params != ATE_TOO_MUCH and not ended.exists() and time.monotonic() < patience:
+                    time.sleep(0.05)
+
+    return ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Hog)
+
+
+@pytest.fixture
+def ended(monkeypatch, tmp_path):
+    """Have Ray end a hog when a third of the memory that is free now is taken; gives the file that says that it has."""
+    from ray._private.utils import get_cgroup_mem_stats  # what Ray's monitor looks at
+
+    def memory():
+        whole = psutil.virtual_memory()
+        return get_cgroup_mem_stats() or (whole.total - whole.available, whole.total)
+
+    # Two of these at the same time, by two who test on one machine, would end each other's workers.
+    with (Path(tempfile.gettempdir()) / f"clustersweep-test-memory-{os.getuid()}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        used, total = memory()
+        free = total - used
+        if free < 8 * 2**30:
+            message = f"only {free / 2**30:.1f} GiB of memory are free: what runs beside would disturb"
+            pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        hogs = hog(lambda: memory()[0], used + free * 2 / 3, tmp_path / "ended")
+        monkeypatch.setattr(ray_workers, "_REMOTE", hogs)
+        monkeypatch.setenv("RAY_memory_usage_threshold", str((used + free / 3) / total))
+        monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+        yield tmp_path / "ended"
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(240)
+def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_with_the_reason(
+    data, token_file, tmp_path, in_process, ended
+):
+    plan = small_plan(tmp_path, training=LONG, seeds=[0])
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05, limit=2)
+    seen, left, beside = [], {plan.replicate(trial, 0).key for trial in plan.trials}, []
+
+    def notify(notice):
+        seen.append(notice)
+        if isinstance(notice, ReplicateBegan):
+            left.add(notice.replicate.key)
+            if notice.replicate.trial.params == ATE_TOO_MUCH:
+                beside.append(left - {notice.replicate.key})
+        if isinstance(notice, ReplicateDone | WorkerLost):  # Ray may end the younger one beside it, too
+            left.discard(notice.replicate.key)
+        if isinstance(notice, WorkerLost) and notice.replicate.trial.params == ATE_TOO_MUCH:
+            ended.touch()
+
+    outcome, results = sweep(plan, workers, tmp_path, notify)
+    assert (outcome.finished, outcome.failed, outcome.aborted) == (3, 1, "")
+    [failed] = [trial for trial in results.trials if trial.state == "failed"]
+    assert failed.params == ATE_TOO_MUCH
+    assert failed.replicates[0].signature == "ResourceExhaustedError"
+    assert re.match(
+        r"out of memory, also with nothing else training: .* low on memory.* where there is more memory \(--address\)",
+        failed.replicates[0].error,
+    )
+    assert failed.replicates[0].epochs >= EPOCHS // 3
+    assert [len(others) for others in beside] == [2, 0]  # once more, when nothing else trained or was to be trained
+    began = [n.epoch for n in seen if isinstance(n, ReplicateBegan) and n.replicate.trial.params == ATE_TOO_MUCH]
+    assert began[1] > began[0] == 0  # from its checkpoint
+    others = {key: curve for key, curve in curves(results).items() if key[0] != tuple(ATE_TOO_MUCH.items())}
+    assert others == {key: curve for key, curve in in_process.items() if key in others}
+    assert len(others) == 2
+
+
+@pytest.mark.parametrize(
+    ("beside", "says"), [({}, "3 workers in a row died .*: low on memory. Free"), ({"s": "w"}, "")]
+)
+def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monkeypatch, beside, says):
+    workers = RayWorkers.__new__(RayWorkers)
+    vars(workers).update(
+        _actors=dict.fromkeys("abc"), _where=dict.fromkeys("abc", "node-0"), _proven=set(), _stillborn=0, _broken="",
+        _streams=beside,
+    )  # fmt: skip
+    monkeypatch.setattr(workers, "_fill", lambda: None, raising=False)
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+    monkeypatch.setattr("clustersweep.ray_workers.nodes", lambda: nodes_of([ENOUGH]))
+    for worker in "abc":
+        workers._replace(worker, ray.exceptions.OutOfMemoryError("low on memory\nand pages more"))
+    assert re.match(says or "$", workers._broken)
 
 
 @pytest.mark.gpu

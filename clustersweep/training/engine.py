@@ -320,4 +320,6 @@ def _assign(variables: list["keras.Variable"], values: Arrays) -> None:
 def failed(error: Exception) -> Failed:
     """Tell of an error as the failure of a replicate; called while it is handled."""
     message = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
-    return Failed(type(error).__name__, message, traceback.format_exc())
+    # numpy and Python have names of their own for the memory that they do not get.
+    signature = tf.errors.ResourceExhaustedError.__name__ if isinstance(error, MemoryError) else type(error).__name__
+    return Failed(signature, message, traceback.format_exc())
