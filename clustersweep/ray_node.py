@@ -59,6 +59,7 @@ class OwnNode:
         with tempfile.TemporaryFile() as said:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                env={**os.environ, "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"},  # nobody works there
                 start_new_session=True,  # Ctrl-C is the driver's: workers' last checkpoints come through this node
             )  # fmt: skip
             started = time.monotonic()

@@ -10,14 +10,11 @@ import sys
 import time
 
 import pytest
-from chaos import STUDY, undisturbed
+from chaos import LONG, STUDY, table, undisturbed
 from hosts import network, require_root
 from lab import ROOT, Lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-# Long enough that a host may be cut off, be found to be, and come back, in the middle.
-LONG = STUDY.replace("epochs: 60, patience: 60", "epochs: 1000, patience: 1000")
 
 READ = """
 import sys
@@ -75,7 +72,7 @@ def wait_for(lab, text, process, patience_s=60.0):
 def test_a_sweep_across_hosts_gives_bit_for_bit_the_losses_of_one_machine(lab):
     process = launch(lab, STUDY)
     assert process.wait(120) == 0, said(lab)
-    assert read(lab, "table") == repr(sorted(undisturbed().items()))
+    assert read(lab, "table") == repr(sorted(table(undisturbed()).items()))
     workers = {worker.split(":")[0] for worker in re.findall(r"worker-\d:\d+", read(lab, "trained"))}
     assert workers == {"worker-1", "worker-2"}
 
@@ -96,11 +93,11 @@ def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab):
     hosts["postgres"].plug_in()
     wait_for(lab, "the database is back after", process)
     assert len(re.findall("worker-\\d+ died", said(lab))) == 1
-    before = read(lab, "trained")
 
     # The head's: there is no cluster any more. It is made anew, and the same command goes on.
     hosts["head"].power_off()
     assert process.wait(90) == 3, said(lab)
+    before = read(lab, "trained")
     assert re.search("the head of the Ray cluster at .* does not answer any more: .* launch again", said(lab))
     lab.network.hosts.pop("head")
     lab.up("head")
@@ -110,4 +107,4 @@ def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab):
 
     after = read(lab, "trained")
     assert set(ast.literal_eval(before)) <= set(ast.literal_eval(after))
-    assert read(lab, "table") == repr(sorted(undisturbed(LONG).items()))
+    assert read(lab, "table") == repr(sorted(table(undisturbed(LONG)).items()))

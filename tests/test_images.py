@@ -17,16 +17,16 @@ import time
 from pathlib import Path
 
 import pytest
-from chaos import STUDY, launch, new_home
+from chaos import LONG, STUDY, undisturbed
 from compose import document
 from engine import OURS, ROOT, Buildah, Docker, compose_program, make_images, run
 
 from clustersweep import __version__
+from clustersweep.report.table import results_csv
 
 pytestmark = [pytest.mark.integration, pytest.mark.images, pytest.mark.timeout(900)]
 
 SERVICES = ("postgres", "head", "worker", "dashboard", "proxy")
-LONG = STUDY.replace("epochs: 60, patience: 60", "epochs: 300, patience: 300").replace("study: chaos", "study: long")
 
 
 def missing(what):
@@ -65,7 +65,7 @@ class Stack:
         self.secrets = {path.name: path.read_text() for path in (folder / "docker" / "secrets").iterdir()}
         (folder / "studies").mkdir()
         (folder / "studies" / "chaos.yaml").write_text(STUDY)
-        (folder / "studies" / "long.yaml").write_text(LONG)
+        (folder / "studies" / "long.yaml").write_text(LONG.replace("study: chaos", "study: long"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.published = f"127.0.0.1:{free.getsockname()[1]}"
@@ -141,12 +141,9 @@ def losses(text):
     return sorted(tuple(row[name] for name in kept) for row in csv.DictReader(io.StringIO(text)))
 
 
-@pytest.fixture(scope="module")
-def on_this_machine():
-    """The results of the small study without containers."""
-    with new_home() as home:
-        assert launch(home).wait(200) == 0
-        return losses((home.run("chaos") / "results.csv").read_text())
+def on_this_machine(study):
+    """Give the losses of a study without containers."""
+    return losses(results_csv(undisturbed(study)).decode())
 
 
 def test_an_image_runs_as_an_ordinary_user_and_has_all_that_a_sweep_needs(engine):
@@ -159,10 +156,10 @@ def test_an_image_runs_as_an_ordinary_user_and_has_all_that_a_sweep_needs(engine
     assert outside.stdout == ""  # it cannot change its own programs
 
 
-def test_a_sweep_in_containers_gives_bit_for_bit_the_losses_of_this_machine(stack, on_this_machine):
+def test_a_sweep_in_containers_gives_bit_for_bit_the_losses_of_this_machine(stack):
     status, text = stack.get("/runs/chaos/results.csv", stack.login)
     assert status == 200
-    assert losses(text) == on_this_machine
+    assert losses(text) == on_this_machine(STUDY)
     hosts = {row["worker"].split(":")[0] for row in csv.DictReader(io.StringIO(text)) if row["worker"]}
     assert hosts == {stack.container("worker", number)[:12] for number in (1, 2)}
 
@@ -287,7 +284,4 @@ def test_containers_that_are_killed_and_a_launch_that_is_stopped_cost_nothing_bu
     stack.engine.docker("rm", "launching")
     assert "goes on elsewhere" in log
     assert "interrupted: what ran is checkpointed" in log
-    with new_home(LONG) as home:
-        assert launch(home).wait(200) == 0
-        expected = losses((home.run("long") / "results.csv").read_text())
-    assert losses(stack.get("/runs/long/results.csv", stack.login)[1]) == expected
+    assert losses(stack.get("/runs/long/results.csv", stack.login)[1]) == on_this_machine(LONG)
