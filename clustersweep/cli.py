@@ -152,17 +152,12 @@ def print_result(done: Any, study_file: Path, options: str, other_storage: bool)
     from clustersweep.tables import print_best
 
     print_best(done.results, _out())
-    program, to, web = _program(), "best/", os.environ.get("CLUSTERSWEEP_WEB")
-    if web:  # in a container: what a person opens and types outside
-        place = done.report.parent if done.report else None
-        report, shown, to = f"{web}/runs/{place.name}/report.html" if place else None, web, f"{place}/best"
-    else:
-        report, shown = done.report, f"{program} dashboard{options}"
-    if report:
-        print(f"\nreport     {report}")
-    print(f"dashboard  {shown}")
+    program, web = _program(), os.environ.get("CLUSTERSWEEP_WEB")  # in a container: what a person opens outside
+    if done.report:
+        print(f"\nreport     {f'{web}/runs/{done.report.parent.name}/report.html' if web else done.report}")
+    print(f"dashboard  {web or f'{program} dashboard{options}'}")
     if done.results.ranked():
-        print(f"export     {program} export {shlex.quote(str(study_file))} --to {to}{options}")
+        print(f"export     {program} export {shlex.quote(str(study_file))} --to best/{options}")
     if other_storage:
         print("           (each with the same --storage)")
 
@@ -302,9 +297,11 @@ def _given(**options: object) -> str:
 def _program() -> str:
     """Give what to type to run this very program: its name where the PATH finds it, else its path from here.
 
-    In a container it is what `CLUSTERSWEEP_PROGRAM` says.
+    In a container it is what that program's variable says.
     """
-    if program := os.environ.get("CLUSTERSWEEP_PROGRAM"):
+    from clustersweep.launch import PROGRAM
+
+    if program := os.environ.get(PROGRAM):
         return program
     run = Path(sys.argv[0]).absolute()
     found = shutil.which("clustersweep")

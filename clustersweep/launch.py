@@ -31,6 +31,9 @@ from clustersweep.sweep import Sweep
 from clustersweep.training.data import TrainingData, parts_of
 from clustersweep.trial import LaunchTime, SweepResults, Trial
 
+# Names, in a container, what a person types outside for this program.
+PROGRAM = "CLUSTERSWEEP_PROGRAM"
+
 if TYPE_CHECKING:
     from clustersweep.report import ReportFiles
     from clustersweep.workers import Workers
@@ -172,7 +175,8 @@ def launch(
                 try:
                     report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
                 except StorageError as error:
-                    rule = f"Every result is kept, and `clustersweep report {where}` writes the report then"
+                    verb = f"{os.environ.get(PROGRAM, 'clustersweep')} report {where}"
+                    rule = f"Every result is kept, and `{verb}` writes the report then"
                     raise StorageError(f"{error}. {rule}") from error
         return Launched(plan, outcome, results, report)
 
@@ -286,10 +290,11 @@ def write_study_report(results: SweepResults, study: Study, data: str, to: Path,
     """
     from clustersweep.report import Provenance, write_report
 
+    program = os.environ.get(PROGRAM, "clustersweep")
     commands = {
-        "go on or extend": f"clustersweep launch {where}",
-        "this report": f"clustersweep report {where}",
-        "the best configuration": f"clustersweep export {where} --to best/",
+        "go on or extend": f"{program} launch {where}",
+        "this report": f"{program} report {where}",
+        "the best configuration": f"{program} export {where} --to best/",
     }
     over = study.objective.over_seeds
     return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands, over_seeds=over))

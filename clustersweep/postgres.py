@@ -63,7 +63,7 @@ def open_database(storage_option: str | None, environ: Mapping[str, str], home: 
 
     Side effects: starts the embedded server where it is to be used; it outlives this process.
 
-    A password in the file that `CLUSTERSWEEP_STORAGE_PASSWORD_FILE` names takes the place of the URL's.
+    A URL without a password has that of the file that `CLUSTERSWEEP_STORAGE_PASSWORD_FILE` names.
 
     Args:
         storage_option: The value of `--storage`.
@@ -79,7 +79,7 @@ def open_database(storage_option: str | None, environ: Mapping[str, str], home: 
         where, given = "CLUSTERSWEEP_STORAGE", environ["CLUSTERSWEEP_STORAGE"]
     else:
         return Database(write_url(ensure_running(home)), embedded=True)
-    parameters = parse_url(where, given) | _password_of_file(environ)
+    parameters = _password_of_file(environ) | parse_url(where, given)
     _check_rights(where, parameters)
     return Database(write_url(parameters), embedded=False)
 

@@ -97,9 +97,11 @@ class Connection:
 
     def close(self) -> None:
         """Leave the cluster; ends it where it was started by `connect`."""
-        ray.shutdown()
-        if self.own_node is not None:
-            self.own_node.close()
+        try:
+            ray.shutdown()
+        finally:
+            if self.own_node is not None:
+                self.own_node.close()
 
 
 def connect(address: str | None, data_bytes: int, token_file: Path) -> Connection:
@@ -137,9 +139,11 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> Connectio
                 folder = own_node.folder
             ray.init(address=address, _temp_dir=folder, **_QUIET)
         return Connection(str(ray.get_runtime_context().gcs_address), own_node)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+    except BaseException as error:
         if own_node is not None:
             own_node.close()
+        if not isinstance(error, ConnectionError | RuntimeError | ValueError | OSError | ray.exceptions.RayError):
+            raise
         where = address or "this machine"
         if isinstance(error, ray.exceptions.AuthenticationError):
             raise WorkersError(
@@ -157,8 +161,6 @@ def reach(address: str) -> None:
     Raises:
         OSError: Nothing answers, or it is no address.
     """
-    if address == "auto":
-        return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in address:
         raise OSError("an address is `host:port` of the cluster's head (6379 as a rule), or `auto`")

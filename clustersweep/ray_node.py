@@ -15,6 +15,8 @@ from typing import Any
 import ray
 from ray._private.services import find_node_ids
 
+from clustersweep.errors import WorkersError
+
 # What such nodes' names begin with: another launch's must not be taken for the machine's.
 _NAME = "clustersweep-launch-"
 # How long one may take to join.
@@ -44,7 +46,7 @@ class OwnNode:
         store_bytes: Memory for objects: what the driver gives to workers passes through it.
 
     Raises:
-        OSError: It does not join; the message says what Ray said.
+        WorkersError: It does not join; the message says what Ray said.
     """
 
     def __init__(self, address: str, store_bytes: int) -> None:
@@ -63,13 +65,15 @@ class OwnNode:
                 start_new_session=True,  # Ctrl-C is the driver's: workers' last checkpoints come through this node
             )  # fmt: skip
             started = time.monotonic()
-            while not self._has_joined(address):
-                if self._process.poll() is not None or time.monotonic() - started > _PATIENCE_S:
-                    self.close()
-                    said.seek(0)
-                    lines = said.read().decode(errors="replace").strip().splitlines()
-                    raise OSError(f"a Ray node of this launch's own does not join it: {' | '.join(lines[-3:])}")
-                time.sleep(0.1)
+            try:
+                while not self._has_joined(address):
+                    if self._process.poll() is not None or time.monotonic() - started > _PATIENCE_S:
+                        said.seek(0)
+                        raise _cannot_join(address, said.read().decode(errors="replace"))
+                    time.sleep(0.1)
+            except BaseException:
+                self.close()
+                raise
 
     def _has_joined(self, address: str) -> bool:
         if self._process.poll() is not None or not find_node_ids():
@@ -85,6 +89,14 @@ class OwnNode:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _cannot_join(address: str, said: str) -> WorkersError:
+    lines = "".join(f"\n  {line}" for line in said.strip().splitlines()[-8:])
+    return WorkersError(
+        f"this machine cannot join the Ray cluster at {address}, as a launch has to. Install the cluster's versions "
+        f"here, see that its machines can reach this one, and that /tmp and /dev/shm have room. Ray said:{lines}"
+    )
 
 
 def _nodes(address: str) -> list[Any]:

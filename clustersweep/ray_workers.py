@@ -108,6 +108,7 @@ class RayWorkers:
         self._closing = threading.Lock()
         self._proven: set[str] = set()  # workers that have told something
         self._stillborn = 0
+        self._short_of_memory = False  # and it has been told
         self._broken = ""
         self._waiting_since = time.monotonic()
         self._looked_at = time.monotonic()
@@ -306,7 +307,12 @@ class RayWorkers:
         elif worker not in self._proven and not (out_of_memory and self._streams):
             # Beside others that train there may be no memory for one more: Ray kills the youngest first.
             self._stillborn += 1
-        if self._stillborn >= MAX_STILLBORN:
+        if out_of_memory and worker not in self._proven and self._streams:
+            # Not at once: another may only be there when somebody has ended. `_look` tries again.
+            if not self._short_of_memory:
+                _log.warning("a machine has no memory for one more worker beside those that train: fewer train there")
+            self._short_of_memory = True
+        elif self._stillborn >= MAX_STILLBORN:
             # Raised by the next `events`: what others have told in this one must not be lost.
             why = f"{first_line(error)}. Free some memory there" if out_of_memory else error
             self._broken = f"{self._stillborn} workers in a row died before they trained anything: {why}"

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 import psycopg2
+import yaml
 
 from clustersweep.embedded_folder import PORT
 from clustersweep.errors import StorageError
@@ -41,7 +42,7 @@ training: {epochs: 60, patience: 60, batch_size: 8}
 seeds: [0, 1]
 """
 # The same, long enough for what takes a while to be noticed.
-LONG = STUDY.replace("epochs: 60, patience: 60", "epochs: 600, patience: 600")
+LONG = STUDY.replace("study: chaos", "study: long").replace("epochs: 60, patience: 60", "epochs: 600, patience: 600")
 FAULTS = ("worker", "driver", "connections", "server")
 # A launch of the little study takes about this long; faults are spread over it.
 SPAN_S = 14.0
@@ -77,12 +78,12 @@ def launch(home: Home) -> subprocess.Popen[str]:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True)
 
 
-def results(home: Home) -> SweepResults | None:
-    """Read what is stored; None before there is anything."""
+def results(home: Home, study: str = "chaos") -> SweepResults | None:
+    """Read what is stored of a study; None before there is anything."""
     database = open_database(None, {}, home)
     storage = Storage.connect(database.url)
     try:
-        return storage.results("chaos")
+        return storage.results(study)
     except StorageError:  # there is no study yet, or no more of it than its name
         return None
     finally:
@@ -189,7 +190,7 @@ def undisturbed(study: str = STUDY) -> SweepResults:
         process = launch(home)
         if process.wait(ROUND_LIMIT_S) != 0:
             raise ChaosError(f"the undisturbed sweep ended with {process.returncode}\n{said(home)}")
-        found = results(home)
+        found = results(home, yaml.safe_load(study)["study"])
         if found is None:
             raise ChaosError("the undisturbed sweep stored nothing")
         return found

@@ -67,6 +67,7 @@ class Docker:
         deadline = time.monotonic() + 60
         while run(["docker", "info"], check=False, env=self.environment).returncode:
             if self._daemon.poll() is not None or time.monotonic() > deadline:
+                self.close()
                 raise RuntimeError(f"dockerd does not start: {(folder / 'log').read_text()[-2000:]}")
             time.sleep(0.5)
 
@@ -92,7 +93,7 @@ class Docker:
         return self.docker("run", "--rm", image, *command, check=False)
 
     def close(self) -> None:
-        """End the engine where it was started here, and leave the machine's packet filter as it was."""
+        """End the engine where it was started here, and let packets pass again as they did before."""
         if self._daemon is not None:
             self._daemon.send_signal(signal.SIGTERM)
             self._daemon.wait(60)

@@ -110,13 +110,16 @@ class Network:
         _ip("-n", self.switch, "link", "add", "bridge", "type", "bridge")
         _ip("-n", self.switch, "link", "set", "bridge", "up")
 
-    def add(self, name: str, names: Sequence[str], files: Mapping[str, Path] | None = None) -> Host:
+    def add(
+        self, name: str, names: Sequence[str], files: Mapping[str, Path] | None = None, kept: Sequence[Path] = ()
+    ) -> Host:
         """Add a host that knows the others of the network by `names`, in the order of their addresses.
 
         Args:
             name: One of `names`.
             names: All that the network may have.
             files: What stands there in the place of files and folders of this machine, by path.
+            kept: Folders of this machine that are there even below /tmp, of which each host has its own.
         """
         number = names.index(name) + 2
         namespace, address = f"sweep-{self._mark}-{number}", f"{NETWORK}{number}"
@@ -135,7 +138,9 @@ class Network:
         steps = ["mount -t tmpfs tmpfs /run", "mkdir /run/host /run/secrets", f"mount --bind {folder} /run/host"]
         inside = {"/etc/hosts": folder / "hosts", **(files or {})}
         steps += [f"mount --bind {there} {path}" for path, there in inside.items()]
+        steps += [f"mkdir /run/kept{i} && mount --bind {path} /run/kept{i}" for i, path in enumerate(kept)]
         steps += ["mount -t tmpfs tmpfs /tmp", "mount -t tmpfs tmpfs /dev/shm", f"hostname {name}"]
+        steps += [f"mkdir -p {path} && mount --bind /run/kept{i} {path}" for i, path in enumerate(kept)]
         steps += ["touch /run/host/up", "trap : TERM", "sleep infinity & wait"]
         keeper = subprocess.Popen(
             ["ip", "netns", "exec", namespace, "unshare", "--mount", "--uts", "--pid", "--ipc", "--fork",
@@ -144,17 +149,23 @@ class Network:
         deadline = time.monotonic() + 10
         while not (folder / "up").exists():
             if keeper.poll() is not None or time.monotonic() > deadline:
+                keeper.kill()
+                keeper.wait()
                 raise RuntimeError(f"the host {name} does not start")
             time.sleep(0.02)
-        inner = subprocess.run(["pgrep", "--parent", str(keeper.pid)], capture_output=True, text=True, check=True)
-        host = self.hosts[name] = Host(name, address, namespace, self.switch, keeper, inner.stdout.strip(), folder)
+        init = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()[0]
+        host = self.hosts[name] = Host(name, address, namespace, self.switch, keeper, init, folder)
         return host
 
     def close(self) -> None:
         """End the hosts and take everything away."""
         for host in self.hosts.values():
             host.power_off()
-        _ip("netns", "del", self.switch)
+        for namespace in subprocess.run(
+            ["ip", "netns"], capture_output=True, text=True, check=True
+        ).stdout.splitlines():
+            if namespace.split()[0].startswith(self.switch):
+                _ip("netns", "del", namespace.split()[0])
 
 
 @contextlib.contextmanager

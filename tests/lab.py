@@ -26,7 +26,6 @@ class Lab:
         copied.mkdir()
         shutil.copy(ROOT / "docker" / "make-secrets", copied)
         os.spawnv(os.P_WAIT, copied / "make-secrets", ["make-secrets"])
-        self.secrets = {path.name: path.read_text() for path in (copied / "secrets").iterdir()}
         self.owner = server_user()
         programs = folder / "programs"
         programs.mkdir(mode=0o755)
@@ -46,7 +45,8 @@ class Lab:
                 files[f"/etc/{path}"].write_text(self._renamed(Path("/etc") / path, self.owner))
         if service == "proxy":
             files["/etc/nginx/nginx.conf"] = self._nginx()
-        return self.network.add(name, NAMES, files)
+        below_tmp = [path for path in (ROOT, self.folder) if path.is_relative_to("/tmp")]
+        return self.network.add(name, NAMES, files, below_tmp)
 
     def up(self, *names: str) -> None:
         """Start services and wait until they are healthy, in this order."""

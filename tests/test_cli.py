@@ -122,8 +122,7 @@ def test_a_launch_in_a_container_ends_with_what_a_person_opens_and_types_outside
     assert capsys.readouterr().out.splitlines()[-3:] == [
         "report     http://127.0.0.1:8080/runs/small/report.html",
         "dashboard  http://127.0.0.1:8080",
-        "export     docker compose run --rm clustersweep export sweeps/small.yaml "
-        "--to /var/lib/clustersweep/runs/small/best",
+        "export     docker compose run --rm clustersweep export sweeps/small.yaml --to best/",
     ]
 
 

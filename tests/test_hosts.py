@@ -23,8 +23,8 @@ from clustersweep.postgres import open_database
 from clustersweep.home import Home
 from clustersweep.storage import Storage
 import os
-results = Storage.connect(open_database(None, os.environ, Home("/nowhere")).url).results("chaos")
-print(repr(sorted((table if sys.argv[1] == "table" else trained)(results).items())))
+results = Storage.connect(open_database(None, os.environ, Home("/nowhere")).url).results(sys.argv[1])
+print(repr(sorted((table if sys.argv[2] == "table" else trained)(results).items())))
 """
 
 
@@ -44,15 +44,16 @@ def lab(tmp_path_factory):
 
 
 def launch(lab, study):
+    (lab.network.hosts["launch"].folder / "launch.log").write_text("")
     path = lab.network.hosts["launch"].folder / "chaos.yaml"
     path.write_text(study)
     host = lab.network.hosts["launch"]
     return host.start(["clustersweep", "launch", "/run/host/chaos.yaml"], lab.environment_of_launch(), "launch.log")
 
 
-def read(lab, what):
+def read(lab, study, what):
     environment = lab.environment_of_launch() | {"PYTHONPATH": str(ROOT / "tests")}
-    done = lab.network.hosts["launch"].run([sys.executable, "-c", READ, what], environment)
+    done = lab.network.hosts["launch"].run([sys.executable, "-c", READ, study, what], environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -69,12 +70,33 @@ def wait_for(lab, text, process, patience_s=60.0):
         time.sleep(0.1)
 
 
+def test_a_launch_that_has_not_the_clusters_token_is_told_how_to_come_in(lab):
+    (lab.network.hosts["launch"].folder / "chaos.yaml").write_text(STUDY)
+    for stranger in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "guess"}):
+        environment = lab.environment_of_launch() | stranger
+        done = lab.network.hosts["launch"].run(["clustersweep", "launch", "/run/host/chaos.yaml"], environment)
+        assert done.returncode == 3, done.stderr
+        assert "does not let us in: its token is missing here, or another. Set RAY_AUTH_MODE=token" in done.stderr
+
+
 def test_a_sweep_across_hosts_gives_bit_for_bit_the_losses_of_one_machine(lab):
     process = launch(lab, STUDY)
     assert process.wait(120) == 0, said(lab)
-    assert read(lab, "table") == repr(sorted(table(undisturbed()).items()))
-    workers = {worker.split(":")[0] for worker in re.findall(r"worker-\d:\d+", read(lab, "trained"))}
+    assert read(lab, "chaos", "table") == repr(sorted(table(undisturbed()).items()))
+    workers = {worker.split(":")[0] for worker in re.findall(r"worker-\d:\d+", read(lab, "chaos", "trained"))}
     assert workers == {"worker-1", "worker-2"}
+
+
+def test_a_launch_that_is_killed_leaves_nothing_of_ray_on_its_host(lab):
+    host = lab.network.hosts["launch"]
+    process = launch(lab, LONG.replace("study: long", "study: killed"))
+    wait_for(lab, "replicates to train", process)
+    assert host.run(["pgrep", "raylet"]).returncode == 0
+    host.run(["pkill", "-KILL", "-f", "clustersweep launch"])
+    deadline = time.monotonic() + 20
+    while (left := host.run(["pgrep", "-fa", "raylet|ray start|DashboardAgent|RuntimeEnvAgent"])).returncode == 0:
+        assert time.monotonic() < deadline, left.stdout
+        time.sleep(0.5)
 
 
 def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab):
@@ -97,7 +119,7 @@ def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab):
     # The head's: there is no cluster any more. It is made anew, and the same command goes on.
     hosts["head"].power_off()
     assert process.wait(90) == 3, said(lab)
-    before = read(lab, "trained")
+    before = read(lab, "long", "trained")
     assert re.search("the head of the Ray cluster at .* does not answer any more: .* launch again", said(lab))
     lab.network.hosts.pop("head")
     lab.up("head")
@@ -105,6 +127,6 @@ def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab):
     assert process.wait(150) == 0, said(lab)
     assert "Stack" not in said(lab)  # Ray's own words about what died
 
-    after = read(lab, "trained")
+    after = read(lab, "long", "trained")
     assert set(ast.literal_eval(before)) <= set(ast.literal_eval(after))
-    assert read(lab, "table") == repr(sorted(table(undisturbed(LONG)).items()))
+    assert read(lab, "long", "table") == repr(sorted(table(undisturbed(LONG)).items()))

@@ -486,15 +486,15 @@ def test_a_lock_on_a_lost_database_tells_no_password(postgres_tcp: TcpServer) ->
 
 
 @pytest.mark.integration
-def test_a_password_in_a_file_opens_the_database_in_place_of_the_urls(postgres_tcp, tmp_path) -> None:
+def test_a_password_in_a_file_is_that_of_a_url_without_one(postgres_tcp, tmp_path) -> None:
     path = tmp_path / "secret"
     path.write_text(f"{postgres_tcp.password}\n")
-    environ = {
-        "CLUSTERSWEEP_STORAGE": postgres_tcp.url_with(password="guess"),
-        "CLUSTERSWEEP_STORAGE_PASSWORD_FILE": str(path),
-    }
+    url = postgres_tcp.url_with(password="").replace(":@", "@")
+    environ = {"CLUSTERSWEEP_STORAGE": url, "CLUSTERSWEEP_STORAGE_PASSWORD_FILE": str(path)}
     database = open_database(None, environ, Home(tmp_path))
     assert postgres_tcp.password not in repr(database)
+    with pytest.raises(StorageError, match="refuses the password"):  # another server's is not tried with this one
+        open_database(postgres_tcp.url_with(password="guess"), environ, Home(tmp_path))
     psycopg2.connect(database.url.replace("+psycopg2", "")).close()
 
 
