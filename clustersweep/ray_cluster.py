@@ -22,7 +22,7 @@ from clustersweep.postgres_url import VARIABLES
 from clustersweep.ray_node import OwnNode, folder_of_node_here
 
 __all__ = [
-    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "first_line", "no_room_for", "nodes",
+    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "first_line", "fitting", "no_room_for", "nodes",
     "other_versions", "ray", "reach", "require_none", "room",
 ]  # fmt: skip
 
@@ -255,6 +255,18 @@ def other_versions(asked: Sequence[Node]) -> dict[str, str]:
                 f"{name} {has.versions.get(name, 'none')} instead of {here.versions[name]}" for name in different
             )
     return problems
+
+
+def fitting(asked: Sequence[Node]) -> list[Node]:
+    """Make sure that nodes have what this machine has; gives those that are still there when they have answered.
+
+    Raises:
+        WorkersError: One has something else.
+    """
+    problems, alive = other_versions(asked), {node.identity for node in nodes()}
+    left = [node for node in asked if node.identity in alive]  # a node that died is noticed only after a while
+    require_none({node: why for node, why in problems.items() if node in alive}, left)
+    return left
 
 
 def no_room_for(data_bytes: int, asked: Sequence[Node]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from clustersweep.ray_cluster import (
     NodeAffinitySchedulingStrategy,
     connect,
     first_line,
+    fitting,
     no_room_for,
     nodes,
     other_versions,
@@ -120,7 +121,8 @@ class RayWorkers:
             alive = self._first_room(gpus_per_worker, 0.0 if address is None else JOIN_PATIENCE_S)
             used = [node for node in alive if self._room[node.identity]]
             if address is not None:
-                require_none(other_versions(used), used)
+                used = fitting(used)
+                self._room = {node.identity: self._room[node.identity] for node in used}
             self._fill()
             given = data()
             self._data_bytes = given.bytes

@@ -217,7 +217,7 @@ def test_whatever_breaks_a_stage_is_told_as_the_seeds_failure(data, monkeypatch)
     monkeypatch.setattr(module, "Trainer", refuse)
     told, weights = run(Stages(Recipe(NETWORK, TRAINING), data))
     assert isinstance(told[-1], Failed)
-    assert (told[-1].signature, told[-1].message) == ("MemoryError", "no memory for this network")
+    assert (told[-1].signature, told[-1].message) == ("ResourceExhaustedError", "no memory for this network")
     assert weights is None
 
 

@@ -137,6 +137,16 @@ def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_w
         require_none(problems, nodes)
 
 
+def test_a_node_that_is_gone_by_the_time_it_is_asked_is_no_reason_to_refuse_the_others(monkeypatch):
+    nodes = nodes_of([ENOUGH, ENOUGH])
+    monkeypatch.setattr(ray_cluster, "other_versions", lambda asked: {"node-1": "cannot be asked: it is gone"})
+    monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes[:1])
+    assert ray_cluster.fitting(nodes) == nodes[:1]
+    monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes)
+    with pytest.raises(WorkersError, match="node-1|it is gone"):
+        ray_cluster.fitting(nodes)
+
+
 def test_a_node_whose_object_store_cannot_hold_the_data_is_told_with_both_sizes():
     nodes = nodes_of([ENOUGH, {**ENOUGH, "object_store_memory": 2**20}])
     assert no_room_for(500 * 2**20, nodes) == {"node-1": "its object store has 1 MiB for 500 MiB of data"}
