@@ -100,6 +100,7 @@ class RayWorkers:
     ) -> None:
         self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._where: dict[str, str] = {}  # the node of each worker
+        self._room: dict[str, int] = {}  # how many each node has room for
         self._data: Any = None
         self._data_bytes = 0
         self._actors: dict[str, Any] = {}

@@ -350,18 +350,21 @@ def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_wi
 @pytest.mark.parametrize(
     ("beside", "says"), [({}, "3 workers in a row died .*: low on memory. Free"), ({"s": "w"}, "")]
 )
-def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monkeypatch, beside, says):
+def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monkeypatch, caplog, beside, says):
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
         _actors=dict.fromkeys("abc"), _where=dict.fromkeys("abc", "node-0"), _proven=set(), _stillborn=0, _broken="",
-        _streams=beside,
+        _streams=beside, _short_of_memory=False,
     )  # fmt: skip
-    monkeypatch.setattr(workers, "_fill", lambda: None, raising=False)
+    filled = []
+    monkeypatch.setattr(workers, "_fill", lambda: filled.append(1), raising=False)
     monkeypatch.setattr(ray, "kill", lambda actor: None)
     monkeypatch.setattr("clustersweep.ray_workers.nodes", lambda: nodes_of([ENOUGH]))
     for worker in "abc":
         workers._replace(worker, ray.exceptions.OutOfMemoryError("low on memory\nand pages more"))
     assert re.match(says or "$", workers._broken)
+    # Beside others no new one is tried at once, and that is told once.
+    assert (len(filled), len(caplog.records)) == ((0, 1) if beside else (2, 0))
 
 
 @pytest.mark.gpu
