@@ -305,13 +305,15 @@ class RayWorkers:
         ray.kill(self._actors.pop(worker))
         node = self._where.pop(worker)
         out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
+        unproven = worker not in self._proven
+        # Beside others that train there may be no memory for one more: Ray kills the youngest first.
+        crowded_out = out_of_memory and unproven and bool(self._streams)
         if node not in {one.identity for one in nodes()}:
             self._room.pop(node, None)
-        elif worker not in self._proven and not (out_of_memory and self._streams):
-            # Beside others that train there may be no memory for one more: Ray kills the youngest first.
+        elif unproven and not crowded_out:
             self._stillborn += 1
-        if out_of_memory and worker not in self._proven and self._streams:
-            # Not at once: another may only be there when somebody has ended. `_look` tries again.
+        if crowded_out:
+            # Not replaced at once: there may only be room when somebody has ended. `_look` tries again.
             if not self._short_of_memory:
                 _log.warning("a machine has no memory for one more worker beside those that train: fewer train there")
             self._short_of_memory = True
