@@ -28,7 +28,7 @@ from clustersweep.training.data import prepare
 from clustersweep.training.events import EpochEnd
 from clustersweep.workers import InProcessWorkers
 
-EPOCHS = 150
+EPOCHS = 300
 LONG = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 2}  # long enough to be killed in the middle
 
 
@@ -176,7 +176,7 @@ def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(da
         notices.append(notice)
         if isinstance(notice, ReplicateBegan):
             pids[notice.worker] = notice.pid
-        if isinstance(notice, EpochDone) and notice.event.epoch == EPOCHS // 2 and not killed:
+        if isinstance(notice, EpochDone) and notice.event.epoch == EPOCHS // 6 and not killed:
             killed.append(notice.worker)
             os.kill(pids[notice.worker], signal.SIGKILL)
 
