@@ -58,6 +58,7 @@ class Docker:
             self._start(folder)
 
     def _start(self, folder: Path) -> None:
+        self._folder = folder
         self._forwards = "-P FORWARD ACCEPT" in run(["iptables", "-S", "FORWARD"]).stdout
         socket = f"unix://{folder}/socket"
         self.environment["DOCKER_HOST"] = socket
@@ -100,6 +101,9 @@ class Docker:
             if self._forwards:
                 run(["iptables", "-P", "FORWARD", "ACCEPT"])
             run(["ip", "link", "del", "docker0"], check=False)
+            for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+                if line.split()[1].startswith(f"{self._folder}/"):
+                    run(["umount", line.split()[1]])
 
 
 class Buildah:
