@@ -21,13 +21,8 @@ if TYPE_CHECKING:
     from clustersweep.home import Home
     from clustersweep.study import Study
 
-_BEGIN_ANEW = {
-    "show",
-    "convert",
-    "predict",
-    "backup",
-    "restore",
-}  # verbs that keep nothing of what an interruption ends
+# Verbs that keep nothing of what an interruption ends.
+_BEGIN_ANEW = {"show", "convert", "predict", "backup", "restore"}
 
 app = typer.Typer(
     help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
@@ -297,7 +292,7 @@ def _given(**options: object) -> str:
 def _program() -> str:
     """Give what to type to run this very program: its name where the PATH finds it, else its path from here.
 
-    In a container it is what that program's variable says.
+    In a container it is what `launch.PROGRAM` holds.
     """
     from clustersweep.launch import PROGRAM
 

@@ -141,7 +141,7 @@ def make_images(engine: Docker | Buildah) -> None:
     needed = {BASE, *(STANDINS.values() if isinstance(engine, Docker) else ())}
     if missing := [image for image in needed if not engine.has(image)]:
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-            if BASE in missing or not engine.has(BASE):
+            if BASE in missing:
                 engine.load(make_base(Path(folder)), BASE)
         for target, image in STANDINS.items():
             if image in missing:

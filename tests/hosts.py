@@ -104,8 +104,7 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.hosts = folder, dict[str, Host]()
-        self._mark = secrets.token_hex(2)
-        self.switch = f"sweep-{self._mark}"
+        self.switch = f"sweep-{secrets.token_hex(2)}"
         _ip("netns", "add", self.switch)
         _ip("-n", self.switch, "link", "add", "bridge", "type", "bridge")
         _ip("-n", self.switch, "link", "set", "bridge", "up")
@@ -122,7 +121,7 @@ class Network:
             kept: Folders of this machine that are there even below /tmp, of which each host has its own.
         """
         number = names.index(name) + 2
-        namespace, address = f"sweep-{self._mark}-{number}", f"{NETWORK}{number}"
+        namespace, address = f"{self.switch}-{number}", f"{NETWORK}{number}"
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         folder.chmod(0o711)
