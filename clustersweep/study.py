@@ -29,6 +29,20 @@ from clustersweep.yaml_lines import Fault
 from clustersweep.yaml_reader import read_yaml
 
 Definition = dict[str, Any]
+# The keys that definitions have always held, also at their default. One that came later is left out while it is at
+# its default, which is what was done before it existed: so the digests of stored studies stay what they are.
+_FIRST_KEYS: Mapping[str, frozenset[str]] = {
+    "SplitSpec": frozenset({"test", "validation", "seed", "by"}),
+    "NetworkSpec": frozenset(
+        "filters kernel_size conv_blocks dense_layers filters_step convs_per_block padding stride pool_size pooling "
+        "activation dropout dense_units redshift".split()
+    ),
+    "TrainingSpec": frozenset(
+        "epochs patience batch_size optimizer learning_rate weight_decay augmentation loss".split()
+    ),
+    "ObjectiveSpec": frozenset({"metric", "over_seeds"}),
+    "LimitsSpec": frozenset({"max_parameters"}),
+}
 NAME = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """What a study may be called: its run folder has the same name."""
 
@@ -137,10 +151,10 @@ def definition(study: Study, data_digest: str) -> Definition:
     return {
         **_data(study, data_digest),
         "search_space": axes,
-        "network": {key: value for key, value in _plain(study.network).items() if key not in axes},
-        "training": {key: value for key, value in _plain(study.training).items() if key not in axes},
-        "objective": _plain(study.objective),
-        "limits": _plain(study.limits),
+        "network": {key: value for key, value in _written(study.network).items() if key not in axes},
+        "training": {key: value for key, value in _written(study.training).items() if key not in axes},
+        "objective": _written(study.objective),
+        "limits": _written(study.limits),
     }
 
 
@@ -205,7 +219,13 @@ def _filled(definition: Definition) -> Definition:
 
 def _data(study: Study, data_digest: str) -> dict[str, Any]:
     data = {"digest": data_digest, "rebin": study.data.rebin, "transform": study.data.transform}
-    return {"data": data, "split": _plain(study.split)}
+    return {"data": data, "split": _written(study.split)}
+
+
+def _written(spec: Any) -> dict[str, Any]:
+    """Give a flat spec as definitions and keys hold it: without keys that came later and are at their default."""
+    first, default = _FIRST_KEYS[type(spec).__name__], _plain(type(spec)())
+    return {key: value for key, value in _plain(spec).items() if key in first or value != default[key]}
 
 
 def _plain(spec: Any) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def test_user_input_is_never_checked_by_assert():
 
 def test_no_file_is_longer_than_a_newcomer_reads_in_one_go():
     longest = {name_of(path): len(path.read_text().splitlines()) for path in FILES}
-    assert {name: lines for name, lines in longest.items() if lines > 330} == {}
+    assert {name: lines for name, lines in longest.items() if lines > 420} == {}
 
 
 def test_help_imports_nothing_heavy():
