@@ -25,6 +25,11 @@ INTERRUPTED = 130
 """The exit code of what Ctrl-C ended, as shells give it."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says first: libraries go on for pages. One that says nothing has its name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with what the user gave.

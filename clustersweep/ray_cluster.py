@@ -1,10 +1,10 @@
 """The door to Ray's clusters: starts or reaches one, and says what its nodes have and whether they fit."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,12 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from clustersweep.errors import WorkersError
+from clustersweep.errors import WorkersError, first_line
 from clustersweep.postgres_url import VARIABLES
 from clustersweep.ray_node import OwnNode, folder_of_node_here
 
 __all__ = [
-    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "first_line", "fitting", "no_room_for", "nodes",
+    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "fitting", "no_room_for", "nodes",
     "other_versions", "ray", "reach", "require_none", "room",
 ]  # fmt: skip
 
@@ -55,22 +55,15 @@ def nodes() -> list[Node]:
     return [Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"]) for n in ray.nodes() if n["Alive"]]
 
 
-def first_line(error: Exception) -> str:
-    """Give what an error says first: Ray's go on for pages."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def _make_token(path: Path) -> None:
     """Make the token that Ray's processes ask of one another, once; only its owner can read it."""
-    if path.exists():
+    if path.exists() and path.stat().st_size:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent)  # mode 0600
-    with open(handle, "w") as file:
-        file.write(secrets.token_hex(32))
-    with contextlib.suppress(FileExistsError):
-        os.link(beside, path)  # never half a token, and never another than a launch beside this one reads
-    os.unlink(beside)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # never another than a launch beside this one reads
+        if not file.read(1):  # new, or a launch was killed before it wrote
+            file.write(secrets.token_hex(32).encode())
 
 
 @contextlib.contextmanager

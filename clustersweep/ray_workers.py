@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clustersweep.errors import WorkersError
+from clustersweep.errors import WorkersError, first_line
 from clustersweep.ray_cluster import (
     Connection,
     Node,
     NodeAffinitySchedulingStrategy,
     connect,
-    first_line,
     fitting,
     no_room_for,
     nodes,

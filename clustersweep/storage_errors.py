@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import optuna
 import sqlalchemy.exc
 
-from clustersweep.errors import StorageAwayError, StorageError
+from clustersweep.errors import StorageAwayError, StorageError, first_line
 
 # PostgreSQL's code for a disk that is full.
 _DISK_FULL = "53100"
@@ -38,7 +38,7 @@ def translated() -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         told = getattr(cause, "orig", None)
-        text = str(told or cause or error).strip().splitlines()[0]
+        text = first_line(told or cause or error)
         if getattr(told, "pgcode", None) == _DISK_FULL:  # somebody may free some while it is waited for
             raise StorageAwayError(
                 f"the disk of the database is full: {text}. Free some space there. What is finished is kept; launch "

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -373,6 +374,27 @@ def test_workers_share_the_gpus_of_a_machine_that_has_some(data, token_file, tmp
     assert workers._gpu_share == 0.25
     outcome, _ = sweep(small_plan(tmp_path), workers, tmp_path)
     assert outcome.failed == 0
+
+
+def test_the_token_is_made_where_the_file_system_has_no_hard_links_and_one_that_is_there_stays(tmp_path, monkeypatch):
+    def no_links(*given, **named):
+        raise PermissionError(1, "Operation not permitted")  # as vfat and many network file systems answer
+
+    monkeypatch.setattr("os.link", no_links)
+    token = tmp_path / "home" / "ray_token"
+    with ThreadPoolExecutor(8) as threads:
+        made = set(threads.map(lambda _: (ray_cluster._make_token(token), token.read_text())[1], range(16)))
+    assert {len(text) for text in made} == {64}
+    assert made == {token.read_text()}  # every launch beside another reads the same
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in token.parent.iterdir()] == ["ray_token"]
+
+
+def test_a_token_file_that_a_killed_launch_left_empty_gets_its_token(tmp_path):
+    token = tmp_path / "ray_token"
+    token.touch(0o600)
+    ray_cluster._make_token(token)
+    assert len(token.read_text()) == 64
 
 
 # --- clusters of several nodes, on this machine ---------------------------------------------------------------

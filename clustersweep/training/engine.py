@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from clustersweep.errors import first_line
 from clustersweep.network import NetworkSpec
 from clustersweep.training.augmentation import Augmentation
 from clustersweep.training.checkpoint import (
@@ -319,7 +320,6 @@ def _assign(variables: list["keras.Variable"], values: Arrays) -> None:
 
 def failed(error: Exception) -> Failed:
     """Tell of an error as the failure of a replicate; called while it is handled."""
-    message = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
     # numpy and Python have names of their own for the memory that they do not get.
     signature = tf.errors.ResourceExhaustedError.__name__ if isinstance(error, MemoryError) else type(error).__name__
-    return Failed(signature, message, traceback.format_exc())
+    return Failed(signature, first_line(error)[:500], traceback.format_exc())
