@@ -34,11 +34,25 @@ Definition = dict[str, Any]
 _FIRST_KEYS: Mapping[str, frozenset[str]] = {
     "SplitSpec": frozenset({"test", "validation", "seed", "by"}),
     "NetworkSpec": frozenset(
-        "filters kernel_size conv_blocks dense_layers filters_step convs_per_block padding stride pool_size pooling "
-        "activation dropout dense_units redshift".split()
+        [
+            "filters",
+            "kernel_size",
+            "conv_blocks",
+            "dense_layers",
+            "filters_step",
+            "convs_per_block",
+            "padding",
+            "stride",
+            "pool_size",
+            "pooling",
+            "activation",
+            "dropout",
+            "dense_units",
+            "redshift",
+        ]
     ),
     "TrainingSpec": frozenset(
-        "epochs patience batch_size optimizer learning_rate weight_decay augmentation loss".split()
+        ["epochs", "patience", "batch_size", "optimizer", "learning_rate", "weight_decay", "augmentation", "loss"]
     ),
     "ObjectiveSpec": frozenset({"metric", "over_seeds"}),
     "LimitsSpec": frozenset({"max_parameters"}),
