@@ -2,12 +2,14 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Ray prints a page about every worker or node that dies, whatever the log level; the sweep says so itself, in a line.
 # This leaves out every line that there is. Read when Ray is imported.
@@ -22,9 +24,11 @@ from clustersweep.postgres_url import VARIABLES
 from clustersweep.ray_node import OwnNode, folder_of_node_here
 
 __all__ = [
-    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "fitting", "no_room_for", "nodes",
+    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "fitting", "is_gone", "no_room_for", "nodes",
     "other_versions", "ray", "reach", "require_none", "room",
 ]  # fmt: skip
+
+_log = logging.getLogger(__name__)
 
 # Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
 AUTO_WORKERS_PER_GPU = 4
@@ -220,45 +224,80 @@ def software_here() -> Software:
     return Software(_asker()())
 
 
-def software_of(asked: Sequence[Node]) -> dict[str, Software | str]:
-    """Ask nodes what they have, all at the same time; of one that cannot say, why."""
-    ask = ray.remote(num_cpus=0, max_retries=0)(_asker())
+@dataclass(frozen=True)
+class Silence:
+    """What there is instead of a node's answer.
+
+    Attributes:
+        why: What Ray says about it.
+        alive: The node is there for certain, and is unable to answer. Else it is gone, whatever Ray lists: a head
+            notices only after a while that a node died.
+    """
+
+    why: str
+    alive: bool
+
+
+def is_gone(error: ray.exceptions.RayError) -> bool:
+    """Say whether Ray refuses to work on a node because it knows of none of that identity any more."""
+    return isinstance(error, ray.exceptions.TaskUnschedulableError | ray.exceptions.ActorUnschedulableError)
+
+
+def _ask(question: Callable[[], Any], asked: Sequence[Node], timeout_s: float) -> dict[str, Any]:
+    """Ask nodes the same, all at the same time; gives their answers by identity, `Silence` of one without any."""
+    ask = ray.remote(num_cpus=0, max_retries=0)(question)
     pinned = {node.identity: NodeAffinitySchedulingStrategy(node.identity, soft=False) for node in asked}
     answers = {identity: ask.options(scheduling_strategy=where).remote() for identity, where in pinned.items()}
-    ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_TIMEOUT_S)
-    found: dict[str, Software | str] = {}
+    if answers:
+        ray.wait(list(answers.values()), num_returns=len(answers), timeout=timeout_s)
+    unable = ray.exceptions.RayTaskError | ray.exceptions.OutOfMemoryError | ray.exceptions.RuntimeEnvSetupError
+    found: dict[str, Any] = {}
     for identity, answer in answers.items():
         try:
-            found[identity] = Software(ray.get(answer, timeout=0))
+            found[identity] = ray.get(answer, timeout=0)
         except ray.exceptions.GetTimeoutError:
-            found[identity] = f"does not answer within {ANSWER_TIMEOUT_S:.0f} s"
+            found[identity] = Silence(f"does not answer within {timeout_s:.0f} s", alive=False)
         except ray.exceptions.RayError as error:
-            found[identity] = f"cannot be asked: {first_line(error)}"
+            found[identity] = Silence(f"cannot be asked: {first_line(error)}", alive=isinstance(error, unable))
     return found
 
 
-def other_versions(asked: Sequence[Node]) -> dict[str, str]:
-    """Give, by identity, what nodes have in other versions than this machine, where they have."""
-    here, problems = software_here(), {}
+def software_of(asked: Sequence[Node]) -> dict[str, Software | Silence]:
+    """Ask nodes what they have, all at the same time; of one that cannot say, why."""
+    answers = _ask(_asker(), asked, ANSWER_TIMEOUT_S)
+    return {node: has if isinstance(has, Silence) else Software(has) for node, has in answers.items()}
+
+
+def other_versions(asked: Sequence[Node]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return, by identity, what nodes have in other versions than this machine; and why others are taken for gone."""
+    here = software_here()
+    problems: dict[str, str] = {}
+    gone: dict[str, str] = {}
     for identity, has in software_of(asked).items():
-        if isinstance(has, str):
-            problems[identity] = has
+        if isinstance(has, Silence):
+            (problems if has.alive else gone)[identity] = has.why
         elif different := has.differs_from(here):
             problems[identity] = ", ".join(
                 f"{name} {has.versions.get(name, 'none')} instead of {here.versions[name]}" for name in different
             )
-    return problems
+    return problems, gone
 
 
 def fitting(asked: Sequence[Node]) -> list[Node]:
-    """Make sure that nodes have what this machine has; gives those that are still there when they have answered.
+    """Make sure that nodes have what this machine has; returns those of them that are there.
+
+    One that cannot be asked any more is gone: that is told, and the others are used.
 
     Raises:
-        WorkersError: One has something else.
+        WorkersError: One has something else, or is there and cannot say what it has.
     """
-    problems, alive = other_versions(asked), {node.identity for node in nodes()}
-    left = [node for node in asked if node.identity in alive]  # a node that died is noticed only after a while
+    problems, gone = other_versions(asked)
+    alive = {node.identity for node in nodes()}
+    left = [node for node in asked if node.identity in alive and node.identity not in gone]
     require_none({node: why for node, why in problems.items() if node in alive}, left)
+    for node in asked:
+        if node not in left:
+            _log.warning("the node %s is gone and not used: %s", node.address, gone.get(node.identity, "it has died"))
     return left
 
 

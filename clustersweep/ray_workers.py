@@ -15,6 +15,7 @@ from clustersweep.ray_cluster import (
     NodeAffinitySchedulingStrategy,
     connect,
     fitting,
+    is_gone,
     no_room_for,
     nodes,
     other_versions,
@@ -24,7 +25,7 @@ from clustersweep.ray_cluster import (
     room,
 )
 from clustersweep.training.data import TrainingData
-from clustersweep.training.events import Failed
+from clustersweep.training.events import failure_of
 from clustersweep.trial import Replicate
 from clustersweep.workers import Lost, Station, WorkerEvent
 
@@ -100,6 +101,7 @@ class RayWorkers:
         self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._where: dict[str, str] = {}  # the node of each worker
         self._room: dict[str, int] = {}  # how many each node has room for
+        self._gone: set[str] = set()  # nodes that Ray may list for a while yet
         self._data: Any = None
         self._data_bytes = 0
         self._actors: dict[str, Any] = {}
@@ -118,11 +120,7 @@ class RayWorkers:
         try:
             self._cluster = connect(address, data_bytes, token_file)
             self._head = self._cluster.head
-            alive = self._first_room(gpus_per_worker, 0.0 if address is None else JOIN_PATIENCE_S)
-            used = [node for node in alive if self._room[node.identity]]
-            if address is not None:
-                used = fitting(used)
-                self._room = {node.identity: self._room[node.identity] for node in used}
+            used = self._first_room(gpus_per_worker, address is not None)
             self._fill()
             given = data()
             self._data_bytes = given.bytes
@@ -173,21 +171,32 @@ class RayWorkers:
         self._check_room()
         return found
 
-    def _first_room(self, gpus: float | str, patience_s: float) -> list[Node]:
-        """Find out where there is room for workers; a cluster that has just been started may have none yet.
+    def _first_room(self, gpus: float | str, shared: bool) -> list[Node]:
+        """Find out where there is room for workers, and return those nodes; a cluster's may be on their way yet.
+
+        Args:
+            gpus: Share of a GPU for each worker, or `auto`.
+            shared: It is a cluster of several machines, whose nodes have to fit together.
 
         Raises:
-            WorkersError: There is none.
+            WorkersError: There is none, or nodes do not fit together.
         """
+        patience_s = JOIN_PATIENCE_S if shared else 0.0
         deadline, told = time.monotonic() + patience_s, False
         while True:
-            alive = nodes()
+            alive = [node for node in nodes() if node.identity not in self._gone]
             try:
                 self._room, self._gpu_share = room(alive, self._cpus, gpus)  # workers by node
-                return alive
             except WorkersError:
                 if time.monotonic() > deadline:
                     raise
+            else:
+                used = [node for node in alive if self._room[node.identity]]
+                left = fitting(used) if shared else used
+                self._gone |= {node.identity for node in used if node not in left}
+                self._room = {node.identity: self._room[node.identity] for node in left}
+                if left:
+                    return left
             if not told:
                 _log.warning("no machine of the cluster has room for a worker yet; waiting %.0f s for one", patience_s)
                 told = True
@@ -211,7 +220,7 @@ class RayWorkers:
             return []
         except ray.exceptions.RayTaskError as error:  # the worker lives, and its own code is at fault
             del self._streams[stream]
-            return [(worker, Failed(type(error.cause).__name__, str(error.cause), str(error)))]
+            return [(worker, failure_of(error.cause or error, str(error)))]
         except ray.exceptions.RayError as error:
             del self._streams[stream]
             self._replace(worker, error)
@@ -265,11 +274,11 @@ class RayWorkers:
                 ) from None
             return
         self._head_gone_since = None
-        alive = {node.identity: node for node in nodes()}
+        alive = {node.identity: node for node in nodes() if node.identity not in self._gone}
         counts = room([n for i, n in alive.items() if i not in self._room], self._cpus, self._gpu_share, least=0)[0]
         joined = [alive[identity] for identity, count in counts.items() if count]  # others are launches' own, and heads
-        problems = other_versions(joined) | no_room_for(self._data_bytes, joined) if joined else {}
-        for identity, problem in problems.items():
+        others, gone = other_versions(joined) if joined else ({}, {})
+        for identity, problem in (others | gone | no_room_for(self._data_bytes, joined)).items():
             _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
             counts[identity] = 0
         self._room = {i: self._room.get(i, counts.get(i, 0)) for i in alive}
@@ -307,7 +316,8 @@ class RayWorkers:
         unproven = worker not in self._proven
         # Beside others that train there may be no memory for one more: Ray kills the youngest first.
         crowded_out = out_of_memory and unproven and bool(self._streams)
-        if node not in {one.identity for one in nodes()}:
+        if is_gone(error) or node not in {one.identity for one in nodes()}:
+            self._gone.add(node)
             self._room.pop(node, None)
         elif unproven and not crowded_out:
             self._stillborn += 1

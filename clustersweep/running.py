@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from clustersweep.cost import Rates
 from clustersweep.storage import OpenTrial
 from clustersweep.study import Study
-from clustersweep.training.events import Failed, Finished
+from clustersweep.training.events import OUT_OF_MEMORY, Failed, Finished
 from clustersweep.trial import Replicate, ReplicateResult, aggregate
 
 Curve = Sequence[tuple[float, float]]
-# What TensorFlow calls memory that it does not get, and what Ray's end of a worker for its memory is called here.
-OUT_OF_MEMORY = "ResourceExhaustedError"
 
 
 @dataclass(frozen=True)

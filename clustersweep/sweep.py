@@ -11,10 +11,10 @@ from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDon
 from clustersweep.outage import Lasting
 from clustersweep.plan import Plan
 from clustersweep.run_folder import RunFolder
-from clustersweep.running import OUT_OF_MEMORY, Job, Outcome, RunningTrial, without_memory
+from clustersweep.running import Job, Outcome, RunningTrial, without_memory
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.training.checkpoint import DamagedCheckpointError, progress_of
-from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.events import DIVERGED, OUT_OF_MEMORY, Checkpoint, EpochEnd, Failed, Finished, Stopped
 from clustersweep.trial import ReplicateResult
 from clustersweep.workers import Began, Lost, WorkerEvent, Workers
 

@@ -20,7 +20,7 @@ from small_study import small_plan
 from clustersweep import ray_cluster, ray_workers
 from clustersweep.errors import WorkersError
 from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
-from clustersweep.ray_cluster import Node, Software, no_room_for, other_versions, require_none, room
+from clustersweep.ray_cluster import Node, Silence, Software, no_room_for, other_versions, require_none, room
 from clustersweep.ray_workers import RayWorkers
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -117,7 +117,7 @@ ENOUGH = {"CPU": 2.0, "object_store_memory": 1e9}
     ("has", "says"),
     [
         ({}, None),
-        ("does not answer within 30 s", "does not answer within 30 s"),
+        (Silence("cannot be asked: no such module", alive=True), "cannot be asked: no such module"),
         ({"tensorflow": "2.20.0"}, "tensorflow 2.20.0 instead of 2.21.0"),
         ({"clustersweep": "none", "python": "3.12.1"},
          "python 3.12.1 instead of 3.11.7, clustersweep none instead of 0.1.0"),
@@ -125,11 +125,11 @@ ENOUGH = {"CPU": 2.0, "object_store_memory": 1e9}
 )  # fmt: skip
 def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_wrong(monkeypatch, has, says):
     nodes = nodes_of([ENOUGH, ENOUGH])
-    answers = {"node-0": HERE, "node-1": has if isinstance(has, str) else Software({**HERE.versions, **has})}
+    answers = {"node-0": HERE, "node-1": has if isinstance(has, Silence) else Software({**HERE.versions, **has})}
     monkeypatch.setattr(ray_cluster, "software_here", lambda: HERE)
     monkeypatch.setattr(ray_cluster, "software_of", lambda asked: answers)
-    problems = other_versions(nodes)
-    assert problems == ({} if says is None else {"node-1": says})
+    problems, gone = other_versions(nodes)
+    assert (problems, gone) == ({} if says is None else {"node-1": says}, {})
     if problems:
         lines = rf"10\.0\.0\.0  fits\n  10\.0\.0\.1  {says}\nInstall the same versions"
         with pytest.raises(WorkersError, match=lines):
@@ -140,12 +140,27 @@ def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_w
 
 def test_a_node_that_is_gone_by_the_time_it_is_asked_is_no_reason_to_refuse_the_others(monkeypatch):
     nodes = nodes_of([ENOUGH, ENOUGH])
-    monkeypatch.setattr(ray_cluster, "other_versions", lambda asked: {"node-1": "cannot be asked: it is gone"})
+    unable = Silence("cannot be asked: it is on fire", alive=True)
+    monkeypatch.setattr(
+        ray_cluster, "software_of", lambda asked: {"node-0": ray_cluster.software_here(), "node-1": unable}
+    )
     monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes[:1])
     assert ray_cluster.fitting(nodes) == nodes[:1]
     monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes)
-    with pytest.raises(WorkersError, match="node-1|it is gone"):
+    with pytest.raises(WorkersError, match=r"10\.0\.0\.1  cannot be asked: it is on fire"):
         ray_cluster.fitting(nodes)
+
+
+def test_a_node_that_cannot_be_asked_any_more_is_told_and_the_others_are_used(monkeypatch, caplog):
+    nodes = nodes_of([ENOUGH, ENOUGH])
+    silent = Silence("does not answer within 30 s", alive=False)
+    monkeypatch.setattr(
+        ray_cluster, "software_of", lambda asked: {"node-0": ray_cluster.software_here(), "node-1": silent}
+    )
+    monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes)  # the head has not noticed yet
+    assert ray_cluster.fitting(nodes) == nodes[:1]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == "the node 10.0.0.1 is gone and not used: does not answer within 30 s"
 
 
 def test_a_node_whose_object_store_cannot_hold_the_data_is_told_with_both_sizes():
@@ -348,6 +363,26 @@ def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_wi
     assert len(others) == 2
 
 
+@pytest.mark.integration
+def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_out_of_memory(
+    data, token_file, tmp_path, monkeypatch
+):
+    class Hungry(ray_workers._Actor):
+        def train(self, replicate, checkpoint):
+            yield from ()
+            raise MemoryError
+
+    hungry = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Hungry)
+    monkeypatch.setattr(ray_workers, "_REMOTE", hungry)
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, limit=1)
+    axes = {"kernel_size": [3], "conv_blocks": [1]}
+    plan, seen = small_plan(tmp_path, seeds=[0], search_space=axes), []
+    _, results = sweep(plan, workers, tmp_path, seen.append)
+    [failed] = [replicate for trial in results.trials for replicate in trial.replicates.values()]
+    assert failed.signature == "ResourceExhaustedError"
+    assert failed.error.startswith("out of memory, also with nothing else training: MemoryError. ")
+
+
 @pytest.mark.parametrize(
     ("beside", "says"), [({}, "3 workers in a row died .*: low on memory. Free"), ({"s": "w"}, "")]
 )
@@ -355,7 +390,7 @@ def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monk
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
         _actors=dict.fromkeys("abc"), _where=dict.fromkeys("abc", "node-0"), _proven=set(), _stillborn=0, _broken="",
-        _streams=beside, _short_of_memory=False,
+        _streams=beside, _short_of_memory=False, _gone=set(),
     )  # fmt: skip
     filled = []
     monkeypatch.setattr(workers, "_fill", lambda: filled.append(1), raising=False)
@@ -443,6 +478,60 @@ def test_machines_that_join_are_used_and_one_that_leaves_costs_nothing_but_time(
     assert [notice.worker for notice in seen if isinstance(notice, WorkerLost)] == left
 
 
+@pytest.fixture
+def late_to_notice(monkeypatch):
+    """Have the head of a cluster that is started after this notice for minutes no node that is killed."""
+    monkeypatch.setenv("RAY_health_check_period_ms", "200000")
+
+
+def kill_node(node):
+    """End a node as a plug that is pulled does: nobody says goodbye."""
+    for pid in [one.process.pid for started in node.all_processes.values() for one in started]:
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.integration
+def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
+    data, token_file, tmp_path, late_to_notice, cluster, in_process, monkeypatch, caplog
+):
+    killed = cluster.add_node(num_cpus=1, object_store_memory=200 * 2**20)
+    kill_node(killed)
+    # From a machine that is none of the cluster's: its own node has never heard of the one that was killed.
+    monkeypatch.setattr(ray_cluster, "folder_of_node_here", lambda address: None)
+    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    assert killed.node_id in {node.identity for node in ray_cluster.nodes()}
+    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
+    assert (outcome.finished, outcome.failed) == (3, 0)
+    assert curves(results) == in_process
+    [said] = [record.getMessage() for record in caplog.records]
+    assert re.match(
+        r"the node .* is gone and not used: (cannot be asked: .* doesn't exist any more|does not answer)", said
+    )
+
+
+@pytest.mark.integration
+def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_not_end_the_sweep(
+    data, token_file, tmp_path, late_to_notice, cluster, in_process, monkeypatch
+):
+    monkeypatch.setattr("clustersweep.ray_workers.LOOK_EVERY_S", 0.5)
+    node = cluster.add_node(num_cpus=3, object_store_memory=200 * 2**20)
+    workers = RayWorkers(
+        lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
+    )
+    seen = []
+
+    def notify(notice):
+        seen.append(notice)
+        there = isinstance(notice, EpochDone) and workers._where[notice.worker] == node.node_id
+        if there and notice.event.epoch > 20 and not any(isinstance(one, WorkerLost) for one in seen):
+            kill_node(node)
+            seen.append(WorkerLost(notice.worker, notice.replicate, "killed by the test", again=True))
+
+    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path, notify)
+    assert (outcome.finished, outcome.failed) == (3, 0)
+    assert curves(results) == in_process
+
+
 @pytest.mark.integration
 def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(
     data, token_file, tmp_path, cluster, monkeypatch
@@ -465,14 +554,16 @@ def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkey
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
         _head="127.0.0.1:1", _head_gone_since=None, _room={"node-0": 1}, _where={"worker-1": "node-0"}, _actors={},
-        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None,
+        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _gone=set(),
     )  # fmt: skip
     hired = []
     monkeypatch.setattr(workers, "_hire", hired.append, raising=False)
     module = "clustersweep.ray_workers"
     monkeypatch.setattr(f"{module}.reach", lambda address: None)
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([ENOUGH, ENOUGH, ENOUGH]))
-    monkeypatch.setattr(f"{module}.other_versions", lambda asked: {"node-1": "tensorflow 2.20.0 instead of 2.21.0"})
+    monkeypatch.setattr(
+        f"{module}.other_versions", lambda asked: ({"node-1": "tensorflow 2.20.0 instead of 2.21.0"}, {})
+    )
     for _ in range(2):
         workers._look()
         monkeypatch.setattr(workers, "_where", {"worker-1": "node-0", "a": "node-2", "b": "node-2"})

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.errors import first_line
 from clustersweep.network import NetworkSpec
 from clustersweep.training.augmentation import Augmentation
 from clustersweep.training.checkpoint import (
@@ -21,7 +20,7 @@ from clustersweep.training.checkpoint import (
 )
 from clustersweep.training.data import Scaling, TrainingData
 from clustersweep.training.device import keras, shared_tensor, tf
-from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped
+from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped, failure_of
 from clustersweep.training.likelihood import likelihood_terms, variance
 from clustersweep.training.model import build_model, derived_seed, initial_weights
 from clustersweep.training.spec import TrainingSpec
@@ -320,6 +319,4 @@ def _assign(variables: list["keras.Variable"], values: Arrays) -> None:
 
 def failed(error: Exception) -> Failed:
     """Tell of an error as the failure of a replicate; called while it is handled."""
-    # numpy and Python have names of their own for the memory that they do not get.
-    signature = tf.errors.ResourceExhaustedError.__name__ if isinstance(error, MemoryError) else type(error).__name__
-    return Failed(signature, first_line(error)[:500], traceback.format_exc())
+    return failure_of(error, traceback.format_exc())

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from clustersweep.errors import first_line
+
 
 @dataclass(frozen=True)
 class EpochEnd:
@@ -59,6 +61,8 @@ class Stopped:
 
 # The signature of a loss that became infinite or not a number: the combination's own fault, and no other's.
 DIVERGED = "NonFiniteLoss"
+# That of memory which is not to be had: TensorFlow's name for it.
+OUT_OF_MEMORY = "ResourceExhaustedError"
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,14 @@ class Failed:
     signature: str
     message: str
     trace: str = ""
+
+
+def failure_of(error: BaseException, trace: str) -> Failed:
+    """Return the failure that an error is, wherever on a worker it was raised."""
+    # numpy and Python have names of their own for the memory that they do not get.
+    return Failed(
+        OUT_OF_MEMORY if isinstance(error, MemoryError) else type(error).__name__, first_line(error)[:500], trace
+    )
 
 
 Event = EpochEnd | Checkpoint | Finished | Stopped | Failed
