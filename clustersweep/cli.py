@@ -13,6 +13,7 @@ import typer
 
 from clustersweep import __version__, cli_operations, cli_survey, cli_training
 from clustersweep.cli_options import HomeOption, StorageOption, database_of, home_of
+from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED, ClusterSweepError
 
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
@@ -96,7 +97,7 @@ def plan(
 
     study = load_study(study_file)
     planned = make_plan(study, read_header(study.data))
-    count = workers or max(1, (os.cpu_count() or 1) // study.resources.cpus_per_worker)
+    count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
     if as_json:
         _print_json(plan_json(planned, count, read_rates(home_of(home).rates)))
     else:

@@ -1,12 +1,13 @@
 """The verbs for surveys: make one, look at one, convert one. Registered by `cli`; prints as it does."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from clustersweep.cpus import available_cpus
 
 Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the lab's pickle, or a survey's folder.")]
 Catalogue = Annotated[Path | None, typer.Option(help="FITS or feather; not needed for an npz or a survey's folder.")]
@@ -20,7 +21,7 @@ def simulate(
     clusters: Annotated[int, typer.Option(min=10, max=10_000_000, help="How many clusters.")] = 7946,
     seed: Annotated[int, typer.Option(min=0, help="Cluster i of a seed is always the same.")] = 42,
     pixels: Annotated[int, typer.Option(min=4, max=1024, help="Pixels along each side.")] = 50,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = available_cpus(),
 ) -> None:
     """Write a mock of the eFEDS cluster survey: images in ten energy bands, and their catalogue."""
     from clustersweep.survey.simulate import write_survey

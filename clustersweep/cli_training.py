@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clustersweep.cli_survey import Identifier, Images, Redshift, progress_bar
+from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def train(
     to: Annotated[Path, typer.Option(help="The model's folder.")] = Path("model"),
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads to use; another number may change the last digits.")
-    ] = os.cpu_count() or 1,
+    ] = available_cpus(),
     home: Annotated[
         Path | None, typer.Option("--home", help="Folder for simulated surveys. [default: CLUSTERSWEEP_HOME]")
     ] = None,
@@ -68,7 +69,7 @@ def predict(
     ] = None,
     redshift: Redshift = None,
     identifier: Identifier = None,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads to use.")] = os.cpu_count() or 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads to use.")] = available_cpus(),
     force: Annotated[bool, typer.Option("--force", help="Replace the table if it is there already.")] = False,
 ) -> None:
     """Predict log10 M500c and its uncertainty for every image, as a FITS table with units and provenance."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clustersweep.cost import Rates, estimate_s, read_rates
+from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.export import versions
 from clustersweep.home import Home, write_atomically
@@ -112,7 +113,7 @@ def read_training_data(study: Study, home: Home, progress: Callable[[int, int], 
     Raises:
         DataError: The data cannot be read, or are not what they should be.
     """
-    dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=os.cpu_count() or 1)
+    dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=available_cpus())
     split = make_split(len(dataset), study.split, dataset.identifiers)
     return parts_of(dataset, split, study.data.transform)
 

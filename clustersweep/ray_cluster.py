@@ -19,6 +19,7 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from clustersweep.cpus import available_cpus
 from clustersweep.errors import WorkersError, first_line
 from clustersweep.postgres_url import VARIABLES
 from clustersweep.ray_node import OwnNode, folder_of_node_here
@@ -124,7 +125,10 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> Connectio
             # Ray has read its environment when it was imported; this is how it reads it again itself.
             ray._raylet.Config.initialize("")
             with _without_secrets():
-                ray.init(address="local", object_store_memory=store_bytes, include_dashboard=False, **_QUIET)
+                ray.init(
+                    address="local", num_cpus=available_cpus(), object_store_memory=store_bytes,
+                    include_dashboard=False, **_QUIET,
+                )  # fmt: skip
         elif address == "auto":
             ray.init(address=address, **_QUIET)
         else:

@@ -1,11 +1,11 @@
 """What `train` does, from a configuration to a model folder with its report: puts the pieces together."""
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from clustersweep.cpus import available_cpus
 from clustersweep.export import commit, versions
 from clustersweep.home import Home
 from clustersweep.signals import stop_on_signals
@@ -57,7 +57,7 @@ def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher
 
     configure_device(threads)
     with watcher.step("Preparing the survey"):
-        dataset = open_dataset(configuration.data, home.surveys, progress=watcher.survey, jobs=os.cpu_count() or 1)
+        dataset = open_dataset(configuration.data, home.surveys, progress=watcher.survey, jobs=available_cpus())
     provenance = {"commit": commit() or "", "threads": str(threads)} | versions()
     try:
         with stop_on_signals() as stop:
