@@ -1,11 +1,14 @@
 """The README cannot rot: every verb, module and shipped study is in it, and its numbers are the program's."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from small_study import write_study
 from typer.main import get_command
 
 from clustersweep.cli import app
@@ -14,6 +17,7 @@ from clustersweep.study import load_study
 from clustersweep.survey.source import read_header
 
 ROOT = Path(__file__).parents[1]
+MOST_COLUMNS = 120  # of a line that a snippet prints
 README = (ROOT / "README.md").read_text()
 SHIPPED = sorted((ROOT / "sweeps").glob("*.yaml"))
 STUDIES = [path for path in SHIPPED if "\nstudy: " in path.read_text()]
@@ -69,19 +73,37 @@ def test_no_file_names_a_host_of_packages():
     assert "http" not in (ROOT / "requirements.lock").read_text()
 
 
-@pytest.mark.integration
-@pytest.mark.timeout(120)
-def test_the_readmes_python_runs_as_it_stands(tmp_path):
-    from clustersweep.survey.simulate import write_survey
-    from clustersweep.survey.spec import SimulateSpec
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SNIPPETS = [
+    pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL), start=1)
+]
 
-    write_survey(SimulateSpec(clusters=60, pixels=8), tmp_path / "survey", jobs=1)
-    network = "{filters: 2, dense_layers: 1, dense_units: [4]}"
-    (tmp_path / "config.yaml").write_text(
-        f"format: clustersweep-training\nversion: 1\nnetwork: {network}\ntraining: {{epochs: 2}}\nseeds: [0]\n"
-        "data: {images: survey/images.fits, catalogue: survey/catalogue.fits}\n"
-    )
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+@pytest.fixture(scope="module")
+def small_data(embedded_home, tmp_path_factory):
+    """A folder with what the pages speak of, only smaller: `survey/`, and `best/` of a study that rebins."""
+    folder = tmp_path_factory.mktemp("docs")
+    study = write_study(folder, study="docs", data={"rebin": 2}, search_space={"kernel_size": [3], "conv_blocks": [1]})
+    survey = ["simulate", folder / "survey", "--clusters", "60", "--pixels", "12", "--jobs", "1"]
+    for words in (survey, ["launch", "--in-process", study], ["export", study, "--to", folder / "best"]):
+        command = [sys.executable, "-m", "clustersweep", *map(str, words)]
+        env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        assert done.returncode == 0, done.stderr
+    config = folder / "best" / "config.yaml"
+    config.write_text(re.sub(r"epochs: \d+", "epochs: 2", config.read_text()))
+    return folder
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_the_python_of_every_page_runs_as_it_stands_on_an_export_of_a_study_that_rebins(code, small_data, tmp_path):
+    shutil.copytree(small_data, tmp_path / "here")
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path / "here", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Estimate(value=" in done.stdout
+    longest = max(done.stdout.splitlines(), key=len, default="")
+    assert len(longest) <= MOST_COLUMNS, longest

@@ -236,3 +236,27 @@ def test_likelihood_and_squared_error_agree_on_what_the_recipe_ends_with():
     assert [
         Recipe(NETWORK, t, None, p).outputs for t, p in ((TRAINING, None), (TRAINING, PROBABILISTIC), (nll, None))
     ] == [1, 2, 2]
+
+
+def test_each_event_prints_as_one_short_line_and_its_repr_leaves_curves_and_weights_out():
+    from clustersweep.training.events import Checkpoint, Failed, Finished
+    from clustersweep.training.results import StageResult
+    from clustersweep.training.stages import StageBegan, StageEnded
+
+    curve = tuple((0.1, 0.2) for _ in range(300))
+    ended = StageResult("base", 3, True, 0.0612, -0.31, 7, 300, 12.5, curve, curve)
+    events = {
+        StageBegan(3, "base", 300): "seed 3, base: begins, at most 300 epochs",
+        EpochEnd(7, 0.05, 0.0612, 1.25): "epoch 7: loss 0.0500, val_loss 0.0612, 1.2 s",
+        EpochEnd(7, 0.05, 0.0612, 1.25, -0.31): "epoch 7: loss 0.0500, val_loss 0.0612, val_nll -0.3100, 1.2 s",
+        StageEnded(ended, False): "seed 3, base: val_loss 0.0612, val_nll -0.3100 at epoch 7 of 300",
+        StageEnded(dataclasses.replace(ended, kept=False, val_nll=None), True):
+            "seed 3, base: val_loss 0.0612 at epoch 7 of 300, done before, not kept",
+        Stopped(): "stopped, with a checkpoint",
+        Failed("NonFiniteLoss", "the loss is nan", "Traceback\\n" * 50): "failed: NonFiniteLoss: the loss is nan",
+        Checkpoint(7, b"x" * 9999): "checkpoint after epoch 7",
+        Finished(0.0612, 7, 300, 12.5, curve, 0, b"x" * 9999):
+            "finished: val_loss 0.0612 at epoch 7 of 300, 12.5 s",
+    }  # fmt: skip
+    assert {event: str(event) for event in events} == events
+    assert max(len(repr(event)) for event in events) < 250

@@ -1,6 +1,9 @@
-"""What the training of one replicate tells while it runs. Plain values that travel between processes."""
+"""What the training of one replicate tells while it runs. Plain values that travel between processes.
 
-from dataclasses import dataclass
+`print` shows each as one short line.
+"""
+
+from dataclasses import dataclass, field
 
 from clustersweep.errors import first_line
 
@@ -18,13 +21,22 @@ class EpochEnd:
     seconds: float
     val_nll: float | None = None
 
+    def __str__(self) -> str:
+        likelihood = "" if self.val_nll is None else f", val_nll {self.val_nll:.4f}"
+        return (
+            f"epoch {self.epoch}: loss {self.loss:.4f}, val_loss {self.val_loss:.4f}{likelihood}, {self.seconds:.1f} s"
+        )
+
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Everything needed to go on after `epoch`, as an npz file's bytes (`training.checkpoint` reads them)."""
 
     epoch: int
-    state: bytes
+    state: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"checkpoint after epoch {self.epoch}"
 
 
 @dataclass(frozen=True)
@@ -47,16 +59,24 @@ class Finished:
     best_epoch: int
     epochs: int
     seconds: float
-    curve: tuple[tuple[float, float], ...]
+    curve: tuple[tuple[float, float], ...] = field(repr=False)
     resumed: int
-    weights: bytes
+    weights: bytes = field(repr=False)
     val_nll: float | None = None
-    nll_curve: tuple[tuple[float, float], ...] = ()
+    nll_curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        likelihood = "" if self.val_nll is None else f", val_nll {self.val_nll:.4f}"
+        at = f"at epoch {self.best_epoch} of {self.epochs}"
+        return f"finished: val_loss {self.val_loss:.4f}{likelihood} {at}, {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True)
 class Stopped:
     """The replicate was asked to stop, and has handed over its checkpoint."""
+
+    def __str__(self) -> str:
+        return "stopped, with a checkpoint"
 
 
 # The signature of a loss that became infinite or not a number: the combination's own fault, and no other's.
@@ -77,7 +97,10 @@ class Failed:
 
     signature: str
     message: str
-    trace: str = ""
+    trace: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        return f"failed: {self.signature}: {self.message}"
 
 
 def failure_of(error: BaseException, trace: str) -> Failed:

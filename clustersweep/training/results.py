@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -98,9 +98,9 @@ class StageResult:
     best_epoch: int
     epochs: int
     seconds: float
-    curve: Curve
-    nll_curve: Curve
-    regions: OutlierRegions | None = None
+    curve: Curve = field(repr=False)
+    nll_curve: Curve = field(repr=False)
+    regions: OutlierRegions | None = field(default=None, repr=False)
 
 
 def as_json(value: Any) -> Any:

@@ -57,6 +57,9 @@ class StageBegan:
     stage: StageName
     epochs: int
 
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {self.stage}: begins, at most {self.epochs} epochs"
+
 
 @dataclass(frozen=True)
 class StageEnded:
@@ -64,6 +67,14 @@ class StageEnded:
 
     result: StageResult
     found: bool
+
+    def __str__(self) -> str:
+        result = self.result
+        likelihood = "" if result.val_nll is None else f", val_nll {result.val_nll:.4f}"
+        found = ", done before" if self.found else ""
+        kept = "" if result.kept else ", not kept"
+        at = f"at epoch {result.best_epoch} of {result.epochs}"
+        return f"seed {result.seed}, {result.stage}: val_loss {result.val_loss:.4f}{likelihood} {at}{found}{kept}"
 
 
 Told = StageBegan | EpochEnd | StageEnded | Stopped | Failed
