@@ -801,3 +801,12 @@ def test_the_source_of_a_prediction_is_read_as_that_of_a_training(tmp_path):
     assert np.array_equal(source.redshift, training.redshift)
     assert np.array_equal(source.identifiers, training.identifiers)
     assert source.bands_kev == training.bands_kev
+
+
+def test_identifiers_from_2_to_the_63_are_told_as_they_are(tmp_path):
+    table = columns(8)
+    table["SRC_ID_IN"] = np.arange(8, dtype=np.uint64) + np.uint64(2**63)
+    source = opened(write_fits(tmp_path / "s", counts(8), table))
+    written = MassTable(small_model(), "d", source)
+    assert next(column for column in written.columns() if column.name == "identifier").dtype.kind == "S"
+    assert source.identifiers.tolist() == [2**63 + number for number in range(8)]

@@ -13,8 +13,10 @@ from astropy.io import fits
 from astropy.table import Table
 from pyarrow import feather
 
+from clustersweep.errors import DataError
 from clustersweep.survey.catalogue import Choice
 from clustersweep.survey.dataset import Dataset
+from clustersweep.survey.files import located
 from clustersweep.survey.formats import convert, read_source
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.spec import DataSpec
@@ -238,3 +240,59 @@ def test_reading_a_pickle_takes_at_most_one_and_a_half_times_the_result(
     result, used = (int(number) for number in done.stdout.split())
     assert result == clusters * 50 * 50 * 10 * per_pixel
     assert used < 1.5 * result
+
+
+def test_a_selection_made_with_astropy_and_a_column_more_are_stamped_anew_by_convert(tmp_path: Path) -> None:
+    convert(*write_lab_files(tmp_path, make_counts(), make_columns()), tmp_path / "survey")
+    images, catalogue = tmp_path / "survey" / "images.fits", tmp_path / "survey" / "catalogue.fits"
+    table = Table.read(catalogue)
+    chosen = table["z"] > 0.3
+    table["mine"] = np.arange(len(table))
+    table[chosen].write(catalogue, overwrite=True)
+    with fits.open(images) as hdus:
+        cut = fits.PrimaryHDU(hdus[0].data[chosen], hdus[0].header)
+    cut.writeto(images, overwrite=True)
+    with pytest.raises(DataError, match=r"was edited since it was written.*stamp it anew with `clustersweep convert`"):
+        read_source(images, catalogue, Choice())
+    dataset = convert(tmp_path / "survey", None, tmp_path / "selected")
+    assert np.array_equal(dataset.images, make_counts()[chosen])
+    again = tmp_path / "selected"
+    same(dataset, read_source(again / "images.fits", again / "catalogue.fits", Choice()).dataset)
+
+
+def test_a_filtered_npz_is_stamped_anew_by_convert(tmp_path: Path) -> None:
+    convert(*write_lab_files(tmp_path, make_counts(), make_columns()), tmp_path / "s.npz")
+    with np.load(tmp_path / "s.npz") as whole:
+        arrays = {name: array[2:9] if len(array) == SHAPE[0] else array for name, array in whole.items()}
+    np.savez(tmp_path / "cut.npz", **arrays)
+    dataset = convert(tmp_path / "cut.npz", None, tmp_path / "again.npz")
+    assert len(dataset) == 7
+    same(dataset, read_source(tmp_path / "again.npz", tmp_path / "again.npz", Choice()).dataset)
+
+
+def test_identifiers_from_2_to_the_63_stay_what_they_are(tmp_path: Path) -> None:
+    columns = make_columns()
+    columns["SRC_ID_IN"] = np.arange(SHAPE[0], dtype=np.uint64) + np.uint64(2**63)
+    dataset = convert(*write_lab_files(tmp_path, make_counts(), columns), tmp_path / "survey")
+    assert dataset.identifiers.tolist() == [2**63 + n for n in range(SHAPE[0])]
+    folder = tmp_path / "survey"
+    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset)
+    same(dataset, convert(folder, None, tmp_path / "s.npz"))
+
+
+def test_images_as_wide_as_they_have_bands_are_read_where_the_bands_are_named(tmp_path: Path) -> None:
+    images = make_counts((12, 5, 3, 3))
+    np.savez(tmp_path / "i.npz", images=images, **make_columns())
+    with pytest.raises(DataError, match=r"looks like .*If it is right, name the bands: E_MIN01.*`bands_kev` in an npz"):
+        read_source(tmp_path / "i.npz", tmp_path / "i.npz", Choice())
+    np.savez(tmp_path / "i.npz", images=images, bands_kev=np.array(BANDS), **make_columns())
+    dataset = convert(tmp_path / "i.npz", None, tmp_path / "survey")
+    assert dataset.image_shape == (5, 3, 3)
+    folder = tmp_path / "survey"
+    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset)
+
+
+def test_the_catalogue_of_a_survey_is_found_beside_its_images(tmp_path: Path) -> None:
+    convert(*write_lab_files(tmp_path, make_counts(), make_columns()), tmp_path / "survey")
+    folder = tmp_path / "survey"
+    assert located(folder / "images.fits") == (folder / "images.fits", folder / "catalogue.fits")

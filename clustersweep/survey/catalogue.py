@@ -29,7 +29,8 @@ class Catalogue:
 
     Attributes:
         where: The file, for messages.
-        columns: One array for each column, `(cluster,)`; integers int64, other numbers float64, text str.
+        columns: One array for each column, `(cluster,)`; integers int64 (uint64 where one is too large),
+            other numbers float64, text str.
         units: Unit of a column, where known.
         descriptions: What a column is, where known.
         digest: Digest of the content that the file claims; None where it claims none.
@@ -68,8 +69,13 @@ class Labels:
 
 
 def native(column: Array) -> Array:
-    """Give a column as int64, float64, bool or str, whatever width and byte order it came in."""
+    """Return a column as int64, float64, bool or str, whatever width and byte order it came in.
+
+    Whole numbers of which one is too large for int64 are uint64: some surveys name their sources so.
+    """
     kind = column.dtype.kind
+    if kind == "u" and column.size and column.max() > np.iinfo(np.int64).max:
+        return column.astype(np.uint64)
     if kind in "iu":
         return column.astype(np.int64)
     if kind == "f":

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Catalogue
+from clustersweep.survey.catalogue import Catalogue, native
 from clustersweep.survey.dataset import chunks
 
 log = logging.getLogger(__name__)
@@ -19,13 +19,14 @@ ORDER = "(cluster, height, width, band)"
 _NAMED = 5
 
 
-def check_axes(path: Path, shape: tuple[int, ...], clusters: int | None = None) -> None:
+def check_axes(path: Path, shape: tuple[int, ...], clusters: int | None = None, bands: int = 0) -> None:
     """Refuse images whose axes are not (cluster, height, width, band), naming the order they seem to have.
 
     Args:
         path: The file, for the message.
         shape: Of the images as stored.
         clusters: Rows of the catalogue, where known.
+        bands: Bands that the file names, which tells the axis of the bands; 0 where it names none.
 
     Raises:
         DataError: The axes are in another order, or there are not as many images as rows.
@@ -35,7 +36,8 @@ def check_axes(path: Path, shape: tuple[int, ...], clusters: int | None = None) 
         rule = f"must have four axes {ORDER}, none of them empty"
         raise DataError([Problem(str(path), "shape", str(shape), rule, "Write one cube of all clusters.")])
     seems = _seeming_order(shape, clusters)
-    if seems:
+    if seems and not (bands == shape[3] and clusters in (None, shape[0])):
+        remedy += " If it is right, name the bands: E_MIN01, E_MAX01, ... in a FITS header, `bands_kev` in an npz."
         rule = f"must be {ORDER}; it looks like {seems}"
         raise DataError([Problem(str(path), "shape", str(shape), rule, remedy)])
     if clusters is not None and shape[0] != clusters:
@@ -124,8 +126,13 @@ def check_digest(where: str, claimed: str | None, found: str) -> None:
         DataError: The digests differ.
     """
     if claimed is not None and claimed != found:
-        rule = "its content is not what was written: the digest in the header is another"
-        remedy = "Copy the file again, or make it again with `clustersweep convert` or `simulate`."
+        rule = (
+            "was edited since it was written, or is damaged: its content is not what was written, and the header has "
+        )
+        rule += "another digest"
+        remedy = (
+            "If you edited it, stamp it anew with `clustersweep convert`; else copy the file again, or `simulate` it."
+        )
         raise DataError([Problem(where, "digest", found, f"{rule} ({claimed})", remedy)])
 
 
@@ -142,7 +149,7 @@ def _seeming_order(shape: tuple[int, ...], clusters: int | None) -> str:
 
 
 def _comparable(column: Array) -> Array:
-    """Give whole numbers as int64 and anything else as it is."""
+    """Give whole numbers as int64, or uint64 where they are too large, and anything else as it is."""
     if column.dtype.kind == "f" and np.isfinite(column).all() and (column == np.floor(column)).all():
         return column.astype(np.int64)
-    return column.astype(np.int64) if column.dtype.kind in "iu" else column
+    return native(column) if column.dtype.kind in "iu" else column

@@ -152,7 +152,7 @@ def catalogue_digest(columns: Mapping[str, Array]) -> str:
         column = columns[name]
         digest.update(f"{name}\n".encode())
         if column.dtype.kind in "biu":
-            digest.update(np.ascontiguousarray(column, "<i8").data)
+            digest.update(np.ascontiguousarray(column.astype("<i8")).data)
         elif column.dtype.kind == "f":
             digest.update(np.ascontiguousarray(column, "<f8").data)
         else:

@@ -96,6 +96,9 @@ def located_images(images: Path, catalogue: Path | None = None) -> tuple[Path, P
         return images / IMAGES_FILE, catalogue or (own if own.exists() else None)
     if catalogue is None and kind_of(images) == "npz":
         return images, images
+    beside = images.with_name(CATALOGUE_FILE)
+    if catalogue is None and images.name == IMAGES_FILE and beside.exists():
+        return images, beside  # a survey's folder, of which somebody named the images
     return images, catalogue
 
 

@@ -154,7 +154,8 @@ def _column(name: str, values: Array, unit: str) -> fits.Column:
     array = np.char.encode(values, "utf-8") if kind == "U" else values
     if kind == "U":
         form = f"{max(1, array.dtype.itemsize)}A"
-    return fits.Column(name=name, format=form, array=array, unit=unit or None)
+    zero = 2**63 if values.dtype == np.uint64 else None  # FITS has no other way to write unsigned numbers
+    return fits.Column(name=name, format=form, array=array, unit=unit or None, bzero=zero)
 
 
 def _images_header(images: ImagesToWrite, digest: str) -> fits.Header:

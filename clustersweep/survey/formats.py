@@ -68,7 +68,9 @@ def read_catalogue(path: Path) -> Catalogue:
     raise DataError([Problem(str(path), "", "", rule, "Give the `.f` or `.fits` file that goes with the images.")])
 
 
-def read_source(images: Path, catalogue: Path, choice: Choice, progress: Progress | None = None) -> Source:
+def read_source(
+    images: Path, catalogue: Path, choice: Choice, progress: Progress | None = None, *, edited: bool = False
+) -> Source:
     """Read images and catalogue of any format and check them against each other.
 
     Args:
@@ -76,6 +78,7 @@ def read_source(images: Path, catalogue: Path, choice: Choice, progress: Progres
         catalogue: FITS, feather, or the npz of the images.
         choice: Columns of mass, redshift and identifier where they are not the known ones.
         progress: Called with images read and their total.
+        edited: Whether files may have been edited since they were written: their digests are not compared.
 
     Raises:
         DataError: What is wrong, with the rows concerned.
@@ -88,8 +91,9 @@ def read_source(images: Path, catalogue: Path, choice: Choice, progress: Progres
     for concern in concerns(found):
         log.warning("%s: %s", catalogue, concern)
     digests = images_digest(pixels), catalogue_digest(table.columns)
-    check_digest(str(images), header.digest, digests[0])
-    check_digest(str(catalogue), table.digest, digests[1])
+    if not edited:
+        check_digest(str(images), header.digest, digests[0])
+        check_digest(str(catalogue), table.digest, digests[1])
     identifiers = found.identifier if found.identifier is not None else header.identifiers
     if identifiers is None:
         identifiers = np.arange(len(table))
@@ -108,6 +112,8 @@ def convert(
 ) -> Dataset:
     """Turn any source into FITS or npz, checked, once; give the data set that was written.
 
+    A file that was edited since the tool wrote it (rows selected, a column added) is taken, and stamped anew.
+
     Args:
         images: FITS, npz, the lab's pickle, or a survey's folder.
         catalogue: FITS or feather; None where `images` is an npz or a folder that holds it.
@@ -123,7 +129,7 @@ def convert(
         raise DataError([Problem(str(to), "", "", rule, f"Give a folder, e.g. {to.with_suffix('')}, or an .npz file.")])
     if to.exists() and (to.is_file() or any(to.iterdir())):
         raise DataError([Problem(str(to), "", "", "is there already", "Remove it, or write to another place.")])
-    source = read_source(*located(images, catalogue), choice or Choice(), progress)
+    source = read_source(*located(images, catalogue), choice or Choice(), progress, edited=True)
     dataset = source.dataset
     with written_beside(to) as beside:
         if to.suffix == ".npz":
@@ -144,7 +150,7 @@ def _read_images(path: Path, rows: int, progress: Progress | None) -> tuple[Imag
         check_axes(path, content.images.shape, rows)
         return ImagesHeader(content.images.shape, identifiers=content.identifiers), content.images
     header = read_images_header(path)
-    check_axes(path, header.shape, rows)
+    check_axes(path, header.shape, rows, len(header.bands_kev))
     stack = ImageStack(header.shape[1:], header.shape[0])
     done = 0
     for piece in fitsfile.read_images(path) if kind == "fits" else npzfile.read_images(path):

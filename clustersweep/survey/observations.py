@@ -146,7 +146,7 @@ def open_observations(
             why = "the network takes the redshift" if needs_redshift else f"--{wanted[0]} names a column of it"
             raise needs_catalogue(file, why)
     header, read = _images(file, progress)
-    check_axes(file, header.shape, None if table is None else len(table))
+    check_axes(file, header.shape, None if table is None else len(table), len(header.bands_kev))
     redshift, own = None, None
     if table is not None:
         check_rows(file, header.identifiers, table)

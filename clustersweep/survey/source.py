@@ -35,7 +35,7 @@ def read_header(spec: DataSpec) -> Header:
 
     header = formats.read_images_header(images)
     table = formats.read_catalogue(catalogue)  # a few thousand rows; all but the pixels is checked before a launch
-    check_axes(images, header.shape, len(table))
+    check_axes(images, header.shape, len(table), len(header.bands_kev))
     columns = labels(table, Choice(spec.mass, spec.redshift, spec.identifier)).columns
     digest = joint_digest(header.digest, table.digest, columns) if header.digest and table.digest else None
     clusters, height, width, bands = header.shape

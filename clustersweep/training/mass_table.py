@@ -53,6 +53,8 @@ class MassTable:
             raise DataError([Problem(str(source.images), "digest", str(source.digest)[:40], rule, remedy)])
         self._model, self._digest, self._source = model, digest, source
         names = source.identifiers
+        if names.dtype.kind == "u":
+            names = names.astype(np.str_)  # too large for the table's whole numbers
         self._identifiers = np.char.encode(names, "utf-8") if names.dtype.kind == "U" else names
         self._date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
         # Without redshifts nobody can tell whether they are good.
