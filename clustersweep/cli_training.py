@@ -75,17 +75,17 @@ def predict(
     """Predict log10 M500c and its uncertainty for every image, as a FITS table with units and provenance."""
     from clustersweep.survey.catalogue import Choice
     from clustersweep.survey.observations import open_observations
-    from clustersweep.training.model_folder import read_model
+    from clustersweep.training.model_folder import read_clusters, read_model
     from clustersweep.training.predict import predict as predicted
 
-    trained, digest = read_model(model)
+    (trained, digest), known = read_model(model), read_clusters(model)
     choice = Choice(redshift=redshift, identifier=identifier)
     needs_redshift = trained.network.redshift != "none"
     with progress_bar("reading") as progress:
         source = open_observations(images, catalogue, choice, needs_redshift=needs_redshift, progress=progress)
     truth = None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier))
     with progress_bar("predicting") as progress:
-        done = predicted(trained, digest, source, to, threads=threads, overwrite=force, progress=progress)
+        done = predicted(trained, digest, source, to, threads=threads, overwrite=force, progress=progress, known=known)
     print(f"{to}: {done.clusters:,} clusters, model {digest}")
     _print_summary(done, trained)
     if truth is not None:
@@ -112,12 +112,16 @@ def _print_comparison(done: "Summary", truth: "NDArray[np.float64]", recalibrati
 
     found = compare(done, truth, recalibration)
     if found is None:
-        print("\nno cluster has both a known and a predicted mass: nothing to compare")
+        left_out = " that the model was not trained with" if done.taught.any() else ""
+        print(f"\nno cluster{left_out} has both a known and a predicted mass: nothing to compare")
         return
     print()
     print_metrics(f"Against the known masses of {found.metrics.number:,} clusters", found.metrics, Console())
-    if found.metrics.number < done.clusters:
-        print(f"{done.clusters - found.metrics.number:,} of {done.clusters:,} have no known or no predicted mass")
+    taught = int(done.taught.sum())
+    if taught:
+        print(f"{taught:,} of {done.clusters:,} trained or validated the model, and are left out")
+    if lacking := done.clusters - taught - found.metrics.number:
+        print(f"{lacking:,} of {done.clusters:,} have no known or no predicted mass")
     for before, after in zip(found.before.coverage, found.after.coverage, strict=True):
         shares = f"{after.observed:.1%} ({before.observed:.1%} before recalibration)"
         print(f"truth within {after.sigma} sigma: {shares}, {after.nominal:.1%} ± {after.error:.1%} is honest")
@@ -136,3 +140,8 @@ def _print_summary(done: "Summary", trained: "TrainedModel") -> None:
     for flag, count in sorted(done.flags.items()):
         if count:
             print(f"  {f'flag {flag.value}':<18} {count:,}: {flag_words(flag, trained)}")
+    if done.parts is None:
+        print(f"{'seen in training':<20} cannot be told: an earlier version wrote the model")
+    elif sum(done.parts.values()):
+        counted = ", ".join(f"{count:,} {part}" for part, count in done.parts.items() if count)
+        print(f"{'seen in training':<20} {sum(done.parts.values()):,}: {counted} (column `part`)")

@@ -281,10 +281,16 @@ def test_a_manifest_of_absurd_size_is_not_read(folder):
         ({"bands_kev": [[0.3, 0.6]]}, "bands_kev: must have the edges of all 3 bands, or of none"),
         ({"constant_sd": [0.1, 0.1]}, "constant_sd: must be one for each network without a variance"),
         ({"files": [1]}, "files: must give a digest for every file"),
-        ({"files": {"../../secret": "0"}}, r"files = ../../secret: must be config.yaml or weights/seed-N.npz\. Copy"),
-        ({"files": {"/etc/passwd": "0"}}, "files = /etc/passwd: must be config.yaml or weights/seed-N.npz"),
-        ({"files": {"weights/../../seed-0.npz": "0"}}, "must be config.yaml or weights/seed-N.npz"),
-        ({"files": {"x" * 300: "0" * 64}}, "files = x{80}: must be config.yaml or weights/seed-N.npz"),
+        (
+            {"files": {"../../secret": "0"}},
+            r"files = ../../secret: must be config.yaml, clusters.csv or weights/seed-N.npz\. Copy",
+        ),
+        (
+            {"files": {"/etc/passwd": "0"}},
+            "files = /etc/passwd: must be config.yaml, clusters.csv or weights/seed-N.npz",
+        ),
+        ({"files": {"weights/../../seed-0.npz": "0"}}, "must be config.yaml, clusters.csv or weights/seed-N.npz"),
+        ({"files": {"x" * 300: "0" * 64}}, "files = x{80}: must be config.yaml, clusters.csv or weights/seed-N.npz"),
         ({"files": {"weights/seed-0.npz": "0"}}, r"files.weights/seed-0.npz = 0: must be a digest of 64 hexadecimal"),
         ({"files": {"weights/seed-9.npz": "0" * 64}}, "files = weights/seed-9.npz: is of no seed of the model"),
         ({"provenance": {"data_digest": "gréén\nx"}}, "provenance.data_digest: must be hexadecimal digits, at most 64"),
@@ -302,7 +308,7 @@ def test_a_manifest_that_is_wrong_in_spite_of_its_digest_is_refused(folder, chan
 
 def test_what_would_move_the_terminals_cursor_is_not_repeated(folder):
     edit(folder, files={"\x1b]0;title\x07\x9b2J\u202e.npz": "0" * 64})
-    message = refused(folder, "files = .*: must be config.yaml or weights/seed-N.npz")
+    message = refused(folder, "files = .*: must be config.yaml, clusters.csv or weights/seed-N.npz")
     assert "files = \ufffd]0;title\ufffd\ufffd2J\ufffd.npz: " in message
     assert message.isprintable()
 

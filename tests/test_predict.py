@@ -21,16 +21,18 @@ from pyarrow import feather
 from small_model import BANDS, NETWORK, small_model
 
 from clustersweep import cli
-from clustersweep.errors import DataError
+from clustersweep.errors import DataError, ModelError
 from clustersweep.network import NetworkSpec
 from clustersweep.survey import dataset as dataset_module
 from clustersweep.survey import fitsfile, fitstable, npzfile
 from clustersweep.survey.catalogue import Catalogue, Choice, masses
-from clustersweep.survey.dataset import Dataset, images_digest
+from clustersweep.survey.dataset import Dataset, add_up, images_digest
 from clustersweep.survey.formats import read_source
 from clustersweep.survey.observations import open_observations
+from clustersweep.survey.split import Split
+from clustersweep.training.known_clusters import clusters_csv, fingerprints
 from clustersweep.training.mass_table import Flag, MassTable
-from clustersweep.training.model_folder import write_model
+from clustersweep.training.model_folder import read_clusters, write_model
 from clustersweep.training.predict import Summary, compare, predict
 
 CLUSTERS = 300  # more than a batch
@@ -450,7 +452,7 @@ def test_each_row_is_flagged_for_what_is_doubtful_about_it(tmp_path, trained, ta
     read = Table.read(tmp_path / "m.fits", mask_invalid=False)
     sums = images.sum(axis=(1, 2, 3), dtype=int)
     expected = np.where((sums < 300) | (sums > 2000), 2, 0)
-    expected[[0, 5]] += 1
+    expected[[0, 5]] += 1 if takes == "head" else 0  # else the redshift's range says nothing of the mass
     expected[1:4] += 4
     assert read["flag"].tolist() == expected.tolist()
     assert np.flatnonzero(np.isnan(read["redshift"])).tolist() == [1, 2, 3]
@@ -470,7 +472,12 @@ def test_each_row_is_flagged_for_what_is_doubtful_about_it(tmp_path, trained, ta
     assert np.array_equal(read["log_mass"][good], said.log_mass[good])
     header = fits.getheader(tmp_path / "m.fits", 1)
     flags = {flag: int(((expected & flag) != 0).sum()) for flag in Flag}
-    assert [header[f"NFLAG{flag.value}"] for flag in Flag] == [flags[flag] for flag in Flag]
+    raised = list(Flag) if takes == "head" else [Flag.COUNTS, Flag.NO_REDSHIFT]
+    assert [header[f"NFLAG{flag.value}"] for flag in raised] == [flags[flag] for flag in raised]
+    assert ("NFLAG1" in header) == ("flag 1:" in str(header["COMMENT"])) == (takes == "head")
+    assert f"flag 4: no redshift, {'hence no mass' if takes == 'head' else 'and the network takes none'}" in str(
+        header["COMMENT"]
+    )
     assert header["NFLAG"] == summary.flagged == (expected != 0).sum()
     assert dict(summary.flags) == flags
     assert summary.without_mass == len(unknown)
@@ -483,8 +490,9 @@ def test_images_alone_are_enough_for_a_network_that_takes_no_redshift(tmp_path, 
     summary = predict(model, "d", opened(folder / "images.fits", needs_redshift=False), tmp_path / "m.fits")
     read, header = Table.read(tmp_path / "m.fits"), fits.getheader(tmp_path / "m.fits", 1)
     assert "redshift" not in read.colnames
-    assert summary.flagged == 0
-    assert "NFLAG4" not in header
+    assert np.isfinite(read["log_mass"]).all()
+    assert set(read["flag"]) == {4}  # there is no redshift, though the network wants none
+    assert header["NFLAG4"] == header["NFLAG"] == summary.flagged == CLUSTERS
     assert read["identifier"].tolist() == columns()["SRC_ID_IN"].tolist()
     with_redshifts = predict(model, "d", opened(folder), tmp_path / "n.fits")
     assert "redshift" in Table.read(tmp_path / "n.fits").colnames
@@ -618,6 +626,7 @@ def test_predict_as_typed_prints_what_came_of_it(typed, tmp_path, trained):
         "flagged              2",
         "  flag 1             1: redshift outside the training part's, 0.1 to 0.8",
         "  flag 4             1: no redshift, hence no mass",
+        "seen in training     cannot be told: an earlier version wrote the model",
     ]
     assert len(Table.read(tmp_path / "out" / "masses.fits")) == CLUSTERS
     code, out, err = typed(*words)
@@ -643,6 +652,92 @@ def test_known_masses_are_compared_with_the_predicted_ones(typed, tmp_path, trai
     assert re.search(rf"RMSE \[dex\] +{np.sqrt(np.mean(error**2)):.3f} ", out)
     shares = f"{inside:.1%} ({inside_before:.1%} before recalibration)"
     assert f"truth within 1 sigma: {shares}, 68.3% ± 2.7% is honest" in out
+
+
+@pytest.fixture
+def schooled(trained, tmp_path):
+    """A model that was trained with the first 100 clusters of `counts()`, validated with 50 and tested with 30."""
+    images = counts()
+    parts = Split(np.arange(100), np.arange(100, 150), np.arange(150, 180))
+    nothing = np.zeros(len(images))
+    survey = Dataset(add_up(images, 2), nothing, nothing, np.arange(len(images)), BANDS, "d")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "clusters.csv").write_bytes(clusters_csv(survey, parts))
+    model = trained(counts_range=(0.0, 1e6), rebin=2, image_shape=(6, 6, 3))
+    write_model(model, tmp_path / "model", ("clusters.csv",))
+    return images
+
+
+@integration
+def test_clusters_of_the_training_are_known_again_in_any_order_type_and_selection_and_told(
+    typed, tmp_path, schooled, caplog
+):
+    order = np.random.default_rng(5).permutation(CLUSTERS)[:200]
+    names = np.array(["train"] * 100 + ["validation"] * 50 + ["test"] * 30 + [""] * 120)[order]
+    table = {name: column[order] for name, column in columns().items()}
+    table["M500c"] = np.full(200, 1e14)
+    write_fits(tmp_path / "survey", schooled[order].astype(np.uint32), table)
+    words = ["predict", "model", "survey", "--to", "m.fits", "--threads", 1, "--mass", "M500c"]
+    code, out, _ = typed(*words)
+    assert code == 0
+    number = {name: int((names == name).sum()) for name in ("train", "validation", "test", "")}
+    taught = number["train"] + number["validation"]
+    assert (
+        f"seen in training     {taught + number['test']}: {number['train']} train, {number['validation']} validation, "
+        f"{number['test']} test (column `part`)\n"
+    ) in out
+    assert (
+        f"survey/images.fits: {taught} of 200 clusters are of the model's own training and validation parts, and their "
+        "masses look better than those of others. Judge the model by those whose `part` is test or empty\n"
+    ) in caplog.text
+    assert f"Against the known masses of {200 - taught} clusters\n" in out
+    assert f"\n{taught} of 200 trained or validated the model, and are left out\n" in out
+    assert "no known or no predicted" not in out
+    assert np.array_equal(np.asarray(Table.read(tmp_path / "m.fits")["part"].filled("")).astype(str), names)
+    header = fits.getheader(tmp_path / "m.fits", 1)
+    assert [header[key] for key in ("NTRAIN", "NVALID", "NTEST")] == list(number.values())[:3]
+    assert "part: rows of train and validation had a say in the model" in str(header["COMMENT"])
+
+
+@integration
+def test_clusters_that_no_training_saw_are_no_reason_for_a_warning(typed, tmp_path, schooled, caplog):
+    write_fits(tmp_path / "test", schooled[150:180], {name: column[150:180] for name, column in columns().items()})
+    write_fits(tmp_path / "new", schooled[180:], {name: column[180:] for name, column in columns().items()})
+    code, out, err = typed("predict", "model", "test", "--to", "t.fits", "--threads", 1)
+    assert (code, err) == (0, "")
+    assert "seen in training     30: 30 test (column `part`)\n" in out
+    code, out, err = typed("predict", "model", "new", "--to", "n.fits", "--threads", 1)
+    assert (code, err) == (0, "")
+    assert "seen in training" not in out
+    assert caplog.text == ""
+
+
+def test_blank_images_are_nobodys_and_minus_zero_is_zero():
+    images = np.zeros((3, 2, 2, 1), np.float32)
+    images[1:, 0, 0] = 1.5
+    images[2, 1, 1] = -0.0
+    blank, one, other = fingerprints(images)
+    assert (blank, one) == (b"", other)
+    assert fingerprints(images[1:2].astype(">f8")) == [one]
+
+
+@pytest.mark.parametrize(
+    ("edited", "match"),
+    [
+        (b"part,row\n", "line 1 must be part,row,identifier,fingerprint"),
+        (b"part,row,identifier,fingerprint\nteacher,0,0,\n", "line 2 must have a part, a row, an identifier and a fin"),
+        (b"part,row,identifier,fingerprint\ntest,0,0,xyz\n", "line 2 must have a part"),
+        (b"\xff", "cannot be read"),
+    ],
+)
+def test_a_list_of_clusters_that_is_none_is_refused(tmp_path, edited, match):
+    (tmp_path / "clusters.csv").write_bytes(edited)
+    write_model(small_model(), tmp_path, ("clusters.csv",))
+    with pytest.raises(ModelError, match=match):
+        read_clusters(tmp_path)
+    (tmp_path / "clusters.csv").write_bytes(edited + b"x")
+    with pytest.raises(ModelError, match=r"clusters.csv: was altered"):
+        read_clusters(tmp_path)
 
 
 def test_only_clusters_with_a_known_and_a_predicted_mass_are_compared():

@@ -60,7 +60,7 @@ def timeless(path):
 
 def test_a_training_leaves_a_folder_with_all_that_it_came_to(trained):
     _, folder = trained
-    names = {"config.yaml", "model.json", "metrics.json", "predictions.csv", "weights", "work"}
+    names = {"clusters.csv", "config.yaml", "model.json", "metrics.json", "predictions.csv", "weights", "work"}
     assert {path.name for path in folder.iterdir()} == names
     assert {path.name for path in (folder / "weights").iterdir()} == {"seed-0.npz", "seed-1.npz"}
     assert not list((folder / "work").glob("*checkpoint*"))
@@ -269,3 +269,14 @@ def test_the_test_part_has_no_influence_on_the_model(trained, dataset, tmp_path)
     assert other.model.recalibration == trained[0].model.recalibration
     for one, two in zip(other.model.members, trained[0].model.members, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_predicting_for_the_survey_that_trained_the_model_tells_which_rows_were_the_test_part(trained, dataset):
+    from clustersweep.survey.split import make_split
+    from clustersweep.training.known_clusters import PARTS
+    from clustersweep.training.model_folder import read_clusters
+
+    found = read_clusters(trained[1]).parts_of(dataset.images.astype(np.float32))
+    split = make_split(len(dataset), CONFIGURATION.split)
+    for number, part in enumerate(PARTS):
+        assert np.flatnonzero(found == number).tolist() == sorted(getattr(split, part))

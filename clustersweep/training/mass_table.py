@@ -16,6 +16,7 @@ from clustersweep.errors import DataError, Problem
 from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.fitstable import Column, Notes
 from clustersweep.survey.observations import Observations
+from clustersweep.training.known_clusters import PARTS, KnownClusters
 from clustersweep.training.results import Floats
 from clustersweep.training.trained_model import TrainedModel
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # which imports TensorFlow
     from clustersweep.training.ensemble import Prediction
 
 Array = NDArray[Any]
+
+_PART_NAMES = np.array([*PARTS, ""], "S")  # the last for NO_PART
 
 
 class Flag(IntFlag):
@@ -33,6 +36,10 @@ class Flag(IntFlag):
     NO_REDSHIFT = 4
 
 
+KNOWN = ("NTRAIN", "NVALID", "NTEST")
+"""Keywords of the header: how many rows are of each of `PARTS`."""
+
+
 class MassTable:
     """The table of one model's predictions for some clusters.
 
@@ -40,25 +47,29 @@ class MassTable:
         model: The model.
         digest: Its digest.
         source: The clusters.
+        known: The clusters that the model was made with, where it says which.
 
     Raises:
         DataError: What the images claim as their digest is none.
     """
 
-    def __init__(self, model: TrainedModel, digest: str, source: Observations) -> None:
+    def __init__(
+        self, model: TrainedModel, digest: str, source: Observations, known: KnownClusters | None = None
+    ) -> None:
         # The header takes it down before the images, once read, have shown whether it is true.
         if source.digest is not None and re.fullmatch("[0-9a-f]{1,64}", str(source.digest)) is None:
             rule = "is no digest, which has 16 hexadecimal digits: the file was altered"
             remedy = "Copy the file again, or make it again with `clustersweep convert` or `simulate`."
             raise DataError([Problem(str(source.images), "digest", str(source.digest)[:40], rule, remedy)])
-        self._model, self._digest, self._source = model, digest, source
+        self._model, self._digest, self._source, self._known = model, digest, source, known
         names = source.identifiers
         if names.dtype.kind == "u":
             names = names.astype(np.str_)  # too large for the table's whole numbers
         self._identifiers = np.char.encode(names, "utf-8") if names.dtype.kind == "U" else names
         self._date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        # Without redshifts nobody can tell whether they are good.
-        self.flags = (Flag.COUNTS,) if source.redshift is None else tuple(Flag)
+        # Where the network takes no redshift, its range says nothing of its masses.
+        takes = model.network.redshift != "none"
+        self.flags = tuple(flag for flag in Flag if takes or flag != Flag.REDSHIFT)
 
     def columns(self) -> list[Column]:
         """List the columns, in their order."""
@@ -80,6 +91,9 @@ class MassTable:
             ("counts", "ct" if self._model.is_counts else "", "sum of the image"),
         ):
             columns.append(Column(name, number, unit, description))
+        if self._known is not None:
+            said = "of the model's training that the cluster was in; empty: in none"
+            columns.append(Column("part", _PART_NAMES.dtype, "", said))
         return [*columns, Column("flag", np.dtype(np.int32), "", "sum of flags (see COMMENT), 0 for none")]
 
     def redshift(self, rows: slice) -> Floats | None:
@@ -89,15 +103,16 @@ class MassTable:
         found = self._source.redshift[rows]
         return np.where((found > 0) & (found <= LARGEST_REDSHIFT), found, np.nan)
 
-    def rows(self, rows: slice, counts: Floats, said: "Prediction") -> Mapping[str, Array]:
+    def rows(self, rows: slice, images: Array, said: "Prediction") -> Mapping[str, Array]:
         """Give the columns of some clusters.
 
         Args:
             rows: Which.
-            counts: Sums of their images, `(cluster,)`.
+            images: Their images, `(cluster, height, width, band)`, rebinned.
             said: What the networks say of them.
         """
         model, redshift = self._model, self.redshift(rows)
+        counts = images.sum(axis=(1, 2, 3), dtype=np.float64)
         sd = said.sd * model.recalibration
         columns = {
             "log_mass": said.log_mass,
@@ -110,17 +125,19 @@ class MassTable:
         }
         flag = np.zeros(len(counts), np.int32)
         flag[_outside(counts, model.counts_range)] |= Flag.COUNTS
+        missing = np.ones(len(counts), np.bool_) if redshift is None else np.isnan(redshift)
+        flag[missing] |= Flag.NO_REDSHIFT
         if redshift is not None:
-            missing = np.isnan(redshift)
-            flag[_outside(redshift, model.redshift_range)] |= Flag.REDSHIFT
-            flag[missing] |= Flag.NO_REDSHIFT
-            if model.network.redshift != "none":
+            if Flag.REDSHIFT in self.flags:
+                flag[_outside(redshift, model.redshift_range)] |= Flag.REDSHIFT
                 columns = {name: np.where(missing, np.nan, column) for name, column in columns.items()}
             columns["redshift"] = redshift
+        if self._known is not None:
+            columns["part"] = _PART_NAMES[self._known.parts_of(images)]
         return {"identifier": self._identifiers[rows], **columns, "counts": counts, "flag": flag}
 
-    def notes(self, flagged: int, flags: Mapping[Flag, int]) -> Notes:
-        """Give the header's keywords, with the number of rows that have any flag and each flag."""
+    def notes(self, flagged: int, flags: Mapping[Flag, int], parts: Mapping[str, int]) -> Notes:
+        """Give the header's keywords, with the number of rows that have any flag, each flag, and of each part."""
         model = self._model
         network = " ".join(f"{key}={json.dumps(value)}" for key, value in asdict(model.network).items())
         notes: dict[str, tuple[str | int | float, str]] = {
@@ -139,18 +156,25 @@ class MassTable:
             "CTSMAX": (model.counts_range[1], "highest"),
             "NFLAG": (flagged, "rows with any flag"),
         }
-        return notes | {f"NFLAG{flag.value}": (flags[flag], f"rows with flag {flag.value}") for flag in self.flags}
+        notes |= {f"NFLAG{flag.value}": (flags[flag], f"rows with flag {flag.value}") for flag in self.flags}
+        if self._known is not None:
+            notes |= {key: (parts[part], f"rows of its {part} part") for key, part in zip(KNOWN, PARTS, strict=True)}
+        return notes
 
     def comments(self) -> list[str]:
         """Say in words what the table holds."""
         flags = [f"flag {flag.value}: {flag_words(flag, self._model)}" for flag in self.flags]
-        return ["M500c: mass where the mean density is 500 times the critical density.", *flags]
+        words = ["M500c: mass where the mean density is 500 times the critical density.", *flags]
+        if self._known is not None:
+            words.append("part: rows of train and validation had a say in the model; their masses look better than")
+            words.append("those of clusters that it has not seen. Rows of test and without a part had none.")
+        return words
 
 
 def flag_words(flag: Flag, model: TrainedModel) -> str:
     """Say what a flag means for this model."""
     if flag == Flag.NO_REDSHIFT:
-        return "no redshift" + (", hence no mass" if model.network.redshift != "none" else "")
+        return "no redshift, " + ("hence no mass" if model.network.redshift != "none" else "and the network takes none")
     what, limits = ("redshift", model.redshift_range) if flag == Flag.REDSHIFT else ("counts", model.counts_range)
     return f"{what} outside the training part's, {limits[0]:.6g} to {limits[1]:.6g}"
 

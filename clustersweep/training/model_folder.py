@@ -3,6 +3,7 @@
 Weights are arrays of numbers; what they mean is in the manifest, from which the network is built anew.
 """
 
+import csv
 import functools
 import hashlib
 import io
@@ -19,17 +20,19 @@ from typing import Any, get_type_hints
 from clustersweep.errors import ModelError, Problem
 from clustersweep.home import write_atomically
 from clustersweep.training.checkpoint import Arrays, DamagedCheckpointError, pack_weights, unpack_weights
+from clustersweep.training.known_clusters import KnownClusters, known_clusters
 from clustersweep.training.trained_model import TrainedModel, contradictions, misfit, weight_shapes
 
-__all__ = ["TrainedModel", "read_model", "write_model"]
+__all__ = ["TrainedModel", "read_clusters", "read_model", "write_model"]
 
 MANIFEST = "model.json"
 CONFIGURATION = "config.yaml"
+CLUSTERS = "clusters.csv"  # not in folders that earlier versions wrote
 FORMAT, VERSION = "clustersweep-model", 1
 
-_MOST_MANIFEST_BYTES, _MOST_CONFIGURATION_BYTES = 2**22, 2**22
+_MOST_MANIFEST_BYTES, _MOST_CONFIGURATION_BYTES, _MOST_CLUSTERS_BYTES = 2**22, 2**22, 2**30
 _MOST_NOTES, _LONGEST_NOTE = 100, 200  # of the provenance
-_VOUCHED_FOR = re.compile(r"config\.yaml|weights/seed-[0-9]{1,20}\.npz")
+_VOUCHED_FOR = re.compile(r"config\.yaml|clusters\.csv|weights/seed-[0-9]{1,20}\.npz")
 _FILE_DIGEST, _DATA_DIGEST = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{1,64}")
 _ROOM_BYTES = 2**10  # that an npz file takes for each array beside its numbers
 
@@ -42,7 +45,7 @@ def write_model(model: TrainedModel, folder: Path, other_files: Iterable[str] = 
     Args:
         model: The model.
         folder: Made if missing.
-        other_files: What else the manifest vouches for, where it is there: only `config.yaml` can be.
+        other_files: What else the manifest vouches for, where it is there: `config.yaml` and `clusters.csv` can be.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -59,7 +62,7 @@ def write_model(model: TrainedModel, folder: Path, other_files: Iterable[str] = 
         files[_weights_file(seed)] = hashlib.sha256(data).hexdigest()
     for name in other_files:
         if (folder / name).is_file():
-            if name != CONFIGURATION:
+            if name not in (CONFIGURATION, CLUSTERS):
                 raise ValueError(f"{name} is no file of a model")
             files[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     plain = asdict(replace(model, members=(), provenance=dict(model.provenance)))
@@ -95,6 +98,26 @@ def read_model(folder: Path) -> tuple[TrainedModel, str]:
             members.append(found)
     _raise(problems)
     return replace(model, members=tuple(members)), digest
+
+
+def read_clusters(folder: Path) -> KnownClusters | None:
+    """Read which clusters a model was made with; None in a folder of an earlier version, which does not say.
+
+    Raises:
+        ModelError: The folder is no model's, or the file was altered.
+    """
+    _, files = _vouched(folder / MANIFEST, _read_manifest(folder))
+    if CLUSTERS not in files:
+        return None
+    data = _read(folder, CLUSTERS, _MOST_CLUSTERS_BYTES, "is too large for a list of clusters")
+    if isinstance(data, Problem):
+        raise ModelError([data])
+    if hashlib.sha256(data).hexdigest() != files[CLUSTERS]:
+        raise ModelError([_other_content(folder / CLUSTERS)])
+    try:
+        return known_clusters(io.StringIO(data.decode(), newline=""))
+    except (ValueError, csv.Error) as error:
+        raise ModelError([Problem(str(folder / CLUSTERS), "", "", f"cannot be read ({error})", _AGAIN)]) from error
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -145,7 +168,7 @@ def _vouched(path: Path, content: dict[str, Any]) -> tuple[str, dict[str, str]]:
     if not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
         _raise([Problem(str(path), "files", "", "must give a digest for every file", _AGAIN)])
     _raise(
-        Problem(str(path), "files", name[:80], f"must be {CONFIGURATION} or weights/seed-N.npz", _AGAIN)
+        Problem(str(path), "files", name[:80], f"must be {CONFIGURATION}, {CLUSTERS} or weights/seed-N.npz", _AGAIN)
         for name in content["files"]
         if not _VOUCHED_FOR.fullmatch(name)
     )
@@ -194,7 +217,7 @@ def _altered(folder: Path, files: Mapping[str, str], needed: list[str]) -> Itera
         if name not in files:
             yield Problem(str(folder / MANIFEST), "files", "", f"must give the digest of {name}", _AGAIN)
     for name in files:
-        if name not in needed and name != CONFIGURATION:
+        if name not in (*needed, CONFIGURATION, CLUSTERS):
             yield Problem(str(folder / MANIFEST), "files", name, "is of no seed of the model", _AGAIN)
     missing = [folder / name for name in files if not _there(folder / name)]
     for path in missing:

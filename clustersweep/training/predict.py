@@ -19,6 +19,7 @@ from clustersweep.survey.files import written_beside
 from clustersweep.survey.fitstable import write_table
 from clustersweep.survey.observations import Block, Observations
 from clustersweep.training.calibration import Calibration, calibration
+from clustersweep.training.known_clusters import PARTS, TAUGHT, KnownClusters
 from clustersweep.training.mass_table import Flag, MassTable
 from clustersweep.training.metrics import Metrics, bootstrap, errors, metrics
 from clustersweep.training.results import Clusters, Judged
@@ -51,6 +52,8 @@ class Summary:
         flags: Rows with each flag.
         predicted: log10 M500c of each cluster, `(cluster,)`; NaN without a mass.
         sd: Its recalibrated standard deviation, dex, `(cluster,)`.
+        parts: Rows of each of the model's parts; None where the model does not say which clusters it was made with.
+        taught: Whether a cluster is of the training or the validation part, `(cluster,)`.
     """
 
     clusters: int
@@ -61,6 +64,8 @@ class Summary:
     flags: Counter[Flag] = field(default_factory=Counter)
     predicted: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
     sd: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
+    parts: Counter[str] | None = None
+    taught: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_), repr=False)
 
 
 def predict(
@@ -72,6 +77,7 @@ def predict(
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    known: KnownClusters | None = None,
 ) -> Summary:
     """Write the masses of all clusters as a FITS table, which appears when it is complete.
 
@@ -85,6 +91,7 @@ def predict(
         threads: Threads for TensorFlow, which must not have been used before; None leaves it as it is.
         overwrite: Whether to replace a file that is there already.
         progress: Called with clusters done and their total.
+        known: The clusters that the model was made with: rows that are among them are marked.
 
     Raises:
         DataError: The images are not of the kind that the model was trained on, or `to` cannot be written.
@@ -102,7 +109,8 @@ def predict(
     # Whole batches: which clusters share a batch decides the last bits, and must not depend on the file.
     batches = max(1, CHUNK_BYTES // (VALIDATION_BATCH * int(np.prod(model.image_shape)) * 8))
     blocks = source.blocks(VALIDATION_BATCH * batches, model.rebin)
-    summary, table = Summary(len(source)), MassTable(model, digest, source)
+    summary, table = Summary(len(source)), MassTable(model, digest, source, known)
+    summary.parts = None if known is None else Counter()
     with written_beside(to) as beside:
         write_table(
             beside,
@@ -110,9 +118,13 @@ def predict(
             len(source),
             _pieces(model, table, ensemble, _of_one_transform(blocks, model, source), summary, progress),
             name="MASSES",
-            notes=lambda: table.notes(summary.flagged, summary.flags),
+            notes=lambda: table.notes(summary.flagged, summary.flags, summary.parts or Counter()),
             comments=table.comments(),
         )
+    if taught := int(summary.taught.sum()):
+        rule = f"{taught:,} of {len(source):,} clusters are of the model's own training and validation parts, and their"
+        remedy = "Judge the model by those whose `part` is test or empty"
+        log.warning("%s: %s masses look better than those of others. %s", source.images, rule, remedy)
     return summary
 
 
@@ -126,16 +138,20 @@ def _pieces(
 ) -> Iterator[Mapping[str, Array]]:
     """Yield the table's rows, and fill in the summary."""
     masses, spreads = np.empty(summary.clusters), np.empty(summary.clusters)
+    summary.taught = np.zeros(summary.clusters, np.bool_)
     start = 0
     for block in blocks:
         rows = slice(start, start + len(block.images))
         start = rows.stop
         redshift = table.redshift(rows)
         said = ensemble(block.images, np.zeros(len(block.images)) if redshift is None else redshift)
-        piece = table.rows(rows, block.images.sum(axis=(1, 2, 3), dtype=np.float64), said)
+        piece = table.rows(rows, block.images, said)
         masses[rows], spreads[rows] = piece["log_mass"], piece["log_mass_sd"]
         summary.flagged += int((piece["flag"] != 0).sum())
         summary.flags.update({flag: int((piece["flag"] & flag != 0).sum()) for flag in Flag})
+        if summary.parts is not None:
+            summary.parts.update({part: int((piece["part"] == part.encode()).sum()) for part in PARTS})
+            summary.taught[rows] = np.isin(piece["part"], [part.encode() for part in TAUGHT])
         yield piece
         if progress:
             progress(start, summary.clusters)
@@ -165,12 +181,16 @@ class Comparison:
 def compare(summary: Summary, log_mass: NDArray[np.float64], recalibration: float) -> Comparison | None:
     """Measure the clusters whose mass is both known and predicted; None where there are none.
 
+    Those of the model's training and validation parts are left out.
+
     Args:
         summary: What `predict` gave.
         log_mass: True log10 M500c in solar masses, `(cluster,)`; NaN where it is not known.
         recalibration: The factor that is in the standard deviations.
     """
     good = np.isfinite(summary.predicted) & np.isfinite(log_mass)
+    if len(summary.taught):
+        good &= ~summary.taught
     if not good.any():
         return None
     unknown = np.full(int(good.sum()), np.nan)

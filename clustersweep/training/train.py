@@ -27,7 +27,8 @@ from clustersweep.training.data import Scaling, parts_of
 from clustersweep.training.ensemble import Ensemble, Prediction
 from clustersweep.training.evaluation import Evaluation, evaluate
 from clustersweep.training.events import Failed
-from clustersweep.training.model_folder import CONFIGURATION, TrainedModel, write_model
+from clustersweep.training.known_clusters import clusters_csv
+from clustersweep.training.model_folder import CLUSTERS, CONFIGURATION, TrainedModel, write_model
 from clustersweep.training.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, as_json
 from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
 from clustersweep.training.work_folder import WORK, WorkFolder, claim
@@ -178,7 +179,8 @@ def _judged(
         "failed": {str(seed): why for seed, why in failed.items()},
     }
     write_atomically(folder / METRICS, (json.dumps(as_json(metrics), indent=2) + "\n").encode(), what="metrics")
-    digest = write_model(model, folder, (CONFIGURATION,))
+    write_atomically(folder / CLUSTERS, clusters_csv(dataset, split), what="list of clusters")
+    digest = write_model(model, folder, (CONFIGURATION, CLUSTERS))
     return TrainingRun(stages, failed, evaluation, validation, test, model, digest)
 
 
