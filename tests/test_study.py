@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema  # comes with Ray
 import pytest
 
+from clustersweep import study as study_module
 from clustersweep.errors import Problem, StudyError
 from clustersweep.network import Infeasible, NetworkSpec, layers
 from clustersweep.study import (
@@ -638,3 +639,17 @@ def test_another_axis_is_no_extension_even_where_the_sections_agree(study):
     new = {**old, "search_space": {**old["search_space"], "stride": [1]}}
     assert not extends(old, new)
     assert not extends(new, old)
+
+
+def test_a_key_that_came_later_is_left_out_of_definition_and_key_at_its_default_only(tmp_path, monkeypatch):
+    first = study_module._FIRST_KEYS
+    monkeypatch.setattr(
+        study_module, "_FIRST_KEYS", {**first, "TrainingSpec": first["TrainingSpec"] - {"augmentation"}}
+    )
+    at_default = load(tmp_path, text(training="{augmentation: none}"))
+    changed = load(tmp_path, text(training="{augmentation: dihedral}"))
+    assert "augmentation" not in definition(at_default, "d")["training"]
+    assert definition(changed, "d")["training"]["augmentation"] == "dihedral"
+    assert changes(definition(at_default, "d"), definition(changed, "d")) == (
+        "training.augmentation: none -> dihedral",
+    )
