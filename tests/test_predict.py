@@ -690,7 +690,7 @@ def test_clusters_of_the_training_are_known_again_in_any_order_type_and_selectio
         f"survey/images.fits: {taught} of 200 clusters are of the model's own training and validation parts, and their "
         "masses look better than those of others. Judge the model by those whose `part` is test or empty\n"
     ) in caplog.text
-    assert f"Against the known masses of {200 - taught} clusters\n" in out
+    assert f"Against the known masses of {200 - taught} clusters" in out
     assert f"\n{taught} of 200 trained or validated the model, and are left out\n" in out
     assert "no known or no predicted" not in out
     assert np.array_equal(np.asarray(Table.read(tmp_path / "m.fits")["part"].filled("")).astype(str), names)
@@ -709,7 +709,7 @@ def test_clusters_that_no_training_saw_are_no_reason_for_a_warning(typed, tmp_pa
     code, out, err = typed("predict", "model", "new", "--to", "n.fits", "--threads", 1)
     assert (code, err) == (0, "")
     assert "seen in training" not in out
-    assert caplog.text == ""
+    assert "look better" not in caplog.text
 
 
 def test_blank_images_are_nobodys_and_minus_zero_is_zero():
