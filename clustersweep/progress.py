@@ -22,6 +22,7 @@ from clustersweep.notices import (
     WorkerLost,
 )
 from clustersweep.plan import Plan
+from clustersweep.remaining import Remaining
 from clustersweep.storage import OpenTrial
 from clustersweep.tables import duration, params_text
 from clustersweep.trial import Params, Replicate
@@ -70,7 +71,7 @@ class Display(Steps):
         self._workers: dict[str, tuple[str, ...]] = {}
         self._best: tuple[float, Params] | None = None
         self._trials = self._trials_done = 0
-        self._flops_left = self._flops_done = 0.0
+        self._remaining: Remaining | None = None
         self._began_at = 0.0
 
     def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
@@ -88,7 +89,8 @@ class Display(Steps):
         if not replicates:
             return
         self._trials, self._began_at = len(open_trials), time.monotonic()
-        self._flops_left = sum(t.trial.cost_flops * count for t, count in missing)
+        work = [(one.trial, [seed for seed in seeds if seed not in one.done]) for one in open_trials]
+        self._remaining = Remaining(work, lambda trial: trial.cost_flops / trial.training.epochs)
         done = plan.replicates - replicates
         self._task = self._bar.add_task("replicates", total=plan.replicates, completed=done, left="")
         if self._console.is_terminal:
@@ -98,6 +100,8 @@ class Display(Steps):
         """Show what happened."""
         if self._live is not None and not self._live.is_started:
             self._live.start()
+        if self._remaining is not None:
+            self._remaining.notice(notice)
         match notice:
             case ReplicateBegan(worker, replicate, epoch, _, _):
                 since = f"continues after epoch {epoch}" if epoch else "compiling"
@@ -105,11 +109,9 @@ class Display(Steps):
             case EpochDone(worker, replicate, event):
                 of = f"{event.epoch}/{replicate.trial.training.epochs}"
                 self._workers[worker] = (*_described(replicate), of, f"{event.val_loss:.4f}")
-                self._count(replicate.trial.cost_flops / replicate.trial.training.epochs)
-            case ReplicateDone(worker, replicate, result):
+                self._bar.update(self._task, left=self._left())
+            case ReplicateDone(worker, _, _):
                 self._workers.pop(worker, None)
-                spec = replicate.trial.training
-                self._flops_left -= replicate.trial.cost_flops * (1 - result.epochs / spec.epochs)
                 self._bar.update(self._task, advance=1)
             case TrialDone():
                 self._trial_done(notice)
@@ -155,16 +157,10 @@ class Display(Steps):
                 soft_wrap=True,
             )
 
-    def _count(self, flops: float) -> None:
-        self._flops_done += flops
-        self._flops_left -= flops
-        self._bar.update(self._task, left=self._left())
-
     def _left(self) -> str:
-        if not self._flops_done or self._flops_left <= 0:
-            return ""
-        seconds = (time.monotonic() - self._began_at) * self._flops_left / self._flops_done
-        return f"about {duration(seconds)} left"
+        """Return the time that is left in words; nothing while no epoch tells."""
+        seconds = self._remaining.after(time.monotonic() - self._began_at) if self._remaining else None
+        return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, header_style="dim")

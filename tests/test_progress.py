@@ -64,3 +64,25 @@ def test_a_trial_that_is_complete_is_a_line_with_its_loss_and_one_that_failed_sa
     assert "val_loss 0.2500 (seeds 0.2500 to 0.2500), 12.0 s" in first
     assert second.startswith("trial 2 (2 of 3): ")
     assert "failed: bad layer" in second
+
+
+def left_after(plan, *notices):
+    """Give the share of the whole work that a display thinks is left after some notices."""
+    display = Display(Console(file=io.StringIO()))
+    display.begin(plan, Storage.in_memory().begin(plan))
+    whole = display._remaining.left_s
+    for one in notices:
+        display.notice(one)
+    return display._remaining.left_s / whole
+
+
+def test_what_is_left_is_the_same_however_a_replicate_came_to_its_end(tmp_path):
+    plan = small_plan(tmp_path)
+    first = plan.replicate(plan.trials[0], 0)
+    began = [ReplicateBegan("worker-1", first, epoch, "h", 1) for epoch in (0, 1, 2)]
+    epochs = [EpochDone("worker-1", first, EpochEnd(epoch, 0.5, 0.25, 1.0)) for epoch in (1, 2, 3)]
+    done = ReplicateDone("worker-1", first, ReplicateResult(0, "complete", 0.25, 2, 3, 12.0, "h:1"))
+    lost = Lost("worker-1", first, "exit code 9", True)
+    undisturbed = left_after(plan, began[0], *epochs, done)
+    assert left_after(plan, began[2], epochs[2], done) == pytest.approx(undisturbed)  # resumed
+    assert left_after(plan, began[0], *epochs[:2], lost, began[1], *epochs[1:], done) == pytest.approx(undisturbed)
