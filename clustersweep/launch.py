@@ -318,6 +318,7 @@ def _hire(plan: Plan, data: Callable[[], TrainingData], missing: int, home: Home
         address=options.address,
         cpus_per_worker=cpus,
         gpus_per_worker=study.resources.gpus_per_worker,
+        deterministic=study.resources.deterministic,
         limit=min(missing, options.workers or missing),
         token_file=home.path / "ray_token",
         checkpoint_every_s=options.checkpoint_every_s,

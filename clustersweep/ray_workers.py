@@ -46,10 +46,10 @@ _log = logging.getLogger(__name__)
 class _Actor:
     """A worker's process. `train` streams; `stop` runs beside it in a group of its own."""
 
-    def __init__(self, cpus: int, gpu_share: float, checkpoint_every_s: float) -> None:
+    def __init__(self, cpus: int, gpu_share: float, checkpoint_every_s: float, deterministic: bool) -> None:
         from clustersweep.training.device import configure_device
 
-        configure_device(cpus, gpu_share)
+        configure_device(cpus, gpu_share, deterministic=deterministic)
         self._every_s = checkpoint_every_s
 
     def take(self, data: TrainingData) -> None:
@@ -77,6 +77,7 @@ class RayWorkers:
         address: A running cluster; None starts one on this machine.
         cpus_per_worker: Threads of each worker.
         gpus_per_worker: Share of a GPU for each, or `auto`.
+        deterministic: Whether reruns on a GPU give the same bits; see `training.device`.
         limit: No more workers than this.
         token_file: Where the token of a cluster on this machine is kept, readable by its owner only.
         checkpoint_every_s: Least time between two checkpoints of a replicate.
@@ -94,11 +95,13 @@ class RayWorkers:
         address: str | None = None,
         cpus_per_worker: int = 1,
         gpus_per_worker: float | str = "auto",
+        deterministic: bool = True,
         limit: int | None = None,
         token_file: Path,
         checkpoint_every_s: float = 10.0,
     ) -> None:
         self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
+        self._deterministic = deterministic
         self._where: dict[str, str] = {}  # the node of each worker
         self._room: dict[str, int] = {}  # how many each node has room for
         self._gone: set[str] = set()  # nodes that Ray may list for a while yet
@@ -300,7 +303,7 @@ class RayWorkers:
         name = f"worker-{self._hired}"
         here = NodeAffinitySchedulingStrategy(node, soft=False)
         options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share, scheduling_strategy=here)
-        self._actors[name] = options.remote(self._cpus, self._gpu_share, self._every_s)
+        self._actors[name] = options.remote(self._cpus, self._gpu_share, self._every_s, self._deterministic)
         self._where[name] = node
         if self._data is not None:
             self._give(name, self._actors[name])

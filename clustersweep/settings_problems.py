@@ -18,6 +18,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("must be at least {ge}", "Write {ge} or more."),
     "less_than": ("must be less than {lt}", "Write a smaller number."),
     "less_than_equal": ("must be at most {le}", "Write {le} or less."),
+    "bool_type": ("must be true or false", "Write one of these."),
+    "bool_parsing": ("must be true or false", "Write one of these."),
     "too_short": ("must have {min_length} values", "Write as many, or remove the key."),
     "too_long": ("must have {max_length} values", "Write as many, or remove the key."),
     "tuple_type": ("must be a list", "Write it as [a, b, c]."),

@@ -87,10 +87,14 @@ class LimitsSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ResourcesSpec:
-    """What each worker gets. `auto`: a share of a GPU where the cluster has any, else none."""
+    """What each worker gets. `auto`: a share of a GPU where the cluster has any, else none.
+
+    `deterministic` is of GPUs only: reruns on one GPU give the same bits, at the price of some speed.
+    """
 
     cpus_per_worker: Annotated[int, Ge(1), Le(1024)] = 1
     gpus_per_worker: Literal["auto"] | Annotated[float, Ge(0), Le(64)] = "auto"
+    deterministic: bool = True
 
 
 # The specs of the other files are plain dataclasses without a configuration, so this one reaches them too.

@@ -26,6 +26,7 @@ KEYS: Mapping[str, str] = {
     "resources": "What each worker gets; it does not decide what the results mean.",
     "resources.cpus_per_worker": "CPU threads of a worker.",
     "resources.gpus_per_worker": "GPUs of a worker, or a share of one; auto: a share where there are any.",
+    "resources.deterministic": "On GPUs: reruns on one GPU give the same bits, more slowly. CPUs always do.",
 }
 
 

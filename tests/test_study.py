@@ -194,6 +194,7 @@ def test_the_smallest_study_has_defaults_everywhere(tmp_path):
     assert (study.network, study.training, study.seeds) == (NetworkSpec(), TrainingSpec(), (0, 1, 2))
     assert (study.objective.over_seeds, study.limits.max_parameters) == ("mean", None)
     assert (study.resources.cpus_per_worker, study.resources.gpus_per_worker) == (1, "auto")
+    assert study.resources.deterministic is True
 
 
 def test_axes_keep_the_order_of_the_file(tmp_path):
@@ -332,6 +333,11 @@ NAME = "must be 1 to 100 letters, digits, '.', '_' and '-', and begin with neith
          "Indent its keys below it, or remove it."),
         ({"search_space": "[filters]"}, "s.yaml:3: search_space = [filters]: must be a section with keys of its own. "
          "Indent its keys below it."),
+        ({"resources": "{deterministic: maybe}"},
+         "s.yaml:4: resources.deterministic = maybe: must be true or false. Write one of these."),
+        ({"search_space": "{deterministic: [true, false]}"},
+         "s.yaml:3: search_space.deterministic: is no axis: those are the keys of `network` and `training` that hold "
+         "one number or word. It is a key of `resources`: move it there."),
         ({"resources": "{gpus_per_worker: some}"},
          "s.yaml:4: resources.gpus_per_worker = some: must be auto or a number. Write one of these."),
         ({"resources": "{gpus_per_worker: -1}"},

@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import gc
 import itertools
+import subprocess
+import sys
 import weakref
 import zipfile
 
@@ -517,9 +519,6 @@ def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(
 
 @pytest.mark.gpu
 def test_a_workers_share_of_a_gpu_is_capped_before_the_first_operation():
-    import subprocess
-    import sys
-
     script = (
         "from clustersweep.training.device import configure_device, tf\n"
         "configure_device(1, 0.25)\n"
@@ -530,6 +529,22 @@ def test_a_workers_share_of_a_gpu_is_capped_before_the_first_operation():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert int(done.stdout) > 0
+
+
+@integration
+def test_a_gpus_sums_have_one_order_unless_that_is_switched_off_and_cpus_are_left_alone():
+    script = (
+        "from clustersweep.training.device import configure_device, tf\n"
+        "from tensorflow.python.framework.config import is_op_determinism_enabled as deterministic\n"
+        "configure_device(1)\n"
+        "on_cpu = deterministic()\n"
+        "configure_device(1, 1.0, deterministic=False)\n"
+        "off = deterministic()\n"
+        "configure_device(1, 1.0)\n"
+        "print(on_cpu, off, deterministic())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["False", "False", "True"]
 
 
 def aligned(shape, value=0):

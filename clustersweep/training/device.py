@@ -68,13 +68,15 @@ __all__ = ["configure_device", "keras", "shared_tensor", "tf"]
 ALIGNMENT = 64
 
 
-def configure_device(cpus: int, gpu_share: float = 0.0) -> None:
+def configure_device(cpus: int, gpu_share: float = 0.0, *, deterministic: bool = True) -> None:
     """Bound what this process takes of the machine. Must run before TensorFlow's first operation.
 
     Args:
         cpus: Threads for TensorFlow's operations. Ray sets only OMP_NUM_THREADS, which TensorFlow's own
             pools do not read: without this every worker would start a thread for each core of the machine.
         gpu_share: Share of one GPU's memory that this worker may take; 0 hides the GPUs.
+        deterministic: Whether a GPU's sums are added up in one order always, so that a rerun on one GPU gives the same
+            bits. Slower there; CPUs always do, and stay as they are.
 
     Side effects: changes the process's TensorFlow configuration.
     """
@@ -85,6 +87,8 @@ def configure_device(cpus: int, gpu_share: float = 0.0) -> None:
     if gpu_share <= 0:
         tf.config.set_visible_devices([], "GPU")
         return
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     for gpu in gpus:
         memory_mib = _gpu_memory_mib() if gpu_share < 1 else None
         if memory_mib is None:
