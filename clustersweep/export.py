@@ -18,6 +18,7 @@ from clustersweep import __version__
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem, StorageError
 from clustersweep.home import write_atomically
 from clustersweep.plan import Plan
+from clustersweep.ranking import indistinguishable, margin_of, typical_spread
 from clustersweep.run_folder import RunFolder
 from clustersweep.study import ObjectiveSpec, specs_for
 from clustersweep.training.configuration import (
@@ -31,15 +32,7 @@ from clustersweep.training.configuration import (
 )
 from clustersweep.training.data import TrainingData
 from clustersweep.training.spec import ProbabilisticSpec
-from clustersweep.trial import (
-    SweepResults,
-    TrialResult,
-    combination,
-    indistinguishable,
-    loss_of,
-    margin_of,
-    typical_spread,
-)
+from clustersweep.trial import SweepResults, TrialResult, combination, loss_of
 
 PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
 # How closely the reloaded network must give the recorded loss: another machine may sum in another order.
@@ -216,7 +209,7 @@ def configuration_of(
 def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective: ObjectiveSpec) -> Evidence:
     """Say why this trial: its results, what the noise cannot tell from it, and what failed and was not ranked."""
     ranked = results.ranked()
-    margin = margin_of(trial, typical_spread(ranked))
+    margin = margin_of(trial, typical_spread(ranked), results.over_seeds)
     failed = (
         FailedSeed(trial=other.number, seed=replicate.seed, reason=replicate.signature)
         for other in results.trials

@@ -297,8 +297,7 @@ def write_study_report(results: SweepResults, study: Study, data: str, to: Path,
         "this report": f"{program} report {where}",
         "the best configuration": f"{program} export {where} --to best/",
     }
-    over = study.objective.over_seeds
-    return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands, over_seeds=over))
+    return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands))
 
 
 def _hire(plan: Plan, data: Callable[[], TrainingData], missing: int, home: Home, options: Options) -> "Workers":

@@ -214,6 +214,7 @@ class Storage:
             seeds=tuple(record["seeds"]),
             trials=tuple(trial_result(trial) for trial in sorted(shown.values(), key=lambda t: t.number)),
             label_variance=attributes.get("label_variance"),
+            over_seeds=record["definition"]["objective"]["over_seeds"],
             launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),
             continued=sum(shown[key] is not trial for key, trial in newest.items()),
         )

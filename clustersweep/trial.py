@@ -167,6 +167,7 @@ class SweepResults:
         label_variance: Variance of log10 M500c on the validation part, dex^2: what predicting a constant gives.
         continued: Complete trials that are being continued with new seeds.
         launches: How long each launch took, the first one first.
+        over_seeds: How a trial's value follows from the losses of its seeds.
     """
 
     study: str
@@ -177,6 +178,7 @@ class SweepResults:
     label_variance: float | None = None
     continued: int = 0
     launches: tuple[LaunchTime, ...] = ()
+    over_seeds: Aggregate = "mean"
 
     def ranked(self) -> tuple[TrialResult, ...]:
         """Complete trials, best first; of equals the one with the lower number."""
@@ -204,33 +206,3 @@ def losses(trial: TrialResult) -> tuple[float, ...]:
 def loss_of(trial: TrialResult) -> float:
     """Give a complete trial's objective, dex^2; NaN for one that is not complete."""
     return math.nan if trial.value is None else trial.value
-
-
-def typical_spread(trials: Iterable[TrialResult]) -> float:
-    """Estimate the standard deviation over the seeds, common to all trials, dex^2; NaN with one seed.
-
-    From the median of the trials' variances, so that a few networks that died in one seed do not count.
-    A variance of d degrees of freedom has its median at about (1 - 2 / 9d)^3 of the true one
-    (Wilson & Hilferty 1931, PNAS 17, 684).
-    """
-    several = [values for trial in trials if len(values := losses(trial)) > 1]
-    if not several:
-        return math.nan
-    freedom = statistics.fmean(len(values) - 1 for values in several)
-    bias = (1 - 2 / (9 * freedom)) ** 3
-    return math.sqrt(statistics.median(statistics.variance(values) for values in several) / bias)
-
-
-def margin_of(trial: TrialResult, noise: float) -> float:
-    """Give how close another trial must be not to be told from this one, dex^2; NaN with one seed.
-
-    Two means over n seeds differ by chance with a standard error of `noise * sqrt(2 / n)`, `noise` being the
-    standard deviation over the seeds; the margin is twice that, about 95 % confidence for a single comparison.
-    """
-    return 2 * noise * math.sqrt(2 / len(losses(trial)))
-
-
-def indistinguishable(ranked: Iterable[TrialResult], trial: TrialResult, margin: float) -> tuple[TrialResult, ...]:
-    """Give the other complete trials that lie within the margin of this one, in their order."""
-    others = (other for other in ranked if other.number != trial.number)
-    return tuple(other for other in others if abs(loss_of(other) - loss_of(trial)) < margin)

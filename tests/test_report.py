@@ -15,6 +15,8 @@ import pytest
 from example_results import GRID, LABEL_VARIANCE, fail_trial, grid_results, replace_trial
 
 from clustersweep.errors import NothingCompleteError, StorageError
+from clustersweep.export import evidence_of
+from clustersweep.ranking import typical_spread
 from clustersweep.report import Provenance, summary, write_report
 from clustersweep.report.curves import learning_curves, loss_against_cost
 from clustersweep.report.effects import effects
@@ -27,7 +29,8 @@ from clustersweep.report.style import draw
 from clustersweep.report.sweep_page import sweep_page
 from clustersweep.report.table import results_csv
 from clustersweep.report.verdict import r_squared, rmse, verdict
-from clustersweep.trial import LaunchTime, ReplicateResult, SweepResults, TrialResult, typical_spread
+from clustersweep.study import ObjectiveSpec
+from clustersweep.trial import Aggregate, LaunchTime, ReplicateResult, SweepResults, TrialResult
 
 RESULTS = grid_results()
 
@@ -194,9 +197,21 @@ def test_the_best_and_those_within_two_standard_errors_of_it_are_named() -> None
     assert found.best.number == 0
     assert [trial.number for trial in found.ties] == [1]
     assert found.shared == {"filters": 10}
-    words = verdict_html(results, found, "mean")
+    words = verdict_html(results, found)
     assert "1 other combination lies within the noise of the seeds, so it may be as good." in words
     assert "They and the best agree in filters = 10." in words
+
+
+@pytest.mark.parametrize(
+    ("over_seeds", "factor", "words"),
+    [("median", 0.66983, "medians"), ("min", 0.74798, "minima"), ("max", 0.74798, "maxima")],
+)
+def test_the_noise_is_that_of_what_the_seeds_become(over_seeds: Aggregate, factor: float, words: str) -> None:
+    results = dataclasses.replace(RESULTS, over_seeds=over_seeds)
+    found = verdict(results)
+    assert found.margin == pytest.approx(2 * found.noise * math.sqrt(2) * factor, rel=1e-4)
+    assert f"two {words} over 3 seeds are called different when" in verdict_html(results, found)
+    assert evidence_of(results, found.best, 1, ObjectiveSpec(over_seeds=over_seeds)).margin == found.margin
 
 
 def test_the_typical_spread_recovers_the_true_one_and_ignores_dead_networks() -> None:
@@ -212,7 +227,7 @@ def test_one_seed_gives_no_noise_and_the_page_says_so() -> None:
     found = verdict(results)
     assert math.isnan(found.noise)
     assert found.ties == ()
-    assert "nothing can be said about noise" in verdict_html(results, found, "mean")
+    assert "nothing can be said about noise" in verdict_html(results, found)
 
 
 def test_a_sweep_without_a_complete_trial_cannot_be_reported(tmp_path: Path) -> None:
@@ -227,18 +242,18 @@ def test_trials_at_the_variance_of_the_labels_have_learned_nothing() -> None:
     results = sweep_of({(10, 1): (0.1, 0.1), (20, 1): (0.2, 0.3)})
     found = verdict(results)
     assert [trial.number for trial in found.learned_nothing] == [1]
-    assert "1 trial learned nothing (no better than a constant)." in verdict_html(results, found, "mean")
+    assert "1 trial learned nothing (no better than a constant)." in verdict_html(results, found)
 
 
 def test_the_verdict_counts_what_is_impossible_failed_and_unfinished() -> None:
     results = replace_trial(fail_trial(RESULTS, 0), 1, state="waiting", value=None, replicates={})
-    words = verdict_html(results, verdict(results), "mean")
+    words = verdict_html(results, verdict(results))
     assert "Of 81 combinations, 52 complete, 27 impossible, 1 failed and 1 not finished." in words
     assert "The verdict is about the complete ones only." in words
 
 
 def test_the_verdict_compares_with_the_published_losses_and_warns_that_variances_differ() -> None:
-    words = verdict_html(RESULTS, verdict(RESULTS), "mean")
+    words = verdict_html(RESULTS, verdict(RESULTS))
     assert "0.1471" in words
     assert "0.0533" in words
     assert "variance of log mass differs from one data set to another" in words

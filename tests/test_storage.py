@@ -269,6 +269,12 @@ def test_a_file_that_is_not_the_stored_study_any_more_is_told_with_a_diff(storag
         storage.require_same(small_plan(tmp_path, objective={"over_seeds": "max"}).study, None)
 
 
+@pytest.mark.parametrize("over_seeds", ["mean", "max"])
+def test_the_results_say_how_the_seeds_become_one_value(storage, tmp_path, over_seeds):
+    storage.begin(small_plan(tmp_path, objective={"over_seeds": over_seeds}))
+    assert storage.results("small").over_seeds == over_seeds
+
+
 def test_a_study_stored_before_a_key_existed_is_the_same_while_the_key_has_its_default(storage, tmp_path):
     storage.begin(small_plan(tmp_path))
     study_id = storage.backend.get_study_id_from_name("small")

@@ -3,15 +3,7 @@ import math
 import pytest
 from example_results import fail_trial, grid_results
 
-from clustersweep.trial import (
-    ReplicateResult,
-    TrialResult,
-    aggregate,
-    combination,
-    indistinguishable,
-    margin_of,
-    typical_spread,
-)
+from clustersweep.trial import ReplicateResult, TrialResult, aggregate, combination
 
 
 def replicate(seed, value):
@@ -36,29 +28,6 @@ def test_the_spread_is_the_standard_deviation_and_unknown_for_one_seed():
 def test_of_equal_replicates_the_lower_seed_is_the_best():
     trial = TrialResult(0, {}, "complete", 1.0, {2: replicate(2, 1.0), 1: replicate(1, 1.0)})
     assert trial.best_replicate.seed == 1
-
-
-def test_what_the_noise_of_the_seeds_cannot_tell_from_a_trial_lies_within_two_standard_errors_of_it():
-    trials = [
-        TrialResult(number, {}, "complete", value, {0: replicate(0, value - 0.1), 1: replicate(1, value + 0.1)})
-        for number, value in enumerate([1.0, 1.1, 1.35, 1.7])
-    ]
-    noise = typical_spread(trials)
-    # The median of a variance with one degree of freedom is (1 - 2/9)^3 of the true one.
-    assert noise == pytest.approx(math.sqrt(0.02 / (7 / 9) ** 3))
-    margin = margin_of(trials[1], noise)
-    assert margin == pytest.approx(2 * noise)
-    margin = 0.3
-    assert [t.number for t in indistinguishable(trials, trials[0], margin)] == [1]
-    assert [t.number for t in indistinguishable(trials, trials[1], margin)] == [0, 2]
-    assert [t.number for t in indistinguishable(trials, trials[3], margin)] == []
-
-
-def test_one_seed_ties_with_nothing():
-    trials = [TrialResult(number, {}, "complete", 1.0, {0: replicate(0, 1.0)}) for number in range(2)]
-    margin = margin_of(trials[0], typical_spread(trials))
-    assert math.isnan(margin)
-    assert indistinguishable(trials, trials[0], margin) == ()
 
 
 def test_only_complete_trials_are_ranked_best_first():

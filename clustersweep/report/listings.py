@@ -8,7 +8,7 @@ from html import escape
 from clustersweep.network import Shape
 from clustersweep.report.page import Cell, definitions, number, paragraph, table, text
 from clustersweep.report.verdict import Verdict, learned_nothing, r_squared, rmse
-from clustersweep.trial import Aggregate, SweepResults, TrialResult, loss_of
+from clustersweep.trial import SweepResults, TrialResult, loss_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +20,12 @@ class Provenance:
         launched: When and where the sweep ran.
         versions: Version of each package that the numbers depend on.
         commands: Command line by what it does.
-        over_seeds: How a trial's objective follows from its seeds.
     """
 
     data: str = ""
     launched: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
-    over_seeds: Aggregate = "mean"
 
 
 def trials_html(results: SweepResults, found: Verdict) -> str:

@@ -15,17 +15,18 @@ from clustersweep.report.verdict import (
     r_squared,
     rmse,
 )
-from clustersweep.trial import Aggregate, SweepResults, loss_of, losses
+from clustersweep.trial import SweepResults, loss_of, losses
 
 CURVES_CAPTION = (
     "The best trials, all seeds: validation loss solid, training loss dotted; the dot marks the epoch whose weights "
     "are kept. A training loss far below the validation loss is overfitting; curves still falling at their end ask "
     "for more epochs."
 )
+_PLURAL = {"mean": "means", "median": "medians", "min": "minima", "max": "maxima"}
 FOOTER = "Written by clustersweep. This page is one file, works without a network and sends nothing."
 
 
-def verdict_html(results: SweepResults, found: Verdict, over_seeds: Aggregate) -> str:
+def verdict_html(results: SweepResults, found: Verdict) -> str:
     """Say which combination is best, by how much, and how sure that is."""
     best, variance = found.best, results.label_variance
     loss, seeds = loss_of(best), losses(best)
@@ -33,7 +34,7 @@ def verdict_html(results: SweepResults, found: Verdict, over_seeds: Aggregate) -
         f'<span class="name">{escape(name)}</span> {escape(str(value))}' for name, value in best.params.items()
     )
     tiles = [
-        (dex2(loss), f"validation loss, dex² ({over_seeds} of {_count(len(seeds), 'seed')})"),
+        (dex2(loss), f"validation loss, dex² ({results.over_seeds} of {_count(len(seeds), 'seed')})"),
         (f"{rmse(loss):.3f}", "RMSE, dex"),
     ]
     if len(seeds) > 1:
@@ -140,8 +141,8 @@ def _ties(results: SweepResults, found: Verdict) -> str:
     seeds = len(losses(found.best))
     judged = (
         f"(A replicate’s loss typically has a standard deviation of {dex2(found.noise)} dex² over the seeds, the "
-        f"median over the trials; two means over {_count(seeds, 'seed')} are called different when they are two "
-        f"standard errors, {dex2(found.margin)} dex², apart.)"
+        f"median over the trials; two {_PLURAL[results.over_seeds]} over {_count(seeds, 'seed')} are called different "
+        f"when they are two standard errors, {dex2(found.margin)} dex², apart.)"
     )
     if not found.ties:
         return f"No other combination comes within the noise of the seeds. {judged}"

@@ -21,8 +21,7 @@ def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> s
         NothingCompleteError: No trial is complete.
     """
     found = verdict(results)
-    over_seeds = provenance.over_seeds
-    parts = [Section("verdict", "The best combination", sections.verdict_html(results, found, over_seeds), "verdict")]
+    parts = [Section("verdict", "The best combination", sections.verdict_html(results, found), "verdict")]
     data = slices(results)
     if data:
         body = paragraph(sections.slices_introduction(len(data[0].panels)), "note")

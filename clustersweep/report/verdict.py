@@ -6,17 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clustersweep.errors import NothingCompleteError
-from clustersweep.trial import (
-    Params,
-    Scalar,
-    SweepResults,
-    TrialResult,
-    indistinguishable,
-    loss_of,
-    losses,
-    margin_of,
-    typical_spread,
-)
+from clustersweep.ranking import indistinguishable, margin_of, typical_spread
+from clustersweep.trial import Params, Scalar, SweepResults, TrialResult, loss_of, losses
 
 PUBLISHED_NAIVE = 0.1471
 """Validation loss of the untuned network in the eFEDS laboratory report, dex^2."""
@@ -63,7 +54,7 @@ def verdict(results: SweepResults) -> Verdict:
         )
     best = ranked[0]
     noise = typical_spread(ranked)
-    margin = margin_of(best, noise)
+    margin = margin_of(best, noise, results.over_seeds)
     ties = indistinguishable(ranked, best, margin)
     dead = [v for trial in ranked for v in losses(trial) if learned_nothing(v, results.label_variance)]
     return Verdict(
