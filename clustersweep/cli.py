@@ -62,6 +62,12 @@ def main() -> None:
                 print("interrupted: the same command removes what is left", file=sys.stderr)
             else:
                 print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
+            if (
+                "ray" in sys.modules
+            ):  # one that was interrupted as it started crashes as Python ends; all else is closed
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(INTERRUPTED)  # Ray's processes end with this one
         raise
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough

@@ -23,7 +23,7 @@ from clustersweep.postgres import Database, StudyLock, start_again
 from clustersweep.postgres_url import VARIABLES
 from clustersweep.run_folder import RunFolder
 from clustersweep.running import Outcome
-from clustersweep.signals import stop_on_signals
+from clustersweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.study import Study
 from clustersweep.survey.source import open_dataset, read_header
@@ -128,9 +128,19 @@ def launch(
 ) -> Launched:
     """Run what is left of a study, then write its report.
 
+    Ctrl-C, SIGTERM and a closed terminal end it wherever it is: they raise KeyboardInterrupt, or, while it trains,
+    have it checkpoint, which the outcome tells.
+
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
+    with interrupt_on_signals():
+        return _launch(study, where, home, database, options, watcher)
+
+
+def _launch(
+    study: Study, where: str, home: Home, database: Callable[[], Database], options: Options, watcher: Watcher
+) -> Launched:
     plan = read_plan(study, home, where, watcher)
     files, rates = RunFolder(home.run(study.name)), read_rates(home.rates)
     with ExitStack() as closing:

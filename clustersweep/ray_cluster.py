@@ -5,7 +5,9 @@ import fcntl
 import logging
 import os
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,26 @@ def _without_secrets() -> Iterator[None]:
         os.environ.update(kept)
 
 
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep this process's answers to signals while Ray starts, and a closed terminal from Ray's processes.
+
+    Ray answers SIGTERM itself, with an exit code of its own or a stack trace of C++. Its processes, which die with this
+    one anyhow, have to outlive a closed terminal until workers have given their last checkpoints.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    answer = signal.getsignal(signal.SIGTERM)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which processes inherit
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None  # Ray's own answer to SIGTERM
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, answer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 @dataclass(frozen=True)
 class Connection:
     """A cluster that this process is connected to.
@@ -119,26 +141,27 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> Connectio
         # Ray listens on all interfaces, even for this machine alone: nobody gets in without the token.
         _make_token(token_file)
     try:
-        if address is None:
-            os.environ["RAY_AUTH_MODE"] = "token"
-            os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
-            # Ray has read its environment when it was imported; this is how it reads it again itself.
-            ray._raylet.Config.initialize("")
-            with _without_secrets():
-                ray.init(
-                    address="local", num_cpus=available_cpus(), object_store_memory=store_bytes,
-                    include_dashboard=False, **_QUIET,
-                )  # fmt: skip
-        elif address == "auto":
-            ray.init(address=address, **_QUIET)
-        else:
-            reach(address)
-            folder = folder_of_node_here(address)
-            if folder is None:
+        with _signals_kept():
+            if address is None:
+                os.environ["RAY_AUTH_MODE"] = "token"
+                os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
+                # Ray has read its environment when it was imported; this is how it reads it again itself.
+                ray._raylet.Config.initialize("")
                 with _without_secrets():
-                    own_node = OwnNode(address, store_bytes)
-                folder = own_node.folder
-            ray.init(address=address, _temp_dir=folder, **_QUIET)
+                    ray.init(
+                        address="local", num_cpus=available_cpus(), object_store_memory=store_bytes,
+                        include_dashboard=False, **_QUIET,
+                    )  # fmt: skip
+            elif address == "auto":
+                ray.init(address=address, **_QUIET)
+            else:
+                reach(address)
+                folder = folder_of_node_here(address)
+                if folder is None:
+                    with _without_secrets():
+                        own_node = OwnNode(address, store_bytes)
+                    folder = own_node.folder
+                ray.init(address=address, _temp_dir=folder, **_QUIET)
         return Connection(str(ray.get_runtime_context().gcs_address), own_node)
     except BaseException as error:
         if own_node is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from clustersweep.cpus import available_cpus
 from clustersweep.export import commit, versions
 from clustersweep.home import Home
-from clustersweep.signals import stop_on_signals
+from clustersweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.survey.source import open_dataset
 from clustersweep.training.configuration import Configuration, load_configuration
 from clustersweep.training.work_folder import require_free
@@ -49,6 +49,11 @@ def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
+    with interrupt_on_signals():
+        return _train_model(path, to, home, threads, watcher)
+
+
+def _train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher) -> Trained | None:
     configuration = load_configuration(path)
     require_free(to)
     # Imported here, when all that can be wrong at once has been found: TensorFlow takes seconds.

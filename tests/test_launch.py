@@ -299,3 +299,86 @@ def rows_of(server, database):
 def test_the_small_study_is_what_the_tests_take_it_for(tmp_path):
     study = small_study(tmp_path)
     assert (len(study.seeds), study.training.epochs) == (2, 3)
+
+
+def begun(study, home, *, ignored=None):
+    """Start a launch in a session of its own, as a terminal does."""
+
+    def before():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
+    env = {**os.environ, "CLUSTERSWEEP_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "1"]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True,
+        preexec_fn=before,
+    )  # fmt: skip
+
+
+def ended(running, seconds=90):
+    try:
+        return (*running.communicate(timeout=seconds), running.returncode)
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("after_s", [0.0, 2.0, 4.0])
+def test_a_signal_while_a_launch_prepares_exits_130_without_a_trace(tmp_path, embedded_home, number, after_s):
+    data = {"simulate": {"clusters": 4000, "seed": 1000 + 10 * int(after_s) + number, "pixels": 12}}  # not there yet
+    study = write_study(tmp_path, study=f"prepares-{number.name}-{after_s}", data=data)
+    surveys = embedded_home.path / "surveys"
+    before = set(surveys.glob(".*partial*"))
+    running = begun(study, embedded_home)
+    wait_for(lambda: set(surveys.glob(".*partial*")) - before or running.poll() is not None)
+    time.sleep(after_s)
+    os.kill(running.pid, number)
+    _, errors, code = ended(running)
+    assert code == 130, errors
+    assert "Traceback" not in errors
+    assert "***" not in errors
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_a_launch_trains_checkpoints_also_when_the_whole_terminal_is_closed(
+    tmp_path, embedded_home, results, number
+):
+    name = f"trains-{number.name}"
+    study = write_study(tmp_path, study=name, training={"epochs": 9000, "patience": 9000, "batch_size": 2})
+    running = begun(study, embedded_home)
+    wait_for(lambda: name in studies(embedded_home) and results(name).count("running"))
+    time.sleep(2)
+    (os.killpg if number == signal.SIGHUP else os.kill)(running.pid, number)
+    _, errors, code = ended(running)
+    assert code == 130, errors
+    assert "interrupted: what ran is checkpointed" in errors
+    assert any((embedded_home.run(name) / "checkpoints").glob("*.npz"))
+
+
+@pytest.mark.timeout(300)
+def test_a_launch_under_nohup_outlives_its_terminal(tmp_path, embedded_home, results):
+    study = write_study(tmp_path, study="nohup", training={"epochs": 30, "batch_size": 2})
+    running = begun(study, embedded_home, ignored=signal.SIGHUP)
+    wait_for(lambda: "nohup" in studies(embedded_home) and results("nohup").count("running"))
+    os.killpg(running.pid, signal.SIGHUP)
+    _, errors, code = ended(running)
+    assert code == 0, errors
+    assert results("nohup").count("complete") == 3
+
+
+@pytest.mark.timeout(300)
+def test_a_signal_while_the_report_is_written_exits_130(tmp_path, embedded_home, runner):
+    study = write_study(tmp_path, study="reported")
+    runner("launch", study, "--in-process")
+    running = begun(study, embedded_home)
+    for line in running.stderr:
+        if "0 of 6 replicates to train" in line:
+            break
+    os.kill(running.pid, signal.SIGTERM)
+    _, errors, code = ended(running)
+    assert code == 130, errors
+    assert "Traceback" not in errors
