@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clustersweep import __version__, cli_operations, cli_survey, cli_training
-from clustersweep.cli_options import HomeOption, StorageOption, database_of, home_of
+from clustersweep.cli_options import HomeOption, StorageOption, database_of, database_to_read, home_of
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED, ClusterSweepError
 
@@ -20,6 +20,7 @@ from clustersweep.errors import INTERRUPTED, ClusterSweepError
 # Ray and plotly.
 if TYPE_CHECKING:
     from clustersweep.home import Home
+    from clustersweep.plan import Left, Plan
     from clustersweep.study import Study
 
 # Verbs that keep nothing of what an interruption ends.
@@ -93,10 +94,15 @@ def plan(
     study_file: StudyFile,
     workers: Annotated[int | None, typer.Option(min=1, help="Estimate the time for so many workers.")] = None,
     as_json: JsonOption = False,
+    storage: StorageOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Show what would run, what is impossible and why, in which order, and what it costs. Trains nothing."""
+    """Show what would run, what is impossible and why, in which order, and what it costs. Trains nothing.
+
+    Where the database can be reached, what is stored is left out of the work; no server is started for that.
+    """
     from clustersweep.cost import read_rates
+    from clustersweep.errors import StudyChangedError
     from clustersweep.plan import make_plan, plan_json, require_feasible
     from clustersweep.study import load_study
     from clustersweep.survey.source import read_header
@@ -104,13 +110,21 @@ def plan(
     study = load_study(study_file)
     planned = make_plan(study, read_header(study.data))
     count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
+    place = home_of(home, make=False)
+    left, why, refused = None, "", None
+    try:
+        left, why = _left(planned, storage, place)
+    except StudyChangedError as error:
+        refused, why = error, "launch would refuse this file: see below"
     if as_json:
-        _print_json(plan_json(planned, count, read_rates(home_of(home).rates)))
+        _print_json(plan_json(planned, count, read_rates(place.rates), left))
     else:
         from clustersweep.tables import print_plan  # with rich, which scripts need not wait for
 
-        print_plan(planned, count, read_rates(home_of(home).rates), _out())
+        print_plan(planned, count, read_rates(place.rates), _out(), left, why)
     require_feasible(planned, str(study_file))
+    if refused is not None:
+        raise refused
 
 
 @app.command()
@@ -169,13 +183,21 @@ def status(
     study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home: HomeOption = None
 ) -> None:
     """Show how far the study is: counts, and the best combination so far."""
+    from clustersweep.plan import make_plan
+    from clustersweep.postgres import living_launch
+    from clustersweep.storage import Storage
+    from clustersweep.survey.source import read_header
     from clustersweep.tables import print_status, status_json
 
-    results = _results(_study(study_file), storage, home_of(home))
+    study, place = _study(study_file), home_of(home, make=False)
+    results = _results(study, storage, place)
+    database = database_to_read(storage, place)
+    planned = make_plan(study, read_header(study.data))
+    left, launch = Storage.connect(database.url).left(planned), living_launch(database, study.name)
     if as_json:
-        _print_json(status_json(results))
+        _print_json(status_json(results, launch, left))
     else:
-        print_status(results, _out())
+        print_status(results, _out(), launch, left, planned.replicates)
 
 
 @app.command()
@@ -208,8 +230,9 @@ def report(
     from clustersweep.report import summary
     from clustersweep.survey.source import read_header
 
-    study, place = _study(study_file), home_of(home)
-    results = _results(study, storage, place)
+    study = _study(study_file)
+    results = _results(study, storage, home_of(home, make=False))
+    place = home_of(home)
     source = read_header(study.data).source
     written = write_study_report(results, study, source, to or place.run(study.name), study_file)
     if as_json:
@@ -236,8 +259,9 @@ def export(
     from clustersweep.tables import print_evidence
     from clustersweep.training.device import configure_device
 
-    study, where = _study(study_file), home_of(home)
-    results = _results(study, storage, where)
+    study = _study(study_file)
+    results = _results(study, storage, home_of(home, make=False))
+    where = home_of(home)
     chosen, found_rank = choose(results, rank=rank, number=trial)
     planned = read_plan(study, where, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
@@ -286,9 +310,30 @@ def _results(study: "Study", storage: str | None, home: "Home") -> Any:
     from clustersweep.storage import Storage
     from clustersweep.survey.source import read_header
 
-    stored = Storage.connect(database_of(storage, home).url)
+    stored = Storage.connect(database_to_read(storage, home).url)
     stored.require_same(study, read_header(study.data).digest)
     return stored.results(study.name)
+
+
+def _left(planned: "Plan", storage: str | None, home: "Home") -> tuple["Left | None", str]:
+    """Tell what of a plan is left where its database is at hand; else None, and why."""
+    from clustersweep.errors import StorageError
+    from clustersweep.postgres import database_at_hand, holds_studies
+
+    try:
+        database = database_at_hand(storage, os.environ, home)
+        if database is None:
+            return None, "not compared with what is stored: the home's database does not run, and plan starts none"
+        if not holds_studies(database):
+            return None, "not launched yet"
+        from clustersweep.storage import Storage  # Optuna: plan is quick without it
+
+        left = Storage.connect(database.url).left(planned)
+        return left, "" if left is not None else "not launched yet"
+    except StorageError as error:
+        if storage is not None:
+            raise
+        return None, f"not compared with what is stored: {error}"
 
 
 def _given(**options: object) -> str:

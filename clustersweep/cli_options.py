@@ -24,11 +24,11 @@ StorageOption = Annotated[
 ]
 
 
-def home_of(option: Path | None) -> "Home":
-    """Find the home, and make it where it is missing."""
+def home_of(option: Path | None, *, make: bool = True) -> "Home":
+    """Find the home, and make it where it is missing; with `make=False`, for verbs that only read, leave it so."""
     from clustersweep.home import find_home
 
-    return find_home(option, os.environ, os.getuid())
+    return find_home(option, os.environ, os.getuid(), make=make)
 
 
 def database_of(storage: str | None, home: "Home") -> "Database":
@@ -36,3 +36,10 @@ def database_of(storage: str | None, home: "Home") -> "Database":
     from clustersweep.postgres import open_database
 
     return open_database(storage, os.environ, home)
+
+
+def database_to_read(storage: str | None, home: "Home") -> "Database":
+    """Reach the database without making one in a home that has none."""
+    from clustersweep import postgres
+
+    return postgres.database_to_read(storage, os.environ, home)

@@ -63,6 +63,16 @@ def ensure_running(home: Home) -> dict[str, str]:
     return _parameters(folder, _NAME)
 
 
+def running(home: Home) -> dict[str, str] | None:
+    """Return libpq's parameters of a home's server; None where it does not run. Starts and makes nothing."""
+    return _parameters(home.database, _NAME) if _state(home.database) == "ready" else None
+
+
+def exists(home: Home) -> bool:
+    """Say whether a home ever had a server."""
+    return _data(home.database).exists()
+
+
 def should_run(home: Home) -> bool:
     """Say whether a home's server was started and not stopped since: if it does not run, it was killed."""
     return host_is_recorded(home.database)

@@ -43,7 +43,7 @@ class Home:
         return self.path / "runs" / study_name
 
 
-def find_home(option: Path | None, environ: Mapping[str, str], uid: int) -> Home:
+def find_home(option: Path | None, environ: Mapping[str, str], uid: int, *, make: bool = True) -> Home:
     """Choose the home (`--home`, else `CLUSTERSWEEP_HOME`, else the user's default); make it where missing.
 
     A new home is closed to other users; root's may be passed through, not listed, since the embedded
@@ -53,12 +53,15 @@ def find_home(option: Path | None, environ: Mapping[str, str], uid: int) -> Home
         option: The value of `--home`.
         environ: The environment variables.
         uid: The effective user id: root has another default.
+        make: Whether to make it: whoever only reads leaves no folder behind.
 
     Raises:
         StorageError: The folder cannot be made, is none, or cannot be written to.
     """
     where, path = _choose(option, environ, uid)
     remedy = "Choose a folder that you can write to with --home or CLUSTERSWEEP_HOME"
+    if not make:
+        return Home(path)
     try:
         path.mkdir(mode=0o700, parents=True)
         path.chmod(0o711 if uid == 0 else 0o700)  # mkdir's mode is cut by the umask

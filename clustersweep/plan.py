@@ -57,6 +57,28 @@ class Plan:
         return Replicate(trial, seed, replicate_key(self.study, self.header.digest, trial.params, seed))
 
 
+@dataclass(frozen=True)
+class Left:
+    """What of a plan a launch would train, beside what is stored.
+
+    Attributes:
+        work: Every trial with replicates to train and their number, in the order of work.
+        finished: Replicates that are stored and complete.
+        new: Combinations, impossible ones included, that are not stored yet.
+        new_seeds: Seeds that the stored study has not.
+    """
+
+    work: tuple[tuple[Trial, int], ...]
+    finished: int
+    new: int
+    new_seeds: int
+
+    @property
+    def replicates(self) -> int:
+        """Trainings that are left."""
+        return sum(seeds for _, seeds in self.work)
+
+
 def make_plan(study: Study, header: Header) -> Plan:
     """Lay out the grid. Pure arithmetic: reads nothing and imports nothing heavy."""
     axes = study.axes
@@ -104,8 +126,21 @@ def require_feasible(plan: Plan, where: str) -> None:
     )
 
 
-def plan_json(plan: Plan, workers: int, rates: Rates) -> dict[str, Any]:
-    """Give the plan for scripts, in the documented form."""
+def left_json(left: Left | None) -> dict[str, int] | None:
+    """Give what is left for scripts; None where it is not known."""
+    if left is None:
+        return None
+    return {
+        "replicates": left.replicates,
+        "combinations": len(left.work),
+        "finished": left.finished,
+        "new_combinations": left.new,
+        "new_seeds": left.new_seeds,
+    }
+
+
+def plan_json(plan: Plan, workers: int, rates: Rates, left: Left | None = None) -> dict[str, Any]:
+    """Give the plan for scripts, in the documented form; `left` where the study is stored and was compared."""
     return {
         "study": plan.study.name,
         "digest": plan.digest,
@@ -133,4 +168,7 @@ def plan_json(plan: Plan, workers: int, rates: Rates) -> dict[str, Any]:
             "trial_s": rates.trial_s,
             "measured": rates.measured,
         },
+        "left": None
+        if left is None
+        else {**(left_json(left) or {}), "seconds": round(estimate_s(left.work, workers, rates), 3)},
     }

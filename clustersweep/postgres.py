@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import psycopg2
 
+from clustersweep import embedded
 from clustersweep.embedded import ensure_running, should_run
 from clustersweep.embedded import stop_embedded as stop_embedded
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
@@ -82,6 +83,63 @@ def open_database(storage_option: str | None, environ: Mapping[str, str], home: 
     parameters = _password_of_file(environ) | parse_url(where, given)
     _check_rights(where, parameters)
     return Database(write_url(parameters), embedded=False)
+
+
+def database_to_read(storage_option: str | None, environ: Mapping[str, str], home: Home) -> Database:
+    """Do as `open_database` for whoever only reads: an embedded server that was never made is not made now.
+
+    Raises:
+        StorageError: As `open_database`; or nothing was ever stored in this home.
+    """
+    if storage_option is None and not environ.get("CLUSTERSWEEP_STORAGE") and not embedded.exists(home):
+        remedy = "Launch it first, or say where it was launched: --home, or --storage for a database of your own"
+        raise StorageError(f"nothing was ever launched in the home {home.path}: there is no study in it. {remedy}")
+    return open_database(storage_option, environ, home)
+
+
+def database_at_hand(storage_option: str | None, environ: Mapping[str, str], home: Home) -> Database | None:
+    """Do as `open_database`, but start nothing: None where the embedded server does not run.
+
+    Raises:
+        StorageError: A URL is given, and there is no database behind it that we can use.
+    """
+    if storage_option is not None or environ.get("CLUSTERSWEEP_STORAGE"):
+        return open_database(storage_option, environ, home)
+    parameters = embedded.running(home)
+    return None if parameters is None else Database(write_url(parameters), embedded=True)
+
+
+def holds_studies(database: Database) -> bool:
+    """Say whether Optuna's tables are in a database. Makes none, as connecting to it with Optuna would."""
+    row = _ask(database, "SELECT to_regclass('studies') IS NOT NULL")
+    return row is not None and bool(row[0])
+
+
+def living_launch(database: Database, study: str) -> str | None:
+    """Name the launch of a study that lives, as the lock's owner names itself; None where none does."""
+    number = _key(study)
+    row = _ask(database, _OWNER, number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF)
+    return None if row is None else str(row[0])
+
+
+def _ask(database: Database, query: str, *values: object) -> tuple[Any, ...] | None:
+    """Ask for one row on a connection of its own.
+
+    Raises:
+        StorageError: The database cannot be reached.
+    """
+    parameters = parse_url("storage", database.url)
+    connection = connect("storage", parameters)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query, values)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            return row
+    except psycopg2.Error as error:
+        said = str(error)
+    finally:
+        connection.close()
+    raise explain("storage", parameters, said)
 
 
 def start_again(database: Database, home: Home) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from clustersweep.errors import StorageError
-from clustersweep.plan import Plan
+from clustersweep.plan import Left, Plan
 from clustersweep.postgres_url import KEEPALIVES
 from clustersweep.storage_errors import translated
 from clustersweep.storage_records import (
@@ -39,6 +39,7 @@ from clustersweep.study import Study, definition
 from clustersweep.trial import (
     LaunchTime,
     ReplicateResult,
+    Scalar,
     SweepResults,
     Trial,
     combination,
@@ -127,14 +128,8 @@ class Storage:
             impossible = [(params, why) for params, why in plan.infeasible if combination(params) not in newest]
             templates = [infeasible_trial(params, why, spaces) for params, why in impossible]
             todo = []  # what to train, what of it is done, and the stored trial that goes on
-            for trial in plan.trials:
-                stored = newest.get(combination(trial.params))
-                done = replicates(stored) if stored is not None else {}
-                if retry_failed:
-                    done = {seed: result for seed, result in done.items() if result.state == "complete"}
+            for trial, done, stored in _unfinished(plan, newest, retry_failed=retry_failed):
                 going_on = stored is not None and not stored.state.is_finished()
-                if stored is not None and not going_on and set(plan.study.seeds) <= set(done):
-                    continue
                 if not going_on:
                     templates.append(waiting_trial(trial, done, stored.number if stored else None, spaces))
                 todo.append((trial, done, (stored._trial_id, stored.number) if stored and going_on else None))
@@ -143,6 +138,38 @@ class Storage:
             set_study_system_attributes(self._backend, study_id, notes(reasons))
             fresh = iter(added[len(impossible) :])
             return [OpenTrial(*(known or next(fresh)), trial, done) for trial, done, known in todo]
+
+    def left(self, plan: Plan) -> Left | None:
+        """Tell what of a plan `begin` would have trained, and write nothing; None where the study is not stored.
+
+        A plan whose data were not read is taken to be of the stored study's data.
+
+        Raises:
+            StudyChangedError: The stored study is another one; the message is a diff.
+            StorageError: The database cannot be used.
+        """
+        name, study = plan.study.name, plan.study
+        with translated():
+            if name not in self.studies():
+                return None
+            study_id = self._backend.get_study_id_from_name(name)
+            record = self._record(study_id, name)
+            if record is None:
+                return None
+            require_extension(
+                study, record, plan.definition or definition(study, record["definition"]["data"]["digest"])
+            )
+            newest = {combination(t.params): t for t in read_trials(self._backend, study_id)}
+        todo = list(_unfinished(plan, newest, retry_failed=True))
+        lacking = ((trial, len(set(study.seeds) - set(done))) for trial, done, _ in todo)
+        work = tuple((trial, seeds) for trial, seeds in lacking if seeds)
+        every = [*(trial.params for trial in plan.trials), *(params for params, _ in plan.infeasible)]
+        return Left(
+            work=work,
+            finished=plan.replicates - sum(seeds for _, seeds in work),
+            new=sum(combination(params) not in newest for params in every),
+            new_seeds=len(set(study.seeds) - set(record["seeds"])),
+        )
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
@@ -287,17 +314,35 @@ class Storage:
             study_id = self._backend.get_study_id_from_name(name)
         except KeyError:
             return self._backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], name)
-        record = self._backend.get_study_user_attrs(study_id).get(RECORD)
+        record = self._record(study_id, name)
         if record is not None:
             require_extension(plan.study, record, defined)
-        elif self._backend.get_all_trials(study_id, deepcopy=False):
+        return study_id
+
+    def _record(self, study_id: int, name: str) -> dict[str, Any] | None:
+        """Read a study's record; None where a launch was killed as it began, which left only the name."""
+        record: dict[str, Any] | None = self._backend.get_study_user_attrs(study_id).get(RECORD)
+        if record is None and self._backend.get_all_trials(study_id, deepcopy=False):
             raise StorageError(f"the study {name!r} in this database was not made by clustersweep. Choose another name")
-        return study_id  # without a record and without trials: a launch was killed as it began
+        return record
 
     def _new(self, trial: OpenTrial, curve: Mapping[int, float]) -> dict[int, float]:
         """Give the part of a curve that this process has not written yet."""
         written = self._written.get(trial.trial_id, {})
         return {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
+
+
+def _unfinished(
+    plan: Plan, newest: Mapping[tuple[tuple[str, Scalar], ...], FrozenTrial], *, retry_failed: bool
+) -> Iterator[tuple[Trial, dict[int, ReplicateResult], FrozenTrial | None]]:
+    """Yield each trial of a plan with work left, its replicates that stay, and the newest stored trial of it."""
+    for trial in plan.trials:
+        stored = newest.get(combination(trial.params))
+        done = replicates(stored) if stored is not None else {}
+        if retry_failed:
+            done = {seed: result for seed, result in done.items() if result.state == "complete"}
+        if stored is None or not stored.state.is_finished() or not set(plan.study.seeds) <= set(done):
+            yield trial, done, stored
 
 
 @contextlib.contextmanager

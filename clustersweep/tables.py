@@ -9,17 +9,29 @@ from rich.table import Table
 
 from clustersweep.cost import Rates, estimate_s, trial_s
 from clustersweep.network import Infeasible
-from clustersweep.plan import Plan
+from clustersweep.plan import Left, Plan, left_json
 from clustersweep.training.configuration import MOST_LISTED, Evidence
 from clustersweep.trial import Params, SweepResults
+from clustersweep.trial import TrialState as State
 
 # A terminal is for reading; scripts have --json.
 ROWS = 100
 FEW = 5
 
 
-def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
-    """Print counts, the impossible combinations with what kills each, and the others in order with their cost."""
+def print_plan(
+    plan: Plan, workers: int, rates: Rates, out: Console, left: Left | None = None, unknown: str = ""
+) -> None:
+    """Print counts, the impossible combinations with what kills each, and the others in order with their cost.
+
+    Args:
+        plan: The plan.
+        workers: Estimate the time for so many.
+        rates: How fast each is.
+        out: Where to.
+        left: What a launch would train; None where the study is not stored, or was not compared.
+        unknown: In that case, why.
+    """
     seeds = plan.study.seeds
     shape = " x ".join(map(str, plan.header.image_shape))
     known = f"digest {plan.digest}" if plan.digest else "its digest is known once the data are read"
@@ -30,41 +42,54 @@ def print_plan(plan: Plan, workers: int, rates: Rates, out: Console) -> None:
     )
     out.print(
         f"{plan.combinations} combinations: {len(plan.trials)} feasible, {len(plan.infeasible)} impossible; "
-        f"{len(seeds)} seeds make {plan.replicates} replicates\n",
+        f"{len(seeds)} seeds make {plan.replicates} replicates",
         highlight=False,
         soft_wrap=True,
     )
+    said = unknown if left is None else left_words(left, plan.replicates)
+    out.print(f"{escape(said)}\n" if said else "", highlight=False, soft_wrap=True)
     if plan.infeasible:
         table = _table("Impossible (recorded as PRUNED; no worker is used)", *plan.study.axes, "what kills it")
         for params, why in plan.infeasible[:ROWS]:
             table.add_row(*map(str, params.values()), trace(why))
         out.print(table)
         _more(len(plan.infeasible), out)
-    if plan.trials:
-        table = _table(
-            "Feasible, in the order of work (longest first)", *plan.study.axes, "parameters", "MFLOP/image", "time"
-        )
-        for trial in plan.trials[:ROWS]:
+    work = plan.work if left is None else left.work
+    if work:
+        what = "Feasible" if left is None else "Left to train"
+        title = f"{what}, in the order of work (longest first)"
+        table = _table(title, *plan.study.axes, "parameters", "MFLOP/image", "time")
+        for trial, count in work[:ROWS]:
             table.add_row(
                 *map(str, trial.params.values()),
                 f"{trial.parameters:,}",
                 f"{trial.flops_per_image / 1e6:.1f}",
-                duration(trial_s(trial, len(seeds), rates)),
+                duration(trial_s(trial, count, rates)),
             )
         out.print(table)
-        _more(len(plan.trials), out)
+        _more(len(work), out)
         basis = "measured by earlier sweeps here" if rates.measured else "an assumption until a sweep has run here"
         out.print(
-            f"about {duration(estimate_s(plan.work, workers, rates))} with {workers} workers at "
+            f"about {duration(estimate_s(work, workers, rates))} with {workers} workers at "
             f"{rates.flops_per_s / 1e9:.0f} GFLOP/s each ({basis}), if no training stops early",
             highlight=False,
             soft_wrap=True,
         )
 
 
-def print_best(results: SweepResults, out: Console) -> None:
-    """Print the counts and the best combinations."""
-    out.print(_counts(results), highlight=False, soft_wrap=True)
+def left_words(left: Left, replicates: int) -> str:
+    """Say what of a study is finished, what a launch would train, and how the file goes beyond what is stored."""
+    if not left.replicates:
+        return f"all {replicates} replicates are finished: launch has nothing to train"
+    added = [(left.new, "combination"), (left.new_seeds, "seed")]
+    more = [f"{number} {what}{'' if number == 1 else 's'}" for number, what in added if number]
+    beyond = f" (the file has {' and '.join(more)} more than the stored study)" if more else ""
+    return f"{left.finished} of {replicates} replicates are finished; launch would train {left.replicates}{beyond}"
+
+
+def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> None:
+    """Print the counts and the best combinations; `lives` says whether a launch of the study does."""
+    out.print(_counts(results, lives=lives), highlight=False, soft_wrap=True)
     ranked = results.ranked()
     if not ranked:
         return
@@ -86,10 +111,24 @@ def print_best(results: SweepResults, out: Console) -> None:
         out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False, soft_wrap=True)
 
 
-def print_status(results: SweepResults, out: Console) -> None:
-    """Print how far a study is."""
+def print_status(
+    results: SweepResults, out: Console, launch: str | None = None, left: Left | None = None, replicates: int = 0
+) -> None:
+    """Print how far a study is.
+
+    Args:
+        results: What is stored.
+        out: Where to.
+        launch: The launch that lives, as it names itself; None where none does.
+        left: What a launch of the file would train; None where that is not known.
+        replicates: How many the file has.
+    """
     out.print(f"[bold]{results.study}[/bold] (digest {results.digest})", highlight=False, soft_wrap=True)
-    print_best(results, out)
+    if launch is not None:
+        out.print(f"being launched by {escape(launch)}", highlight=False, soft_wrap=True)
+    if left is not None and (left.replicates or left.new):
+        out.print(left_words(left, replicates), highlight=False, soft_wrap=True)
+    print_best(results, out, lives=launch is not None)
 
 
 def print_evidence(evidence: Evidence, folder: str, out: Console) -> None:
@@ -119,16 +158,16 @@ def _listed(items: list[str], noun: str) -> str:
     return f"{count}, {', '.join(items[:FEW])}{', ...' if len(items) > FEW else ''}"
 
 
-def status_json(results: SweepResults) -> dict[str, Any]:
-    """Give the status for scripts, in the documented form."""
+def status_json(results: SweepResults, launch: str | None = None, left: Left | None = None) -> dict[str, Any]:
+    """Give the status for scripts, in the documented form; `launch` and `left` as in `print_status`."""
     ranked = results.ranked()
     best = None
     if ranked:
         first = ranked[0]
         seeds = {str(seed): replicate.value for seed, replicate in first.replicates.items()}
         best = {"number": first.number, "params": dict(first.params), "value": first.value, "seeds": seeds}
-    counts = {name: results.count(name) for name in ("complete", "running", "waiting", "failed", "infeasible")}
-    return {"study": results.study, "digest": results.digest, **counts, "best": best}
+    given = {"study": results.study, "digest": results.digest, **_counted(results, lives=launch is not None)}
+    return {**given, "best": best, "launch": launch, "left": left_json(left)}
 
 
 def trace(why: Infeasible) -> str:
@@ -137,8 +176,16 @@ def trace(why: Infeasible) -> str:
     return " → ".join([*steps, f"[red]{why.layer}[/red]"]) + f": {why.reason}"
 
 
-def _counts(results: SweepResults) -> str:
-    counts = {name: results.count(name) for name in ("complete", "running", "waiting", "failed", "infeasible")}
+def _counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
+    """Count trials by state: one that is stored as running is interrupted where no launch lives."""
+    states: tuple[State, ...] = ("complete", "running", "waiting", "failed", "infeasible")
+    counts: dict[str, int] = {state: results.count(state) for state in states}
+    begun = 0 if lives else counts["running"]
+    return counts | {"running": counts["running"] - begun, "interrupted": begun}
+
+
+def _counts(results: SweepResults, *, lives: bool) -> str:
+    counts = _counted(results, lives=lives)
     text = f"{len(results.trials)} combinations: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     return text + (f" ({results.continued} of them to be continued with new seeds)" if results.continued else "")
 

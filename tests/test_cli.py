@@ -21,7 +21,7 @@ from clustersweep.progress import Display
 from clustersweep.storage import Storage
 from clustersweep.study import load_study
 from clustersweep.survey.source import read_header
-from clustersweep.tables import duration, print_best, print_plan, status_json
+from clustersweep.tables import duration, print_best, print_plan, print_status, status_json
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 VERBS = (
@@ -109,8 +109,22 @@ def test_the_json_of_status_has_the_documented_form_also_before_anything_is_comp
     storage = Storage.in_memory()
     storage.begin(small_plan(tmp_path))
     shown = status_json(storage.results("small"))
-    assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "best"]
+    assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "interrupted",
+                           "best", "launch", "left"]  # fmt: skip
     assert (shown["waiting"], shown["infeasible"], shown["best"]) == (3, 1, None)
+
+
+def test_what_a_dead_launch_left_running_is_interrupted(tmp_path):
+    storage = Storage.in_memory()
+    for trial in storage.begin(small_plan(tmp_path))[:2]:
+        storage.start(trial)
+    results, said = storage.results("small"), io.StringIO()
+    print_status(results, Console(width=80, file=said))
+    assert "4 combinations: 1 waiting, 1 infeasible, 2 interrupted\n" in said.getvalue()
+    assert (status_json(results)["running"], status_json(results)["interrupted"]) == (0, 2)
+    print_status(results, Console(width=80, file=said), "clustersweep launch small pid 7 on here")
+    assert "being launched by clustersweep launch small pid 7 on here\n4 combinations: 2 running" in said.getvalue()
+    assert (status_json(results, "somebody")["running"], status_json(results, "somebody")["interrupted"]) == (2, 0)
 
 
 def test_a_launch_in_a_container_ends_with_what_a_person_opens_and_types_outside(tmp_path, monkeypatch, capsys):
@@ -147,6 +161,9 @@ def test_a_database_that_cannot_be_reached_exits_3_without_its_password(tmp_path
 
 @pytest.mark.integration
 def test_reading_verbs_on_a_study_that_was_never_launched_exit_3_and_say_so(tmp_path, embedded_home):
+    from clustersweep.postgres import open_database
+
+    open_database(None, {}, embedded_home)
     study = write_study(tmp_path, study="never")
     for verb in ("status", "report", "export"):
         done = run(verb, study, home=embedded_home.path)
@@ -217,3 +234,94 @@ def test_a_terminal_shows_the_workers_the_bar_and_the_best(tmp_path):
     assert "worker" in text
     assert "6/6" in text
     assert "best so far: 0.0871 with kernel_size=7 conv_blocks=1" in text
+
+
+def test_reading_verbs_make_no_home_and_plan_starts_no_server(tmp_path):
+    study, home = write_study(tmp_path), tmp_path / "home"
+    done = run("plan", study, home=home)
+    assert done.returncode == 0
+    assert "not compared with what is stored: the home's database does not run, and plan starts none" in done.stdout
+    for verb in ("status", "report", "export"):
+        done = run(verb, study, home=home)
+        assert done.returncode == 3
+        assert f"nothing was ever launched in the home {home}: there is no study in it. Launch it first" in done.stderr
+    assert not home.exists()
+
+
+def test_a_plan_whose_database_cannot_be_reached_says_that_it_did_not_compare(tmp_path):
+    study, url = write_study(tmp_path), "postgresql://ann:hunter2@127.0.0.1:1/db"
+    done = run("plan", study, home=tmp_path / "home", CLUSTERSWEEP_STORAGE=url)
+    assert done.returncode == 0
+    assert "not compared with what is stored: CLUSTERSWEEP_STORAGE" in done.stdout
+    asked = run("plan", study, "--storage", url, home=tmp_path / "home")
+    assert asked.returncode == 3
+    assert "hunter2" not in done.stdout + done.stderr + asked.stdout + asked.stderr
+
+
+@pytest.fixture
+def half_done(tmp_path, embedded_home):
+    """A study of three trials with two seeds: one is complete, one was running when its launch died."""
+    from clustersweep.postgres import open_database
+    from clustersweep.trial import ReplicateResult
+
+    name = f"half-{tmp_path.name[-12:].replace('_', '-')}"
+    loaded = load_study(write_study(tmp_path, study=name))
+    url = open_database(None, {}, embedded_home).url
+    storage = Storage.connect(url)
+    first, second, _ = storage.begin(make_plan(loaded, read_header(loaded.data)))
+    for trial, seeds in ((first, (0, 1)), (second, (0,))):
+        storage.start(trial)
+        for seed in seeds:
+            storage.record_replicate(trial, ReplicateResult(seed, "complete", 0.1, 1, 3, 1.0, "w"))
+    storage.finish(first, 0.1, curve={})
+    storage.close()
+    return name, url
+
+
+@pytest.mark.integration
+def test_plan_and_status_compare_the_file_with_what_is_stored(tmp_path, embedded_home, half_done):
+    from clustersweep.postgres import StudyLock
+
+    name, url = half_done
+    study = write_study(tmp_path, study=name)
+    shown = run("plan", study, home=embedded_home.path).stdout
+    assert "\n3 of 6 replicates are finished; launch would train 3\n" in shown
+    assert "Left to train, in the order of work (longest first)" in shown
+    left = {"replicates": 3, "combinations": 2, "finished": 3, "new_combinations": 0, "new_seeds": 0}
+    planned = json.loads(run("plan", study, "--json", home=embedded_home.path).stdout)
+    assert {**left, "seconds": planned["left"]["seconds"]} == planned["left"]
+    assert 0 < planned["left"]["seconds"] < planned["estimate"]["seconds"]
+    shown = run("status", study, home=embedded_home.path).stdout
+    assert "3 of 6 replicates are finished; launch would train 3\n" in shown
+    assert "4 combinations: 1 complete, 1 waiting, 1 infeasible, 1 interrupted\n" in shown
+    with StudyLock.acquire(url, name):
+        shown = run("status", study, home=embedded_home.path).stdout
+        assert f"being launched by clustersweep launch {name} pid {os.getpid()}" in shown
+        assert "4 combinations: 1 complete, 1 running, 1 waiting, 1 infeasible\n" in shown
+        told = json.loads(run("status", study, "--json", home=embedded_home.path).stdout)
+        assert told["left"] == left
+        assert told["launch"].startswith(f"clustersweep launch {name} pid")
+
+
+@pytest.mark.integration
+def test_a_file_with_more_values_and_seeds_than_the_store_shows_what_launch_would_add(
+    tmp_path, embedded_home, half_done
+):
+    study = write_study(
+        tmp_path, study=half_done[0], search_space={"kernel_size": [3, 5, 7], "conv_blocks": [1, 2]}, seeds=[0, 1, 2]
+    )
+    added = "(the file has 2 combinations and 1 seed more than the stored study)"
+    for verb in ("plan", "status"):
+        shown = run(verb, study, home=embedded_home.path).stdout
+        assert f"3 of 12 replicates are finished; launch would train 9 {added}\n" in shown
+
+
+@pytest.mark.integration
+def test_plan_shows_the_diff_that_launch_would_refuse_a_file_with_and_exits_2(tmp_path, embedded_home, half_done):
+    study = write_study(tmp_path, study=half_done[0], training={"epochs": 9})
+    for words in ([], ["--json"]):
+        done = run("plan", study, *words, home=embedded_home.path)
+        assert done.returncode == 2
+        assert "training.epochs: 3 -> 9" in done.stderr
+        assert done.stdout
+    assert json.loads(done.stdout)["left"] is None

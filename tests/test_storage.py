@@ -465,3 +465,26 @@ def test_a_finished_trial_is_never_changed(storage, tmp_path):
     with pytest.raises(StorageError):
         storage.record_curve(opened, {1: 0.9})
     assert storage.results("small") == before
+
+
+def test_what_is_left_is_what_begin_would_give_and_asking_writes_nothing(tmp_path):
+    storage, plan = Storage.in_memory(), small_plan(tmp_path)
+    assert storage.left(plan) is None
+    assert storage.studies() == ()
+    first, second, third = storage.begin(plan)
+    for trial, seeds in ((first, (0, 1)), (second, (0,))):
+        for seed in seeds:
+            storage.record_replicate(trial, ReplicateResult(seed, "complete", 0.1, 1, 3, 1.0, "w"))
+    storage.record_replicate(third, ReplicateResult(0, "failed", None, 0, 0, 1.0, "w"))
+    storage.finish(first, 0.1, curve={})
+    storage.finish(third, None, curve={})
+    found = storage.left(plan)
+    assert [(trial.params, seeds) for trial, seeds in found.work] == [(second.trial.params, 1), (third.trial.params, 2)]
+    assert (found.finished, found.replicates, found.new, found.new_seeds) == (3, 3, 0, 0)
+    more = small_plan(tmp_path, search_space={"kernel_size": [3, 5, 7]}, seeds=[0, 1, 2])
+    grown = storage.left(more)
+    assert (grown.finished, grown.replicates, grown.new, grown.new_seeds) == (3, more.replicates - 3, 2, 1)
+    assert storage.results("small").seeds == (0, 1)
+    assert [(one.trial, 3 - len(one.done)) for one in storage.begin(more)] == list(grown.work)
+    with pytest.raises(StudyChangedError, match=r"training.epochs: 3 -> 9"):
+        storage.left(small_plan(tmp_path, training={"epochs": 9}))
