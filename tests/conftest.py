@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import psycopg2
 import pytest
+from children import Children, give_children_default_signals
 from playwright.sync_api import Browser, sync_playwright
 
 from clustersweep.home import Home, find_home
@@ -19,6 +20,10 @@ from clustersweep.postgres import stop_embedded
 from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
 
 INTEGRATION_TIMEOUT_S = 120
+
+
+def pytest_configure() -> None:
+    give_children_default_signals()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,6 +46,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name == "RAY_ADDRESS" or name.startswith(("CLUSTERSWEEP_", "PG")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    """Starts processes that end with the test."""
+    with Children() as started:
+        yield started
 
 
 @dataclasses.dataclass(frozen=True)

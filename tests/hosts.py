@@ -145,7 +145,7 @@ class Network:
             ["ip", "netns", "exec", namespace, "unshare", "--mount", "--uts", "--pid", "--ipc", "--fork",
              "--kill-child", "--mount-proc", "bash", "-c", " && ".join(steps)],
         )  # fmt: skip
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (folder / "up").exists():
             if keeper.poll() is not None or time.monotonic() > deadline:
                 keeper.kill()

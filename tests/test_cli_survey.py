@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from children import Children
 from pyarrow import feather
 
 from clustersweep import cli
@@ -57,11 +58,19 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     return run
 
 
-def start(folder: Path, *words: object, before: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(children: Children) -> Start:
     """Type a command in a process of its own, as a shell does."""
-    command = [sys.executable, "-m", "clustersweep", *map(str, words)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=before)
+
+    def run(folder: Path, *words: object, before: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "clustersweep", *words]
+        pipe = subprocess.PIPE
+        return children(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=before)
+
+    return run
 
 
 def images() -> np.ndarray:
@@ -178,7 +187,7 @@ def test_the_labs_files_become_fits_and_npz_of_the_same_digest(typed: Type, lab:
 
 
 @pytest.mark.parametrize("verb", ["convert", "show"])
-def test_a_malicious_pickle_exits_2_and_nothing_ran(lab: Path, verb: str) -> None:
+def test_a_malicious_pickle_exits_2_and_nothing_ran(start: Start, lab: Path, verb: str) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {lab / 'ran'}",)
@@ -242,7 +251,7 @@ def test_what_is_missing_is_named_with_the_option_that_gives_it(typed: Type, lab
             assert said in done.err
 
 
-def test_suspect_masses_are_converted_with_a_warning_on_stderr(lab: Path) -> None:
+def test_suspect_masses_are_converted_with_a_warning_on_stderr(start: Start, lab: Path) -> None:
     table = columns()
     table["M500c"] = np.log10(table["M500c"])
     feather.write_feather(pa.table(table), lab / "log.f")
@@ -264,7 +273,7 @@ def test_bad_pixels_exit_2_with_their_clusters(typed: Type, lab: Path) -> None:
     assert "negative pixels in cluster 5" in done.err
 
 
-def test_a_full_disk_exits_2_and_leaves_nothing_converted(lab: Path) -> None:
+def test_a_full_disk_exits_2_and_leaves_nothing_converted(start: Start, lab: Path) -> None:
     def small_files() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
@@ -280,7 +289,7 @@ def test_a_full_disk_exits_2_and_leaves_nothing_converted(lab: Path) -> None:
 
 
 @pytest.mark.integration
-def test_ctrl_c_ends_a_simulation_with_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_simulation_with_130_and_the_same_command_goes_on(start: Start, tmp_path: Path) -> None:
     words = ["simulate", "survey", "--clusters", 900, "--pixels", 10, "--jobs", 2]
     first = start(tmp_path, *words)
     while not list(tmp_path.glob(".survey.partial-*/part-*.npz")):

@@ -101,20 +101,25 @@ def test_a_browser_that_is_not_there_costs_the_pictures_and_nothing_else(trained
     assert "no PNG" in done.stdout
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on_from_it(trained, home, tmp_path):
+@pytest.mark.timeout(400)
+def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on_from_it(trained, home, tmp_path, children):
     (tmp_path / "c.yaml").write_text(CONFIGURATION.replace("epochs: 3", "epochs: 9000, patience: 9000, batch_size: 4"))
     words = ["train", tmp_path / "c.yaml", "--to", tmp_path / "model", "--threads", 1]
     environment = {**os.environ, "CLUSTERSWEEP_HOME": str(home)}
-    process = subprocess.Popen(
-        command(*words), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
-    )
-    deadline = time.monotonic() + 100
-    while not (tmp_path / "model" / "config.yaml").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(3)
+    checkpoint = tmp_path / "model" / "work" / "base-0.checkpoint.npz"
+
+    def trained_into(process, epoch):
+        """Wait for a checkpoint later than an epoch; there is one every ten seconds."""
+        deadline = time.monotonic() + 140
+        while not checkpoint.exists() or progress_of(checkpoint.read_bytes(), "base-0").epoch <= epoch:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    process = children(command(*words), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
+    trained_into(process, 0)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 130
     assert "interrupted: what ran is checkpointed. The same command goes on from there" in err
     work = tmp_path / "model" / "work"
@@ -124,10 +129,10 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on_from_it(trained,
     assert predicted.returncode == 2
     assert "its training has not finished. Run `clustersweep train` again: it goes on" in predicted.stderr
     before = progress_of((work / "base-0.checkpoint.npz").read_bytes(), "base-0").epoch
-    process = subprocess.Popen(command(*words), stderr=subprocess.DEVNULL, env=environment)
-    time.sleep(8)  # into the training again
+    process = children(command(*words), stderr=subprocess.DEVNULL, env=environment)
+    trained_into(process, before)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=100) == 130
     progress = progress_of((work / "base-0.checkpoint.npz").read_bytes(), "base-0")
     assert progress.epoch > before
     assert progress.resumed == 1

@@ -1,6 +1,5 @@
 """The Optuna dashboard of a finished sweep, looked at in Chromium."""
 
-import os
 import re
 import signal
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from arithmetic_workers import ArithmeticWorkers
+from children import Children
 from small_study import write_study
 
 from clustersweep.plan import make_plan
@@ -56,17 +56,21 @@ def dashboard(embedded_home, tmp_path_factory):
         "--home",
         str(embedded_home.path),
     ]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
     url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"{url}/dashboard", timeout=5).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield url
-    server.send_signal(signal.SIGINT)
-    _, said = server.communicate()
+    with Children() as children:
+        server = children(command, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 100
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/dashboard", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, server.stderr.read()
+                assert time.monotonic() < until, "the dashboard does not answer"
+                time.sleep(0.1)
+        yield url
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=60)
     assert f"dashboard on {url}/" in said
     assert "Traceback" not in said
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import psutil
 import psycopg2
 import pytest
 import sqlalchemy
+from children import Children
 from conftest import short_folder
 
 from clustersweep import embedded, embedded_folder
@@ -92,9 +92,7 @@ def test_the_first_opening_makes_the_server_and_the_next_finds_it_at_once(home: 
     assert database.embedded
     assert query(home, "SELECT current_database() || current_setting('server_encoding')") == "clustersweepUTF8"
     server = postmaster(home).pid
-    before = time.monotonic()
     assert open_database(None, {}, home) == database
-    assert time.monotonic() - before < 0.5
     assert postmaster(home).pid == server
 
 
@@ -115,9 +113,9 @@ def test_stopping_what_never_ran_makes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_processes_that_open_a_new_home_at_once_all_succeed(home: Home) -> None:
+def test_processes_that_open_a_new_home_at_once_all_succeed(home: Home, children: Children) -> None:
     command = [sys.executable, "-c", OPEN + "print('opened')", str(home.path)]
-    openers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    openers = [children(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert [opener.communicate()[0] for opener in openers] == ["opened\n"] * 4
     assert len([p for p in embedded._processes(home.database) if p.ppid() == postmaster(home).pid]) > 0
     assert (home.database / "log").read_text().count("database system is ready") == 1

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from arithmetic_workers import ArithmeticWorkers, losses, undisturbed
+from children import Children
 from conftest import short_folder
 from small_disk import small_disk
 from small_study import small_plan, write_study
@@ -91,15 +91,15 @@ def test_a_server_that_cannot_start_again_says_why_and_is_waited_for(monkeypatch
 class Launches:
     """Launches of one study in one home, as a person types them."""
 
-    def __init__(self, home, study):
-        self.home = home
+    def __init__(self, home, study, children):
+        self.home, self.children = home, children
         self.command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "2"]
         self.log = home.path.parent / "log"
 
     def start(self):
         with self.log.open("w") as log:
             env = os.environ | {"CLUSTERSWEEP_HOME": str(self.home.path)}
-            return subprocess.Popen(self.command, env=env, stdout=log, stderr=log)
+            return self.children(self.command, env=env, stdout=log, stderr=log)
 
     def run(self, code=0):
         self.ends(self.start(), code)
@@ -140,7 +140,8 @@ def new_launches():
     folder = short_folder(server_user() if os.geteuid() == 0 else None)
     home = find_home(folder / "home", {}, os.geteuid())
     try:
-        yield Launches(home, write_study(folder, study="full", training=LONG))
+        with Children() as children:
+            yield Launches(home, write_study(folder, study="full", training=LONG), children)
     finally:
         stop_embedded(home, force=True)
         shutil.rmtree(folder, ignore_errors=True)

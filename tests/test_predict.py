@@ -858,11 +858,11 @@ def test_a_malicious_pickle_of_images_does_nothing(typed, tmp_path):
 
 
 @integration
-def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path, trained):
+def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path, trained, children):
     write_model(trained(network=NetworkSpec(filters=40, redshift="head", convs_per_block=3)), tmp_path / "model")
     write_fits(tmp_path / "s", counts(60_000), columns(60_000))
     command = [sys.executable, "-m", "clustersweep", "predict", "model", "s", "--to", "m.fits", "--threads", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = children(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not [path for path in tmp_path.glob(".m.fits.partial-*") if path.stat().st_size > 5760]:
         assert process.poll() is None
         time.sleep(0.02)

@@ -144,20 +144,18 @@ def test_a_script_has_to_say_yes(environment, home, storage):
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"y\n", 0), (b"\x03", 1), (b"\x04", 1)])
-def test_a_person_is_asked(environment, database, home, storage, answer, code):
+def test_a_person_is_asked(environment, database, home, storage, answer, code, children):
     terminal, inside = pty.openpty()
     command = [sys.executable, "-m", "clustersweep", "remove", "small"]
     pipes = {"stdin": inside, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # In a session of its own the terminal is the command's, and Ctrl-C reaches it.
+    # In a session of its own (`children`) the terminal is the command's, and Ctrl-C reaches it.
     script = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-    with subprocess.Popen(
-        [sys.executable, "-c", script, *command], env=environment, start_new_session=True, **pipes
-    ) as asked:
-        said = b""
-        while b"]:" not in said:
-            said += os.read(asked.stderr.fileno(), 1000) or b"]: (it ended)"
-        os.write(terminal, answer)
-        out, rest = asked.communicate(timeout=30)
+    asked = children([sys.executable, "-c", script, *command], env=environment, **pipes)
+    said = b""
+    while b"]:" not in said:
+        said += os.read(asked.stderr.fileno(), 1000) or b"]: (it ended)"
+    os.write(terminal, answer)
+    out, rest = asked.communicate(timeout=60)
     os.close(inside)
     os.close(terminal)
     question = f"Remove small from {database.safe_url}: 4 trials, 5 bytes in {home.run('small')}? [y/N]:"

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from children import Children
 
 from clustersweep.errors import DataError
 from clustersweep.survey import observation
@@ -22,6 +24,7 @@ SMALL = SimulateSpec(clusters=12, seed=3, pixels=20)
 GOLDEN_COUNTS = [4132, 2409, 3372]
 GOLDEN_LOG_MASS = [13.308118, 13.501495, 14.28858]
 SEVERAL_PARTS = SimulateSpec(clusters=300, seed=3, pixels=10)
+Run = Callable[..., "subprocess.Popen[str]"]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -181,15 +184,17 @@ def test_what_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
         write_survey(SMALL, tmp_path / "file")
 
 
-def run(program: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+@pytest.fixture
+def run(children: Children) -> Run:
+    def started(program: str, *arguments: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", textwrap.dedent(program), *arguments]
+        return children(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return started
 
 
 @pytest.mark.integration
-def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_nothing_under_the_final_name(run: Run, tmp_path: Path) -> None:
     # No file may grow beyond 1 MB: the parts fit, the cube of all of them does not.
     program = """
         import resource, sys
@@ -231,7 +236,7 @@ PROGRAM = """
 
 @pytest.mark.integration
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_killed_simulation_is_finished_by_the_next(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_killed_simulation_is_finished_by_the_next(run: Run, tmp_path: Path, how: signal.Signals) -> None:
     to = tmp_path / "survey"
     first = run(PROGRAM, to, 2)
     assert first.stdout is not None
@@ -249,7 +254,7 @@ def test_a_killed_simulation_is_finished_by_the_next(tmp_path: Path, how: signal
 
 
 @pytest.mark.integration
-def test_two_processes_that_want_the_same_survey_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_two_processes_that_want_the_same_survey_do_not_disturb_each_other(run: Run, tmp_path: Path) -> None:
     to = tmp_path / "survey"
     both = [run(PROGRAM, to, 1), run(PROGRAM, to, 1)]
     outputs = [process.communicate()[0] for process in both]

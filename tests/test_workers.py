@@ -216,7 +216,6 @@ def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_
     plan = small_plan(tmp_path, training={"epochs": epochs, "patience": epochs})
     workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
     storage, files, seen = Storage.in_memory(), RunFolder(tmp_path), []
-    started = time.monotonic()
     sweep_ = Sweep(
         plan, storage.begin(plan), storage, workers, files, notify=seen.append,
         stop=lambda: sum(isinstance(n, EpochDone) for n in seen) > 5,
@@ -226,7 +225,6 @@ def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_
     finally:
         workers.close()
     assert outcome.interrupted
-    assert time.monotonic() - started < 60
     running = {n.replicate.key for n in seen if isinstance(n, ReplicateBegan)}
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == running
 
