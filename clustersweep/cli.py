@@ -104,11 +104,11 @@ def plan(
     from clustersweep.cost import read_rates
     from clustersweep.errors import StudyChangedError
     from clustersweep.plan import make_plan, plan_json, require_feasible
-    from clustersweep.study import load_study
+    from clustersweep.study import load_study, takes_redshift
     from clustersweep.survey.source import read_header
 
     study = load_study(study_file)
-    planned = make_plan(study, read_header(study.data))
+    planned = make_plan(study, read_header(study.data, needs_redshift=takes_redshift(study)))
     count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
     place = home_of(home, make=False)
     left, why, refused = None, "", None
@@ -228,12 +228,13 @@ def report(
     """Write the HTML report (works offline) and results.csv, one row per replicate."""
     from clustersweep.launch import write_study_report
     from clustersweep.report import summary
+    from clustersweep.study import takes_redshift
     from clustersweep.survey.source import read_header
 
     study = _study(study_file)
     results = _results(study, storage, home_of(home, make=False))
     place = home_of(home)
-    source = read_header(study.data).source
+    source = read_header(study.data, needs_redshift=takes_redshift(study)).source
     written = write_study_report(results, study, source, to or place.run(study.name), study_file)
     if as_json:
         _print_json(summary(results) | {"html": str(written.html), "csv": str(written.csv)})
@@ -308,10 +309,11 @@ def _study(path: Path) -> "Study":
 def _results(study: "Study", storage: str | None, home: "Home") -> Any:
     """Read a study's results, having made sure that the file is still the study that they belong to."""
     from clustersweep.storage import Storage
+    from clustersweep.study import takes_redshift
     from clustersweep.survey.source import read_header
 
     stored = Storage.connect(database_to_read(storage, home).url)
-    stored.require_same(study, read_header(study.data).digest)
+    stored.require_same(study, read_header(study.data, needs_redshift=takes_redshift(study)).digest)
     return stored.results(study.name)
 
 

@@ -10,9 +10,14 @@ import typer
 from clustersweep.cpus import available_cpus
 
 Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the lab's pickle, or a survey's folder.")]
-Catalogue = Annotated[Path | None, typer.Option(help="FITS or feather; not needed for an npz or a survey's folder.")]
+Catalogue = Annotated[
+    Path | None, typer.Option(help="FITS, feather or CSV; not needed for an npz or a survey's folder.")
+]
 Mass = Annotated[str | None, typer.Option(help="Column of M500c in solar masses. [default: a known name]")]
 Redshift = Annotated[str | None, typer.Option(help="Column of the redshift. [default: a known name]")]
+MassUnit = Annotated[
+    str | None, typer.Option(help="Unit of the masses, e.g. '1e14 solMass' or 'dex(solMass)'. [default: the file's]")
+]
 Identifier = Annotated[str | None, typer.Option(help="Column that names the clusters. [default: a known name]")]
 
 
@@ -40,6 +45,7 @@ def show(
     mass: Mass = None,
     redshift: Redshift = None,
     identifier: Identifier = None,
+    mass_unit: MassUnit = None,
 ) -> None:
     """Summarise a survey, and draw its masses, redshifts and some clusters band by band."""
     from clustersweep.report.survey import write_survey_page
@@ -48,9 +54,9 @@ def show(
     from clustersweep.survey.files import located
     from clustersweep.survey.formats import read_source
 
-    choice = Choice(mass, redshift, identifier)
+    choice = Choice(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
-        dataset = read_source(*located(images, catalogue), choice, progress).dataset
+        dataset = read_source(*located(images, catalogue), choice, progress, needs_redshift=False).dataset
     for name, value in summary(dataset).items():
         print(f"{name:<24} {value}")
     print(write_survey_page(dataset, to, str(images)))
@@ -63,13 +69,19 @@ def convert(
     mass: Mass = None,
     redshift: Redshift = None,
     identifier: Identifier = None,
+    mass_unit: MassUnit = None,
+    drop_invalid: Annotated[
+        bool,
+        typer.Option("--drop-invalid", help="Leave out clusters without mass, redshift or good pixels; says which."),
+    ] = False,
 ) -> None:
     """Turn any source into FITS or npz, checked, once. Nothing in a pickle is ever run."""
     from clustersweep.survey.catalogue import Choice
     from clustersweep.survey.formats import convert as converted
 
+    choice = Choice(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
-        dataset = converted(images, catalogue, to, choice=Choice(mass, redshift, identifier), progress=progress)
+        dataset = converted(images, catalogue, to, choice=choice, progress=progress, drop_invalid=drop_invalid)
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
 
 

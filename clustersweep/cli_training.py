@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clustersweep.cli_survey import Identifier, Images, Redshift, progress_bar
+from clustersweep.cli_survey import Identifier, Images, MassUnit, Redshift, progress_bar
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="The folder that `train` wrote.")]
 Catalogue = Annotated[
     Path | None,
-    typer.Option(help="FITS, npz or feather, for redshifts and identifiers; an npz or a survey's folder has its own."),
+    typer.Option(
+        help="FITS, npz, feather or CSV, for redshifts and identifiers; an npz or a survey's folder has its own."
+    ),
 ]
 
 
@@ -69,6 +71,7 @@ def predict(
     ] = None,
     redshift: Redshift = None,
     identifier: Identifier = None,
+    mass_unit: MassUnit = None,
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads to use.")] = available_cpus(),
     force: Annotated[bool, typer.Option("--force", help="Replace the table if it is there already.")] = False,
 ) -> None:
@@ -79,17 +82,30 @@ def predict(
     from clustersweep.training.predict import predict as predicted
 
     (trained, digest), known = read_model(model), read_clusters(model)
-    choice = Choice(redshift=redshift, identifier=identifier)
+    usual = _columns_of_training(model)
+    choice = Choice(redshift=redshift, identifier=identifier, usual=usual)
     needs_redshift = trained.network.redshift != "none"
     with progress_bar("reading") as progress:
         source = open_observations(images, catalogue, choice, needs_redshift=needs_redshift, progress=progress)
-    truth = None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier))
+    truth = None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier, mass_unit))
     with progress_bar("predicting") as progress:
         done = predicted(trained, digest, source, to, threads=threads, overwrite=force, progress=progress, known=known)
     print(f"{to}: {done.clusters:,} clusters, model {digest}")
     _print_summary(done, trained)
     if truth is not None:
         _print_comparison(done, truth, trained.recalibration)
+
+
+def _columns_of_training(model: Path) -> "Choice":
+    """Give the columns that the model's configuration names, so that nobody has to name them again."""
+    from clustersweep.survey.catalogue import Choice
+    from clustersweep.training.configuration import load_configuration
+    from clustersweep.training.model_folder import CONFIGURATION
+
+    if not (model / CONFIGURATION).exists():
+        return Choice()
+    data = load_configuration(model / CONFIGURATION).data
+    return Choice(data.mass, data.redshift, data.identifier)
 
 
 def _true_masses(catalogue: Path | None, choice: "Choice") -> "NDArray[np.float64]":

@@ -25,7 +25,7 @@ from clustersweep.run_folder import RunFolder
 from clustersweep.running import Outcome
 from clustersweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.storage import OpenTrial, Storage
-from clustersweep.study import Study
+from clustersweep.study import Study, takes_redshift
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.split import make_split
 from clustersweep.sweep import Sweep
@@ -98,10 +98,13 @@ def read_plan(study: Study, home: Home, where: str, watcher: Watcher) -> Plan:
         StudyError: Nothing can be trained.
         DataError: The data cannot be read.
     """
-    header = read_header(study.data)
+    needed = takes_redshift(study)
+    header = read_header(study.data, needs_redshift=needed)
     if header.digest is None:
         with watcher.step("Reading the data"):
-            header = dataclasses.replace(header, digest=open_dataset(study.data, home.surveys).digest)
+            header = dataclasses.replace(
+                header, digest=open_dataset(study.data, home.surveys, needs_redshift=needed).digest
+            )
     plan = make_plan(study, header)
     require_feasible(plan, where)
     return plan

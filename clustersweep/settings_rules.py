@@ -18,10 +18,10 @@ def data_source(data: dict[str, Any], split: dict[str, Any]) -> Iterator[Fault]:
         remedy = "Remove one of them." if "images" in given else "Add `simulate: {clusters: 1600}` or `images:`."
         yield Fault(("data",), f"must have exactly one of `simulate` and `images`; {which}", remedy, silent=True)
     elif "simulate" in given:
-        for key in sorted(given & {"catalogue", "mass", "redshift", "identifier"}):
+        for key in sorted(given & {"catalogue", "mass", "redshift", "identifier", "mass_unit"}):
             yield Fault(("data", key), "belongs to `images`, and the data are simulated", "Remove it.")
         yield from _empty_part(section(data, "simulate").get("clusters"), split)
-    elif "catalogue" not in given and PurePath(str(data["images"])).suffix.lower() != ".npz":
+    elif "catalogue" not in given and PurePath(str(data["images"])).suffix.lower() not in (".npz", ""):
         rule = "is missing: only npz files hold the masses and redshifts beside the images"
         yield Fault(("data", "catalogue"), rule, "Add `catalogue:` with the catalogue's file.")
 

@@ -159,6 +159,11 @@ def specs_for(study: Study, params: Params) -> tuple[NetworkSpec, TrainingSpec]:
     return replace(study.network, **chosen["network"]), replace(study.training, **chosen["training"])
 
 
+def takes_redshift(study: Study) -> bool:
+    """Say whether any network of the study takes the redshift."""
+    return any(kind != "none" for kind in study.axes.get("redshift", (study.network.redshift,)))
+
+
 def definition(study: Study, data_digest: str) -> Definition:
     """Give everything that decides what a study's results mean, defaults filled in, as JSON values.
 

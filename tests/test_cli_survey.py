@@ -154,17 +154,17 @@ def test_every_format_is_shown_with_the_same_digest(typed: Type, lab: Path, word
 
 def test_show_and_convert_take_the_names_of_the_columns(typed: Type, lab: Path) -> None:
     own = columns()
-    table = {"halo": own["SRC_ID_IN"], "mass": own["M500c"], "zspec": own["z"]}
+    table = {"halo": own["SRC_ID_IN"], "heavy": own["M500c"], "far": own["z"]}
     feather.write_feather(pa.table(table), lab / "own.f")
     done = typed("convert", "i.pickle", "--catalogue", "own.f", "--to", "survey")
     assert done.code == 2
-    assert "which has: halo, mass, zspec" in done.err
-    names = ["--mass", "mass", "--redshift", "zspec", "--identifier", "halo"]
+    assert "which has: halo, heavy, far" in done.err
+    names = ["--mass", "heavy", "--redshift", "far", "--identifier", "halo"]
     done = typed("show", "i.pickle", "--catalogue", "own.f", *names)
     assert done.code == 0, done.err
     done = typed("convert", "i.pickle", "--catalogue", "own.f", "--to", "survey", *names)
     assert done.code == 0, done.err
-    assert Table.read(lab / "survey" / "catalogue.fits").colnames == ["halo", "mass", "zspec"]
+    assert Table.read(lab / "survey" / "catalogue.fits").colnames == ["identifier", "M500c", "z"]
 
 
 # convert
@@ -251,16 +251,42 @@ def test_what_is_missing_is_named_with_the_option_that_gives_it(typed: Type, lab
             assert said in done.err
 
 
-def test_suspect_masses_are_converted_with_a_warning_on_stderr(start: Start, lab: Path) -> None:
+@pytest.mark.parametrize("verb", ["convert", "show"])
+def test_masses_in_another_unit_exit_2_with_the_remedy_which_works(typed: Type, lab: Path, verb: str) -> None:
     table = columns()
     table["M500c"] = np.log10(table["M500c"])
     feather.write_feather(pa.table(table), lab / "log.f")
-    process = start(lab, "convert", "i.pickle", "--catalogue", "log.f", "--to", "survey")
-    out, err = process.communicate()
-    assert process.returncode == 0
-    assert "log.f: nine in ten masses" in err
-    assert "they look like log10 of solar masses" in err
-    assert "WARNING" not in out
+    words = [verb, "i.pickle", "--catalogue", "log.f", "--to", "survey"]
+    done = typed(*words)
+    assert done.code == 2
+    assert "they look like log10 of solar masses" in done.err
+    assert "`--mass-unit 'dex(solMass)'` to a verb" in done.err
+    assert typed(*words, "--mass-unit", "dex(solMass)").code == 0
+
+
+def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(typed: Type, lab: Path) -> None:
+    own = columns()
+    own["z"][[2, 7]] = np.nan
+    habits = {"ID": own["SRC_ID_IN"], "REDSHIFT": own["z"], "MASS_500": own["M500c"] / 1e14}
+    Table(habits, units={"MASS_500": "1e14 solMass"}).write(lab / "own.fits")
+    data = "images: i.fits, catalogue: own.fits"
+    assert typed("plan", study(lab, data), "--home", "home").code == 0  # an image alone needs no redshift
+    done = typed("show", "i.fits", "--catalogue", "own.fits")
+    assert done.code == 0, done.err
+    assert "2 clusters have none" in done.out
+    converted = typed("convert", "i.fits", "--catalogue", "own.fits", "--to", "survey", "--drop-invalid")
+    assert converted.code == 0, converted.err
+    assert converted.out.startswith("survey: 10 clusters")
+    assert "dropped 2 of 12 rows with no redshift in `REDSHIFT`: 2, 7" in converted.err
+    assert Table.read(lab / "survey" / "catalogue.fits").colnames == ["ID", "z", "M500c"]
+    needing = study(lab, "images: survey").read_text().replace("kernel_size: 3", "kernel_size: 3, redshift: head")
+    (lab / "study.yaml").write_text(needing)
+    assert typed("plan", "study.yaml", "--home", "home").code == 0
+    (lab / "study.yaml").write_text(needing.replace("images: survey", data))
+    refused = typed("plan", "study.yaml", "--home", "home")
+    assert refused.code == 2
+    assert "REDSHIFT = nan in row 2, nan in row 7: must be a redshift" in refused.err
+    assert "--drop-invalid" in refused.err
 
 
 def test_bad_pixels_exit_2_with_their_clusters(typed: Type, lab: Path) -> None:

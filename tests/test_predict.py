@@ -830,7 +830,7 @@ def test_what_cannot_be_predicted_exits_2_and_says_why(typed, tmp_path):
             ["model", images, "--catalogue", catalogue, "--identifier", "id"],
             "c.f: id: is not a column of the catalogue",
         ),
-        (["model", images, "--catalogue", images], "is a pickle, and a catalogue is FITS, npz or feather"),
+        (["model", images, "--catalogue", images], "is a pickle, and a catalogue is FITS, npz, feather or CSV"),
     ):
         code, out, err = typed("predict", *words, "--to", "m.fits")
         assert (code, out) == (2, "")

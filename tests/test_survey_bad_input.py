@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import logging
 import pickle
 import zipfile
 from pathlib import Path
@@ -15,8 +14,8 @@ from astropy.table import Table
 from pyarrow import feather
 
 from clustersweep.errors import DataError
-from clustersweep.survey.catalogue import Choice
-from clustersweep.survey.formats import convert, read_source
+from clustersweep.survey.catalogue import Choice, masses
+from clustersweep.survey.formats import convert, read_catalogue, read_source
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.spec import DataSpec
 
@@ -103,10 +102,19 @@ def test_axes_in_another_order_are_recognised(files: Files, form: str, order: tu
     assert "numpy.moveaxis" in message
 
 
-def test_a_cube_of_one_cluster_or_one_band_has_too_few_axes(files: Files) -> None:
+@pytest.mark.parametrize("form", ["npz", "fits"])
+def test_a_cube_of_one_band_needs_no_axis_of_bands(files: Files, form: str) -> None:
     files.images = files.images[..., 0]
-    refused(files.write("npz"), r"shape = \(12, 6, 6\): must have four axes \(cluster, height, width, band\)")
-    refused(files.write("fits"), r"images = PRIMARY \(12, 6, 6\): must hold images with four axes")
+    dataset = read_source(*files.write(form), Choice()).dataset
+    assert np.array_equal(dataset.images, files.images[..., np.newaxis])
+    files.images = np.ascontiguousarray(np.moveaxis(files.images, 0, 2))
+    refused(files.write(form), r"shape = \(6, 6, 12, 1\): must be .* it looks like \(height, width, cluster\)")
+
+
+@pytest.mark.parametrize("form", ["npz", "fits"])
+def test_one_image_alone_has_too_few_axes(files: Files, form: str) -> None:
+    files.images = files.images[0, ..., 0]
+    refused(files.write(form), r"must (have|hold images with) four axes.*three.* for one band")
 
 
 @pytest.mark.parametrize("form", ["lab", "npz", "fits"])
@@ -204,21 +212,183 @@ def test_all_bad_columns_are_told_at_once(files: Files) -> None:
 
 
 @pytest.mark.parametrize(
-    ("convert_mass", "cause"),
+    ("convert_mass", "cause", "unit"),
     [
-        (np.log10, "they look like log10 of solar masses, where linear solar masses are expected"),
-        (lambda mass: mass / 1e14, "they look like units of 1e14 solar masses, where solar masses are expected"),
-        (lambda mass: mass * 2e30, "no cluster of galaxies has such masses in solar masses"),
+        (
+            np.log10,
+            r"they look like log10 of solar masses. That is `mass_unit: dex\(solMass\)` in a study",
+            "dex(solMass)",
+        ),
+        (lambda mass: mass / 1e14, "look like units of 1e14 solar masses. That is `mass_unit: 1e14", "1e14 solMass"),
+        (
+            lambda mass: mass * 2e30,
+            "no cluster of galaxies has such masses .*Check the unit of the column",
+            "5e-31 Msun",
+        ),
     ],
 )
-def test_masses_in_other_units_give_a_warning_with_the_likely_cause(
-    files: Files, caplog: pytest.LogCaptureFixture, convert_mass: object, cause: str
+@pytest.mark.parametrize("form", ["lab", "fits"])
+def test_masses_in_other_units_are_refused_with_the_likely_cause_until_their_unit_is_said(
+    files: Files, form: str, convert_mass: object, cause: str, unit: str
 ) -> None:
+    true = np.log10(files.columns["M500c"])
     files.columns["M500c"] = convert_mass(files.columns["M500c"])  # type: ignore[operator]
-    with caplog.at_level(logging.WARNING):
-        read_source(*files.write("lab"), Choice())
-    assert cause in caplog.text
-    assert "c.f" in caplog.text
+    paths = files.write(form)
+    refused(paths, cause)
+    if form == "fits":
+        with pytest.raises(DataError, match=cause):  # a plan, too, and a comparison
+            read_header(DataSpec(images=paths[0], catalogue=paths[1]))
+        with pytest.raises(DataError, match=cause):
+            masses(read_catalogue(paths[1]), Choice())
+    if unit != "5e-31 Msun":
+        assert np.allclose(read_source(*paths, Choice(mass_unit=unit)).dataset.log_mass, true)
+
+
+def test_a_few_masses_that_no_cluster_has_are_named_by_row(files: Files) -> None:
+    files.columns["M500c"][4] = 3e9
+    refused(
+        files.write("fits"), r"M500c = 3e\+09 in row 4: is solMass and no mass of a cluster, which has 1e11 to 3e16"
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [("10**14 solMass", 1e14), ("1e14 Msun", 1e14), ("1e14 M_sun", 1e14), ("solMass", 1.0), ("Msun", 1.0), ("", 1.0)],
+)
+def test_the_unit_in_a_file_is_obeyed(files: Files, unit: str, scale: float) -> None:
+    true = np.log10(files.columns["M500c"])
+    images, catalogue = files.write("fits")
+    table = Table(files.columns)
+    table["M500c"] /= scale
+    table.write(catalogue, overwrite=True)
+    with fits.open(catalogue, mode="update") as hdus:
+        hdus[1].header["TUNIT2"] = unit
+    assert np.allclose(read_source(images, catalogue, Choice()).dataset.log_mass, true)
+
+
+def test_a_logarithm_in_a_file_is_obeyed(files: Files) -> None:
+    true = np.log10(files.columns["M500c"])
+    files.columns["M500c"] = true
+    images, catalogue = files.write("fits")
+    with fits.open(catalogue, mode="update") as hdus:
+        hdus[1].header["TUNIT2"] = "dex(solMass)"
+    assert np.array_equal(read_source(images, catalogue, Choice()).dataset.log_mass, true)
+
+
+def test_a_unit_that_is_none_of_mass_is_refused_or_in_a_file_told(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, catalogue = files.write("fits")
+    refused((images, catalogue), "mass_unit = keV: is no unit of mass. Units are written like", Choice(mass_unit="keV"))
+    with fits.open(catalogue, mode="update") as hdus:
+        hdus[1].header["TUNIT2"] = "M_500"
+    read_source(images, catalogue, Choice())
+    assert "the unit of M500c is 'M_500', which is no known unit of mass: it is taken for solar masses" in caplog.text
+
+
+def test_another_unit_of_the_same_numbers_is_another_data_set_and_the_usual_one_is_not(files: Files) -> None:
+    images, catalogue = files.write("fits")
+    usual = read_source(images, catalogue, Choice()).dataset.digest
+    assert read_source(images, catalogue, Choice(mass_unit="solMass")).dataset.digest == usual
+    assert read_source(images, catalogue, Choice(mass_unit="2 solMass")).dataset.digest != usual
+
+
+@pytest.mark.parametrize("name", ["REDSHIFT", "Z", "z_spec", "z_phot", "photo_z", "z_final"])
+@pytest.mark.parametrize("mass", ["MASS_500", "mass", "m500C", "M500", "halo_m500c", "m500_wl_final"])
+def test_usual_names_of_columns_are_known_in_any_case(files: Files, name: str, mass: str) -> None:
+    files.columns[name], files.columns[mass] = files.columns.pop("z"), files.columns.pop("M500c")
+    dataset = read_source(*files.write("npz"), Choice()).dataset
+    assert np.array_equal(dataset.redshift, files.columns[name])
+    assert np.array_equal(dataset.log_mass, np.log10(files.columns[mass]))
+
+
+def test_several_columns_that_may_be_meant_are_told_and_refused(files: Files) -> None:
+    files.columns["z_spec"] = files.columns["z_phot"] = files.columns.pop("z")
+    message = refused(
+        files.write("fits"), "columns = z_spec, z_phot: each of them may be the redshift. Name the column"
+    )
+    assert "`--redshift`" in message
+    assert (
+        read_source(*files.write("fits"), Choice(redshift="Z_SPEC")).dataset.redshift[0] == files.columns["z_spec"][0]
+    )
+
+
+def test_everything_that_is_wrong_is_told_at_once(files: Files) -> None:
+    files.columns["z"][3] = np.nan
+    files.columns["M500c"][5] = -1
+    files.images[7, 0, 0, 0] = np.nan
+    message = refused(files.write("fits"), "nan in row 3")
+    assert "M500c = -1 in row 5" in message
+    assert "NaN pixels in cluster 7" in message
+
+
+def test_clusters_without_redshift_serve_networks_that_take_none(files: Files) -> None:
+    files.columns["z"][[3, 5]] = np.nan, -99
+    paths = files.write("fits")
+    dataset = read_source(*paths, Choice(), needs_redshift=False).dataset
+    assert np.flatnonzero(np.isnan(dataset.redshift)).tolist() == [3, 5]
+    spec = DataSpec(images=paths[0], catalogue=paths[1])
+    assert read_header(spec, needs_redshift=False).clusters == CLUSTERS
+    refused(paths, "z = nan in row 3, -99 in row 5")
+    del files.columns["z"]
+    paths = files.write("fits")
+    assert np.isnan(read_source(*paths, Choice(), needs_redshift=False).dataset.redshift).all()
+    refused(paths, "no known pair of mass and redshift")
+
+
+@pytest.mark.parametrize("form", ["lab", "npz", "fits"])
+def test_convert_drops_what_is_invalid_from_images_and_catalogue_and_says_which(
+    files: Files, caplog: pytest.LogCaptureFixture, form: str
+) -> None:
+    good = files.images.copy()
+    files.columns["z"][[3, 4]] = np.nan
+    files.columns["M500c"][5] = -1
+    files.images[7, 0, 0, 0] = np.nan
+    dataset = convert(*files.write(form), files.folder / "survey", drop_invalid=True)
+    kept = [0, 1, 2, 6, 8, 9, 10, 11]
+    assert np.array_equal(dataset.images, good[kept])
+    assert dataset.images.dtype == np.uint8
+    assert dataset.identifiers.tolist() == [100 + row for row in kept]
+    assert "dropped 2 of 12 rows with no redshift in `z`: 3, 4" in caplog.text
+    assert "dropped 1 of 12 rows with no possible mass in `M500c`: 5" in caplog.text
+    assert "dropped 1 of 12 rows with NaN pixels: 7" in caplog.text
+    folder = files.folder / "survey"
+    assert read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset.digest == dataset.digest
+
+
+def test_convert_writes_standard_names_and_solar_masses(files: Files) -> None:
+    true = files.columns.pop("M500c")
+    files.columns["MASS_500"], files.columns["REDSHIFT"] = true / 1e14, files.columns.pop("z")
+    dataset = convert(*files.write("fits"), files.folder / "survey", choice=Choice(mass_unit="1e14 solMass"))
+    table = Table.read(files.folder / "survey" / "catalogue.fits")
+    assert table.colnames == ["SRC_ID_IN", "M500c", "z"]
+    assert str(table["M500c"].unit) == "solMass"
+    assert np.allclose(table["M500c"], true)
+    folder = files.folder / "survey"
+    again = read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset
+    assert again.digest == dataset.digest
+    assert np.array_equal(again.log_mass, dataset.log_mass)
+
+
+def test_csv_and_ecsv_catalogues_are_read(files: Files) -> None:
+    images, _ = files.write("fits")
+    table = Table(files.columns)
+    table.write(files.folder / "c.csv")
+    assert np.allclose(read_source(images, files.folder / "c.csv", Choice()).dataset.redshift, files.columns["z"])
+    table["M500c"] /= 1e14
+    table["M500c"].unit = "1e14 solMass"
+    table.write(files.folder / "c.ecsv")
+    dataset = read_source(images, files.folder / "c.ecsv", Choice()).dataset
+    assert np.allclose(dataset.log_mass, np.log10(files.columns["M500c"]))
+    lines = (files.folder / "c.csv").read_text().splitlines()
+    lines[2] = lines[2].rpartition(",")[0] + ","
+    (files.folder / "c.csv").write_text("\n".join(lines))
+    refused((images, files.folder / "c.csv"), "z = nan in row 1")
+
+
+def test_images_of_a_study_may_be_a_folder(files: Files) -> None:
+    dataset = convert(*files.write("lab"), files.folder / "survey")
+    assert open_dataset(DataSpec(images=files.folder / "survey"), files.folder).digest == dataset.digest
 
 
 def test_good_data_give_no_warning(files: Files, caplog: pytest.LogCaptureFixture) -> None:
@@ -255,12 +425,12 @@ def test_identifiers_that_match_no_column_leave_a_warning(files: Files, caplog: 
 
 @pytest.mark.parametrize("form", ["lab", "npz", "fits"])
 def test_a_catalogue_without_the_columns_lists_those_it_has(files: Files, form: str) -> None:
-    files.columns["M500"] = files.columns.pop("M500c")
+    files.columns["M_500cc"] = files.columns.pop("M500c")
     message = refused(
         files.write(form), r"no known pair of mass and redshift \(M500c/z, m500_wl_final/z_final, HALO_M500c/"
     )
-    assert "which has: SRC_ID_IN, z, M500" in message
-    assert "Did you mean `M500`? Name the column with `mass:`" in message
+    assert "which has: SRC_ID_IN, z, M_500cc" in message
+    assert "Did you mean `M_500cc`? Name the column with `mass:`" in message
 
 
 def test_a_column_that_does_not_exist_suggests_the_nearest(files: Files) -> None:
@@ -406,7 +576,7 @@ def test_where_nothing_can_be_written_the_remedy_is_not_to_free_space(files: Fil
 
 def test_a_catalogue_that_is_a_pickle_is_refused(files: Files) -> None:
     images, _ = files.write("lab")
-    refused((images, images), "is a pickle, and a catalogue is FITS, npz or feather")
+    refused((images, images), "is a pickle, and a catalogue is FITS, npz, feather or CSV")
     _, catalogue = files.write("lab")
     message = refused((catalogue, catalogue), "is a feather table; a sweep reads images from FITS or npz only")
     assert "convert" not in message  # which would not help

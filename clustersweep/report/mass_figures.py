@@ -49,7 +49,7 @@ def plane_figure(data: MassPlane) -> go.Figure:
 
 
 def _draw_clusters(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> None:
-    scale = {"cmin": 0, "cmax": float(data.redshift.max()), "colorscale": "Viridis"}
+    scale = {"cmin": 0, "cmax": float(np.nanmax(data.redshift, initial=0.0)), "colorscale": "Viridis"}
     low, high = float(data.edges[0]), float(data.edges[-1])
     predicted = np.clip(data.predicted, low, high)
     # Labels say what the picture cuts; a diverged network's numbers may not fit into 32 bits, and have no label then.

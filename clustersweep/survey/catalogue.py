@@ -4,6 +4,7 @@ Works on columns in memory; the formats are in `fitsfile`, `npzfile` and `lab`.
 """
 
 import difflib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
+from clustersweep.survey.mass_unit import EXAMPLES, LARGEST_LOG, LEAST_LOG, RANGE, SOLAR, MassUnit, mass_unit
+from clustersweep.survey.names import ALIASES, IDENTIFIERS, PAIRS
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
-PAIRS = (("M500c", "z"), ("m500_wl_final", "z_final"), ("HALO_M500c", "redshift_R"))
-"""Mass and redshift in the eFEDS simulation, the observed eFEDS clusters, and other simulations."""
-IDENTIFIERS = ("identifier", "SRC_ID_IN", "input_SRC_ID", "ID_SRC_OUT", "Name", "name", "ID", "id")
-"""Names of an identifier, best first. `SRC_ID_IN` is the halo, which several realisations may show."""
+_REMOVE = "Remove these rows, and their images, as `clustersweep convert --drop-invalid` does, or correct them."
 LARGEST_REDSHIFT = 5.0
 _NAMED = 5  # rows that a message names
 
@@ -48,24 +50,41 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Choice:
-    """Names of the columns that the user chose; None leaves it to the known names."""
+    """Names of the columns that the user chose; None leaves it to the known names.
+
+    Attributes:
+        mass: Column of the masses.
+        redshift: Of the redshifts.
+        identifier: Of what names the clusters.
+        mass_unit: Unit of the masses; None leaves it to the file's, and solar masses.
+        usual: Names to be tried before the known ones, and not missed where they are missing.
+    """
 
     mass: str | None = None
     redshift: str | None = None
     identifier: str | None = None
+    mass_unit: str | None = None
+    usual: "Choice | None" = None
 
 
 @dataclass(frozen=True)
 class Labels:
     """What the data set takes from a catalogue, `(cluster,)` each; `identifier` is None without a column.
 
-    `columns` names the columns of mass, redshift and identifier; the last is empty without one.
+    `redshift` is NaN where there is none; `columns` names the columns of mass, redshift and identifier, empty
+    where there is none; `unit` is that of the column of masses.
     """
 
     log_mass: NDArray[np.float64]
     redshift: NDArray[np.float64]
     identifier: Array | None
     columns: tuple[str, str, str]
+    unit: MassUnit = SOLAR
+
+    @property
+    def decisive(self) -> tuple[str, ...]:
+        """What is taken from the catalogue, for the digest: the unit only where it is not the usual one."""
+        return self.columns if self.unit == MassUnit() else (*self.columns, f"masses in {self.unit}")
 
 
 def native(column: Array) -> Array:
@@ -87,31 +106,81 @@ def native(column: Array) -> Array:
     return np.array([("" if value is None else str(value)).rstrip() for value in column], dtype=np.str_)
 
 
-def labels(catalogue: Catalogue, choice: Choice) -> Labels:
+def labels(catalogue: Catalogue, choice: Choice, *, needs_redshift: bool = True) -> Labels:
     """Take mass, redshift and identifier out of a catalogue.
+
+    Args:
+        catalogue: The table.
+        choice: The columns, and the unit of the masses, where they are not what the file's names and units say.
+        needs_redshift: Whether every cluster must have a redshift; else what is none becomes NaN.
 
     Raises:
         DataError: A column is missing, or holds what cannot be a mass or a redshift; every problem at once.
     """
     if not len(catalogue):
         raise DataError([Problem(catalogue.where, "", "", "has no rows", "Give the catalogue of the images.")])
-    mass_name, redshift_name = _pair(catalogue, choice)
-    numbers = {"mass": mass_name, "redshift": redshift_name}
+    mass_name, redshift_name = mass_and_redshift(catalogue, choice, needs_redshift=needs_redshift)
+    numbers = {"mass": mass_name} | ({"redshift": redshift_name} if redshift_name else {})
     _require_present(catalogue, choice, numbers | ({"identifier": choice.identifier} if choice.identifier else {}))
     _require_numbers(catalogue, numbers)
-    mass, redshift = catalogue.columns[mass_name], catalogue.columns[redshift_name]
-    problems: list[Problem] = []
-    with np.errstate(invalid="ignore"):
-        bad_mass = ~(np.isfinite(mass) & (mass > 0))
-        bad_redshift = ~(np.isfinite(redshift) & (redshift > 0) & (redshift <= LARGEST_REDSHIFT))
-    problems += _bad_rows(catalogue, mass_name, bad_mass, "must be a positive mass in solar masses")
-    rule = f"must be a redshift above 0 and at most {LARGEST_REDSHIFT:g}"
-    problems += _bad_rows(catalogue, redshift_name, bad_redshift, rule)
+    unit = unit_of(catalogue, choice, mass_name)
+    log_mass = unit.log_mass(catalogue.columns[mass_name].astype(np.float64))
+    problems = _bad_masses(catalogue, mass_name, unit, log_mass)
+    redshift = np.full(len(catalogue), np.nan)
+    if redshift_name:
+        redshift = catalogue.columns[redshift_name].astype(np.float64)
+        bad = ~_is_redshift(redshift)
+        if needs_redshift:
+            rule = f"must be a redshift above 0 and at most {LARGEST_REDSHIFT:g}"
+            problems += _bad_rows(catalogue, redshift_name, bad, rule)
+        elif bad.any():
+            redshift = np.where(bad, np.nan, redshift)
     if problems:
         raise DataError(problems)
     own, identifier = identifiers(catalogue, choice)
-    names = mass_name, redshift_name, own
-    return Labels(np.log10(mass.astype(np.float64)), redshift.astype(np.float64), identifier, names)
+    return Labels(log_mass, redshift, identifier, (mass_name, redshift_name, own), unit)
+
+
+def invalid_rows(catalogue: Catalogue, choice: Choice) -> dict[str, NDArray[np.bool_]]:
+    """Return which rows have no possible mass and which no redshift, `(cluster,)` each, by what is wrong with them.
+
+    Raises:
+        DataError: A column is missing or no number, or so many masses are impossible that their unit must be wrong.
+    """
+    mass_name, redshift_name = mass_and_redshift(catalogue, choice, needs_redshift=True)
+    numbers = {"mass": mass_name, "redshift": redshift_name}
+    _require_present(catalogue, choice, numbers)
+    _require_numbers(catalogue, numbers)
+    unit = unit_of(catalogue, choice, mass_name)
+    log_mass = unit.log_mass(catalogue.columns[mass_name].astype(np.float64))
+    if (_is_mass(log_mass) | ~np.isfinite(log_mass)).mean() < 0.5:
+        raise DataError(_bad_masses(catalogue, mass_name, unit, log_mass))
+    redshift = catalogue.columns[redshift_name].astype(np.float64)
+    return {f"no possible mass in `{mass_name}`": ~_is_mass(log_mass),
+            f"no redshift in `{redshift_name}`": ~_is_redshift(redshift)}  # fmt: skip
+
+
+def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
+    """Return the unit of a column of masses: the one that was given, else the file's, else solar masses.
+
+    Raises:
+        DataError: The one that was given is no unit of mass.
+    """
+    own = mass_unit(catalogue.units.get(name, "") or "solMass")
+    if choice.mass_unit is None:
+        if own is None:
+            text = "%s: the unit of %s is %r, which is no known unit of mass: it is taken for solar masses"
+            log.warning(text, catalogue.where, name, catalogue.units[name])
+        return own or MassUnit()
+    given = mass_unit(choice.mass_unit)
+    if given is None:
+        rule = f"is no unit of mass. Units are written like {EXAMPLES}"
+        remedy = "Correct `mass_unit:` in a study or configuration, `--mass-unit` on the command line."
+        raise DataError([Problem(catalogue.where, "mass_unit", choice.mass_unit, rule, remedy)])
+    if own is not None and catalogue.units.get(name) and own != given:
+        text = "%s: the file says that %s is in %s; taken as %s, as you say"
+        log.warning(text, catalogue.where, name, own, given)
+    return given
 
 
 def identifiers(catalogue: Catalogue, choice: Choice) -> tuple[str, Array | None]:
@@ -122,7 +191,8 @@ def identifiers(catalogue: Catalogue, choice: Choice) -> tuple[str, Array | None
     """
     if choice.identifier:
         _require_present(catalogue, choice, {"identifier": choice.identifier}, typed=True)
-    own = choice.identifier or next((n for n in IDENTIFIERS if n in catalogue.columns), "")
+    usual = () if choice.usual is None or choice.usual.identifier is None else (choice.usual.identifier,)
+    own = choice.identifier or next((n for n in (*usual, *IDENTIFIERS) if n in catalogue.columns), "")
     if not own:
         return "", None
     identifier = catalogue.columns[own]
@@ -140,12 +210,14 @@ def redshifts(catalogue: Catalogue, choice: Choice, *, needed: bool) -> NDArray[
     Raises:
         DataError: The chosen column is missing or no number, or a redshift is needed and there is none.
     """
-    _, first = _pair(catalogue, choice)
-    known = [first, *(redshift for _, redshift in PAIRS)]
-    name = choice.redshift or next((name for name in known if name in catalogue.columns), None)
-    if name is None and not needed:
-        return None
-    return _numbers(catalogue, choice, "redshift", name or first)
+    columns = catalogue.columns
+    usual = choice.usual.redshift if choice.usual is not None else None
+    paired = [redshift for mass, redshift in PAIRS if mass in columns or mass == choice.mass]
+    known = [name for name in (usual, *paired, *(name for _, name in PAIRS)) if name in columns]
+    if choice.redshift is None and known:
+        return _numbers(catalogue, choice, "redshift", str(known[0]))
+    _, name = mass_and_redshift(catalogue, choice, needs_redshift=needed, needs_mass=False)
+    return _numbers(catalogue, choice, "redshift", name) if name else None
 
 
 def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
@@ -157,14 +229,17 @@ def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
     Raises:
         DataError: The column is missing, no number, or without any positive mass.
     """
-    name, _ = _pair(catalogue, choice)
+    name, _ = mass_and_redshift(catalogue, choice, needs_redshift=False)
     mass = _numbers(catalogue, choice, "mass", name)
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(mass) & (mass > 0)
+    unit = unit_of(catalogue, choice, name)
+    log_mass = unit.log_mass(mass)
+    known = np.isfinite(log_mass)
     if not known.any():
         rule = "must hold positive masses in solar masses, and has none"
         raise DataError([Problem(catalogue.where, name, _list(mass), rule, _another("mass", typed=True))])
-    return np.log10(mass, where=known, out=np.full(len(mass), np.nan))
+    if problems := _bad_masses(catalogue, name, unit, np.where(known, log_mass, LEAST_LOG)):
+        raise DataError(problems)
+    return np.where(known, log_mass, np.nan)
 
 
 def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> NDArray[np.float64]:
@@ -177,23 +252,6 @@ def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> ND
 def concerns(found: Labels) -> tuple[str, ...]:
     """List what is suspect about the labels but might be meant, each with its likely cause."""
     messages = []
-    mass = 10**found.log_mass
-    low, high = np.quantile(mass, [0.05, 0.95])
-    range_ = f"nine in ten masses lie between {low:.4g} and {high:.4g}:"
-    if low > 11 and high < 17:
-        messages.append(
-            f"{range_} they look like log10 of solar masses, where linear solar masses are expected. "
-            "Give a linear column with `mass:`, or raise 10 to the power of this one."
-        )
-    elif low > 0.01 and high < 1000:
-        messages.append(
-            f"{range_} they look like units of 1e14 solar masses, where solar masses are expected. "
-            "Multiply the column by 1e14."
-        )
-    elif low < 1e11 or high > 1e17:
-        messages.append(
-            f"{range_} no cluster of galaxies has such masses in solar masses. Check the unit of the column."
-        )
     if found.identifier is not None:
         values, counts = np.unique(found.identifier, return_counts=True)
         repeated = values[counts > 1]
@@ -206,17 +264,83 @@ def concerns(found: Labels) -> tuple[str, ...]:
     return tuple(messages)
 
 
-def _pair(catalogue: Catalogue, choice: Choice) -> tuple[str, str]:
-    """Settle on the names of mass and redshift; names that do not exist are found out by the caller."""
-    known = [p for p in PAIRS if p[0] in catalogue.columns and p[1] in catalogue.columns]
+def mass_and_redshift(
+    catalogue: Catalogue, choice: Choice, *, needs_redshift: bool = True, needs_mass: bool = True
+) -> tuple[str, str]:
+    """Settle on the names of mass and redshift; names that do not exist are found out by the caller.
+
+    The redshift's is empty where none is needed, none is chosen and there is none.
+
+    Raises:
+        DataError: Several columns may be meant.
+    """
+    columns = catalogue.columns
+    known = [p for p in PAIRS if p[0] in columns and p[1] in columns]
     half = [p for p in PAIRS if p[0] == choice.mass or p[1] == choice.redshift]
-    pair = (half or known or [PAIRS[0]])[0]
-    mass, redshift = pair
+    mass, redshift = (half or known or [PAIRS[0]])[0]
     if choice.mass and not half and known:
         redshift = known[0][1]
     if choice.redshift and not half and known:
         mass = known[0][0]
-    return choice.mass or mass, choice.redshift or redshift
+    usual = choice.usual or Choice()
+    problems: list[Problem] = []
+    if needs_mass:
+        mass = _found(catalogue, "mass", choice.mass, usual.mass, mass, problems)
+    redshift = _found(catalogue, "redshift", choice.redshift, usual.redshift, redshift, problems)
+    if problems:
+        raise DataError(problems)
+    if not (needs_redshift or choice.redshift) and redshift not in columns:
+        redshift = ""
+    return mass, redshift
+
+
+def _found(
+    catalogue: Catalogue, option: str, chosen: str | None, usual: str | None, known: str, problems: list[Problem]
+) -> str:
+    """Find a column by the chosen name, the usual one, the known one, or an alias, whatever the case of its letters."""
+    columns = catalogue.columns
+    for name in (chosen,) if chosen else (usual, known):
+        if name in columns:
+            return str(name)
+    wanted = {chosen.lower()} if chosen else ALIASES[option]
+    candidates = [name for name in columns if name.lower() in wanted]
+    if len(candidates) > 1:
+        value, rule = ", ".join(candidates), f"each of them may be the {option}"
+        problems.append(Problem(catalogue.where, "columns", value, rule, _naming(option, typed=False)))
+    return candidates[0] if candidates else chosen or known
+
+
+def _is_mass(log_mass: NDArray[np.float64]) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return np.asarray((log_mass >= LEAST_LOG) & (log_mass <= LARGEST_LOG))
+
+
+def _is_redshift(redshift: NDArray[np.float64]) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.isfinite(redshift) & (redshift > 0) & (redshift <= LARGEST_REDSHIFT))
+
+
+def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArray[np.float64]) -> list[Problem]:
+    """Tell of rows without a mass, and of masses that no cluster has, with the likely cause where they are many."""
+    known = np.isfinite(log_mass)
+    problems = _bad_rows(catalogue, name, ~known, "must be a positive mass in solar masses")
+    outside = known & ~_is_mass(log_mass)
+    if outside.sum() <= known.sum() / 2:
+        rule = f"is {unit} and no mass of a cluster, which has {RANGE}"
+        return problems + _bad_rows(catalogue, name, outside, rule)
+    low, high = np.quantile(catalogue.columns[name][known].astype(np.float64), [0.05, 0.95])
+    rule = f"in {unit}, no cluster of galaxies has such masses ({RANGE})"
+    remedy, ways = "Check the unit of the column. ", "{} is `mass_unit: {}` in a study, `--mass-unit '{}'` to a verb."
+    if low > LEAST_LOG and high < LARGEST_LOG + 0.5:
+        rule += ": they look like log10 of solar masses"
+        remedy = ways.format("That", "dex(solMass)", "dex(solMass)")
+    elif low > 0.001 and high < 1000:
+        rule += ": they look like units of 1e14 solar masses"
+        remedy = ways.format("That", "1e14 solMass", "1e14 solMass")
+    else:
+        remedy += ways.format("Another one", "UNIT", "UNIT")
+    value = f"nine in ten between {low:.4g} and {high:.4g}"
+    return [*problems, Problem(catalogue.where, name, value, rule, remedy)]
 
 
 def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, str], *, typed: bool = False) -> None:
@@ -226,7 +350,7 @@ def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, 
     for option, name in wanted.items():
         if name in catalogue.columns:
             continue
-        near = difflib.get_close_matches(name, catalogue.columns, n=1, cutoff=0.6)
+        near = _nearest(name, option, catalogue.columns)
         hint = f"Did you mean `{near[0]}`? " if near else ""
         rule = f"is not a column of the catalogue, which has: {present}"
         if getattr(choice, option) is None:
@@ -238,6 +362,15 @@ def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, 
         problems.append(Problem(catalogue.where, name, "", rule, f"{hint}{_naming(option, typed=typed)}"))
     if problems:
         raise DataError(problems)
+
+
+def _nearest(name: str, option: str, columns: Mapping[str, Array]) -> list[str]:
+    """Return the column that is most like a name or one of its aliases, if any is."""
+    own = {column.lower(): column for column in columns}
+    for wanted in (name.lower(), *sorted(ALIASES.get(option, ()))):
+        if near := difflib.get_close_matches(wanted, own, n=1, cutoff=0.6):
+            return [own[near[0]]]
+    return []
 
 
 def _require_numbers(catalogue: Catalogue, wanted: Mapping[str, str], *, typed: bool = False) -> None:
@@ -267,7 +400,7 @@ def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str
         return []
     shown = ", ".join(f"{catalogue.columns[name][row]:g} in row {row}" for row in rows[:_NAMED])
     more = f" and {rows.size - _NAMED} more" if rows.size > _NAMED else ""
-    return [Problem(catalogue.where, name, shown + more, rule, "Remove these rows, and their images, or correct them.")]
+    return [Problem(catalogue.where, name, shown + more, rule, _REMOVE)]
 
 
 def _list(values: Array) -> str:

@@ -33,7 +33,7 @@ def check_axes(path: Path, shape: tuple[int, ...], clusters: int | None = None, 
     """
     remedy = f"Write it again with numpy.moveaxis so that the order is {ORDER}."
     if len(shape) != 4 or 0 in shape:
-        rule = f"must have four axes {ORDER}, none of them empty"
+        rule = f"must have four axes {ORDER}, or three (cluster, height, width) for one band, none of them empty"
         raise DataError([Problem(str(path), "shape", str(shape), rule, "Write one cube of all clusters.")])
     seems = _seeming_order(shape, clusters)
     if seems and not (bands == shape[3] and clusters in (None, shape[0])):
@@ -118,6 +118,11 @@ class PixelCheck:
         if problems:
             raise DataError(problems)
 
+    @property
+    def bad(self) -> dict[str, list[int]]:
+        """Clusters with each kind of bad pixel, as far as images were added."""
+        return {f"{name} pixels": clusters for name, clusters in self._bad.items() if clusters}
+
 
 def check_digest(where: str, claimed: str | None, found: str) -> None:
     """Refuse content that is not what was written with the file's digest.
@@ -143,6 +148,8 @@ def _seeming_order(shape: tuple[int, ...], clusters: int | None) -> str:
         if third == fourth != second:
             return "(cluster, band, height, width)"
         return "(cluster, height, band, width)" if second == fourth != third else ""
+    if third == clusters and fourth == 1:
+        return "(height, width, cluster)"
     if fourth == clusters:
         return "(height, width, band, cluster)" if first == second else "(band, height, width, cluster)"
     return "(band, cluster, height, width)" if second == clusters else ""

@@ -46,7 +46,7 @@ class Dataset:
         images: `(cluster, height, width, band)`; the smallest unsigned integer that holds the counts,
             float32 where the source is not counts.
         log_mass: log10 of M500c in solar masses, `(cluster,)` float64.
-        redshift: `(cluster,)` float64.
+        redshift: `(cluster,)` float64; NaN where there is none and none is needed.
         identifiers: `(cluster,)`, integers or strings; repeated where one halo was observed twice.
         bands_kev: Lower and upper edge of each band; empty where the source does not say.
         digest: Names the content of the source. Rebinning does not change it: studies record `rebin` itself.
@@ -160,8 +160,8 @@ def catalogue_digest(columns: Mapping[str, Array]) -> str:
     return digest.hexdigest()[:16]
 
 
-def joint_digest(images: str, catalogue: str, columns: tuple[str, str, str]) -> str:
-    """Digest a data set from the digests of its two halves, and the columns that give mass, redshift and identifier.
+def joint_digest(images: str, catalogue: str, columns: tuple[str, ...]) -> str:
+    """Digest a data set from the digests of its two halves, and what is taken from the catalogue (`Labels.decisive`).
 
     Another mass from the same catalogue is another data set: what was trained on one says nothing of the other.
     """

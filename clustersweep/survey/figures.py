@@ -75,6 +75,7 @@ class Summary:
     counts_quantiles: tuple[float, ...]
     repeated_identifiers: int
     digest: str
+    without_redshift: int = 0
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """Give names and values as text, in the order in which a person wants to know them."""
@@ -84,6 +85,7 @@ class Summary:
         (low, high), (near, far) = self.log_mass_range, self.redshift_range
         unit = "counts in all" if self.is_counts else "in all"
         repeated = f"{self.repeated_identifiers:,} clusters share an identifier with another"
+        missing = f"; {self.without_redshift:,} clusters have none" if self.without_redshift else ""
         return (
             ("clusters", f"{self.clusters:,}"),
             ("images", f"{height} x {width} pixels x {bands} bands, {edges}"),
@@ -93,7 +95,7 @@ class Summary:
                 f"mean {self.log_mass_mean:.2f}, sd {self.log_mass_sd:.3f}, {low:.2f} to {high:.2f}",
             ),
             ("log M, 5 25 50 75 95 %", _row(self.log_mass_quantiles, ".2f")),
-            ("redshift", f"{near:.3f} to {far:.3f}"),
+            ("redshift", f"{near:.3f} to {far:.3f}{missing}"),
             ("z, 5 25 50 75 95 %", _row(self.redshift_quantiles, ".2f")),
             ("image, 5 25 50 75 95 %", f"{_row(self.counts_quantiles, ',.0f')} {unit}"),
             ("identifiers", repeated if self.repeated_identifiers else "all different"),
@@ -105,6 +107,7 @@ def summary(dataset: Dataset) -> Summary:
     """Summarise a data set."""
     _, repeats = np.unique(dataset.identifiers, return_counts=True)
     mass, redshift = dataset.log_mass, dataset.redshift
+    known = redshift[np.isfinite(redshift)]
     return Summary(
         clusters=len(dataset),
         image_shape=dataset.image_shape,
@@ -116,8 +119,9 @@ def summary(dataset: Dataset) -> Summary:
         log_mass_sd=float(mass.std()),
         log_mass_range=(float(mass.min()), float(mass.max())),
         log_mass_quantiles=_quantiles(mass),
-        redshift_range=(float(redshift.min()), float(redshift.max())),
-        redshift_quantiles=_quantiles(redshift),
+        redshift_range=(float(known.min()), float(known.max())) if known.size else (np.nan, np.nan),
+        redshift_quantiles=_quantiles(known) if known.size else (np.nan,) * len(QUANTILES),
+        without_redshift=int(len(redshift) - known.size),
         counts_quantiles=_quantiles(image_sums(dataset)),
         repeated_identifiers=int(repeats[repeats > 1].sum()),
         digest=dataset.digest,
@@ -176,6 +180,9 @@ def _example(dataset: Dataset, row: int, share: float) -> Example:
 
 
 def _histogram(quantity: str, values: Floats, width: float) -> Histogram:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return Histogram(quantity, np.array([0.0, width]), np.zeros(1, np.int64), 0.0)
     # By whole numbers of bins: 0.3 and the edge 6 x 0.05 differ in their last digit.
     place = np.floor(values / width + 1e-9).astype(np.int64)
     first = place.min()

@@ -17,7 +17,7 @@ from clustersweep.errors import DataError, Problem
 IMAGES_FILE, CATALOGUE_FILE = "images.fits", "catalogue.fits"
 """Names inside a survey's folder."""
 
-Kind = Literal["fits", "npz", "pickle", "feather"]
+Kind = Literal["fits", "npz", "pickle", "feather", "csv"]
 
 _NOT_FOR_WANT_OF_SPACE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
@@ -58,20 +58,22 @@ def kind_of(path: Path) -> Kind:
     if start.startswith(b"\x1f\x8b"):
         rule = "is compressed with gzip, which cannot be read piece by piece"
         raise DataError([Problem(where, "", "", rule, f"Decompress it once: gunzip {path.name}")])
-    for magic, kind in _MAGIC:
+    for magic, kind in _MAGIC if path.suffix.lower() not in (".csv", ".ecsv") else ():
         if start.startswith(magic):
             return kind
+    if path.suffix.lower() in (".csv", ".ecsv"):
+        return "csv"
     rule = f"is not FITS, npz, feather or pickle; it begins with {start!r}"
     raise DataError([Problem(where, "", "", rule, "Convert it to FITS or npz.")])
 
 
 def not_a_source(path: Path, kind: Kind) -> DataError:
     """Say that a sweep does not read this kind of images, and how to convert it."""
-    what = {"pickle": "a pickle", "feather": "a feather table"}.get(kind, kind)
+    what = {"pickle": "a pickle", "feather": "a feather table", "csv": "a table of text"}.get(kind, kind)
     rule = f"is {what}; a sweep reads images from FITS or npz only"
     remedy = f"Convert it once: clustersweep convert {shlex.quote(str(path))} --catalogue CATALOGUE --to survey"
-    if kind == "feather":
-        remedy = "Give the images here; a feather table can be their catalogue."
+    if kind in ("feather", "csv"):
+        remedy = f"Give the images here; {what} can be their catalogue."
     return DataError([Problem(str(path), "", "", rule, remedy)])
 
 
@@ -84,6 +86,8 @@ def located(images: Path, catalogue: Path | None = None) -> tuple[Path, Path]:
     file, table = located_images(images, catalogue)
     if table is None and images.is_dir():
         table = images / CATALOGUE_FILE  # whoever reads it says that it is missing
+    if table is None and images.name == IMAGES_FILE and images.with_name(CATALOGUE_FILE).exists():
+        table = images.with_name(CATALOGUE_FILE)  # a survey's folder, of which somebody named the images
     if table is None:
         raise needs_catalogue(images, "only an npz file holds its own")
     return file, table
@@ -96,9 +100,6 @@ def located_images(images: Path, catalogue: Path | None = None) -> tuple[Path, P
         return images / IMAGES_FILE, catalogue or (own if own.exists() else None)
     if catalogue is None and kind_of(images) == "npz":
         return images, images
-    beside = images.with_name(CATALOGUE_FILE)
-    if catalogue is None and images.name == IMAGES_FILE and beside.exists():
-        return images, beside  # a survey's folder, of which somebody named the images
     return images, catalogue
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import MaskedColumn, Table
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
@@ -103,17 +104,18 @@ def read_images_header(path: Path) -> ImagesHeader:
     with _opened(path) as hdus:
         hdu = _cube(path, hdus)
         header = hdu.header
+        shape = (*hdu.shape, 1)[:4]  # without an axis of bands, there is one
         bands = tuple(
             (float(header[f"E_MIN{n:02d}"]), float(header[f"E_MAX{n:02d}"]))
-            for n in range(1, hdu.shape[-1] + 1)
+            for n in range(1, shape[-1] + 1)
             if f"E_MIN{n:02d}" in header and f"E_MAX{n:02d}" in header
         )
         identifiers = None
         if "CLUSTERS" in hdus and "identifier" in hdus["CLUSTERS"].columns.names:
             _check_complete(path, hdus["CLUSTERS"])
             identifiers = native(np.asarray(hdus["CLUSTERS"].data["identifier"]))
-        complete = bands if len(bands) == hdu.shape[-1] else ()
-        return ImagesHeader(tuple(hdu.shape), complete, identifiers, header.get("CSDIGEST"))
+        complete = bands if len(bands) == shape[-1] else ()
+        return ImagesHeader(shape, complete, identifiers, header.get("CSDIGEST"))
 
 
 def read_images(path: Path) -> Iterator[Array]:
@@ -123,7 +125,8 @@ def read_images(path: Path) -> Iterator[Array]:
         pixels = int(np.prod(hdu.shape[1:]))
         for rows in chunks(hdu.shape[0], pixels * 8):
             piece = hdu.section[rows]
-            yield piece.astype(piece.dtype.newbyteorder("="), copy=False)
+            piece = piece.astype(piece.dtype.newbyteorder("="), copy=False)
+            yield piece if piece.ndim == 4 else piece[..., np.newaxis]
 
 
 def read_catalogue(path: Path) -> Catalogue:
@@ -145,6 +148,30 @@ def read_catalogue(path: Path) -> Catalogue:
             units[column.name] = column.unit or ""
             descriptions[column.name] = hdu.header.get(f"TCOMM{number}", "")
         return Catalogue(str(path), columns, units, descriptions, hdu.header.get("CSDIGEST"))
+
+
+def read_text(path: Path) -> Catalogue:
+    """Read a catalogue from a CSV or ECSV file with names in its first line; what is empty becomes NaN.
+
+    Raises:
+        DataError: It is no such table.
+    """
+    form = "ascii.ecsv" if path.suffix.lower() == ".ecsv" else "ascii.csv"
+    try:
+        table = Table.read(path, format=form)
+        columns, units = {}, {}
+        for name in table.colnames:
+            values = table[name]
+            if isinstance(values, MaskedColumn):
+                values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "iuf" else values.filled("")
+            if np.ndim(values) == 1:
+                columns[name] = native(np.asarray(values))
+                units[name] = str(table[name].unit or "")
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        rule = f"cannot be read as {path.suffix[1:].upper()} ({str(error).splitlines()[0] if str(error) else error!r})"
+        remedy = "Write one line of column names, then one line for each cluster, with commas between."
+        raise DataError([Problem(str(path), "", "", rule, remedy)]) from error
+    return Catalogue(str(path), columns, units)
 
 
 def _column(name: str, values: Array, unit: str) -> fits.Column:
@@ -197,15 +224,16 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
 
 
 def _cube(path: Path, hdus: fits.HDUList) -> Any:
-    """Find the images: the first extension with four axes."""
+    """Find the images: the first extension with four axes, else with three, which has one band."""
     images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 0]
-    for hdu in images:
-        if len(hdu.shape) == 4:
-            _check_complete(path, hdu)
-            return hdu
+    for axes in (4, 3):
+        for hdu in images:
+            if len(hdu.shape) == axes:
+                _check_complete(path, hdu)
+                return hdu
     _check_blocks(path)
     value = ", ".join(f"{hdu.name or 'HDU'} {tuple(hdu.shape)}" for hdu in images) or "no image"
-    rule = "must hold images with four axes, in numpy's order (cluster, height, width, band)"
+    rule = "must hold images with four axes, in numpy's order (cluster, height, width, band), or three for one band"
     raise DataError([Problem(str(path), "images", value, rule, "Write one cube of all clusters.")])
 
 

@@ -4,8 +4,9 @@ Each format's own module is the only one that knows its bytes.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey import fitsfile, npzfile
-from clustersweep.survey.catalogue import Catalogue, Choice, concerns, labels
-from clustersweep.survey.checks import check_axes, check_digest, check_pixels, check_rows
+from clustersweep.survey.catalogue import Catalogue, Choice, concerns, invalid_rows, labels
+from clustersweep.survey.checks import PixelCheck, check_axes, check_digest, check_pixels, check_rows
 from clustersweep.survey.dataset import Dataset, catalogue_digest, chunks, images_digest, joint_digest
 from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source, written_beside
 from clustersweep.survey.fitsfile import ImagesHeader
 from clustersweep.survey.stack import ImageStack
+from clustersweep.survey.standard import standard
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ def read_images_header(path: Path) -> ImagesHeader:
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """Read a catalogue from FITS, npz or feather.
+    """Read a catalogue from FITS, npz, feather, CSV or ECSV.
 
     Raises:
         DataError: It is missing, damaged or none of these.
@@ -60,34 +62,56 @@ def read_catalogue(path: Path) -> Catalogue:
         return fitsfile.read_catalogue(path)
     if kind == "npz":
         return npzfile.read_catalogue(path)
+    if kind == "csv":
+        return fitsfile.read_text(path)
     if kind == "feather":
         from clustersweep.survey import lab  # pyarrow
 
         return lab.read_feather(path)
-    rule = "is a pickle, and a catalogue is FITS, npz or feather"
+    rule = "is a pickle, and a catalogue is FITS, npz, feather or CSV"
     raise DataError([Problem(str(path), "", "", rule, "Give the `.f` or `.fits` file that goes with the images.")])
 
 
 def read_source(
-    images: Path, catalogue: Path, choice: Choice, progress: Progress | None = None, *, edited: bool = False
+    images: Path,
+    catalogue: Path,
+    choice: Choice,
+    progress: Progress | None = None,
+    *,
+    edited: bool = False,
+    needs_redshift: bool = True,
+    drop_invalid: bool = False,
 ) -> Source:
     """Read images and catalogue of any format and check them against each other.
 
     Args:
         images: FITS, npz or the lab's pickle.
-        catalogue: FITS, feather, or the npz of the images.
+        catalogue: FITS, feather, CSV, or the npz of the images.
         choice: Columns of mass, redshift and identifier where they are not the known ones.
         progress: Called with images read and their total.
         edited: Whether files may have been edited since they were written: their digests are not compared.
+        needs_redshift: Whether every cluster must have a redshift.
+        drop_invalid: Leave out clusters without a mass, a redshift (where they are needed) or good pixels, and say so.
 
     Raises:
-        DataError: What is wrong, with the rows concerned.
+        DataError: Everything that is wrong, with the rows concerned.
     """
     table = read_catalogue(catalogue)
-    found = labels(table, choice)
-    header, pixels = _read_images(images, len(table), progress)
-    check_rows(images, header.identifiers, table)
-    check_pixels(images, pixels)
+    problems: list[Problem] = []
+    with _collected(problems):
+        labels(table, choice, needs_redshift=needs_redshift and not drop_invalid)
+    if drop_invalid:
+        problems.clear()
+    with _collected(problems):
+        header, pixels = _read_images(images, len(table), progress)
+        check_rows(images, header.identifiers, table)
+        if not drop_invalid:
+            check_pixels(images, pixels)
+    if problems:
+        raise DataError(problems)
+    if drop_invalid:
+        table, header, pixels = _without_invalid(images, table, header, pixels, choice)
+    found = labels(table, choice, needs_redshift=needs_redshift)
     for concern in concerns(found):
         log.warning("%s: %s", catalogue, concern)
     digests = images_digest(pixels), catalogue_digest(table.columns)
@@ -97,9 +121,52 @@ def read_source(
     identifiers = found.identifier if found.identifier is not None else header.identifiers
     if identifiers is None:
         identifiers = np.arange(len(table))
-    digest = joint_digest(*digests, found.columns)
+    digest = joint_digest(*digests, found.decisive)
     dataset = Dataset(pixels, found.log_mass, found.redshift, identifiers, header.bands_kev, digest)
     return Source(dataset, table)
+
+
+@contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
+    """Keep what is wrong, to be told with what else is."""
+    try:
+        yield
+    except DataError as error:
+        problems += error.problems
+
+
+def _without_invalid(
+    path: Path, table: Catalogue, header: ImagesHeader, pixels: Array, choice: Choice
+) -> tuple[Catalogue, ImagesHeader, Array]:
+    """Leave out clusters without mass, redshift or good pixels, in images and catalogue alike, and say which and why.
+
+    Raises:
+        DataError: None would be left.
+    """
+    check = PixelCheck(path)
+    check.add(pixels)
+    bad = invalid_rows(table, choice) | {
+        reason: np.isin(np.arange(len(table)), rows) for reason, rows in check.bad.items()
+    }
+    dropped = np.any(list(bad.values()), axis=0)
+    for reason, rows in bad.items():
+        if rows.any():
+            numbers = np.flatnonzero(rows)
+            shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+            log.warning("%s: dropped %s of %s rows with %s: %s", path, len(numbers), len(table), reason, shown)
+    if dropped.all():
+        rule = "has no cluster with a mass, a redshift and good pixels"
+        remedy = "Correct the columns or the images, or name other columns."
+        raise DataError([Problem(table.where, "", "", rule, remedy)])
+    if not dropped.any():
+        return table, header, pixels
+    keep = np.flatnonzero(~dropped)
+    stack = ImageStack(pixels.shape[1:], len(keep))
+    for part in chunks(len(keep), pixels[:1].nbytes * 2):
+        stack.add(pixels[keep[part]])
+    columns = {name: column[keep] for name, column in table.columns.items()}
+    own = None if header.identifiers is None else header.identifiers[keep]
+    return replace(table, columns=columns), replace(header, identifiers=own), stack.finish()
 
 
 def convert(
@@ -109,6 +176,7 @@ def convert(
     *,
     choice: Choice | None = None,
     progress: Progress | None = None,
+    drop_invalid: bool = False,
 ) -> Dataset:
     """Turn any source into FITS or npz, checked, once; give the data set that was written.
 
@@ -120,6 +188,7 @@ def convert(
         to: A file that ends in `.npz`, or a folder for `images.fits` and `catalogue.fits`.
         choice: Columns that the checks use; all columns with one number or text a row are kept.
         progress: Called with images read and their total.
+        drop_invalid: Leave out clusters that cannot be used, and say which and why.
 
     Raises:
         DataError: What is wrong with the source, or `to` is there already or cannot be written.
@@ -129,14 +198,24 @@ def convert(
         raise DataError([Problem(str(to), "", "", rule, f"Give a folder, e.g. {to.with_suffix('')}, or an .npz file.")])
     if to.exists() and (to.is_file() or any(to.iterdir())):
         raise DataError([Problem(str(to), "", "", "is there already", "Remove it, or write to another place.")])
-    source = read_source(*located(images, catalogue), choice or Choice(), progress, edited=True)
-    dataset = source.dataset
+    choice = choice or Choice()
+    source = read_source(
+        *located(images, catalogue), choice, progress, edited=True, needs_redshift=False, drop_invalid=drop_invalid
+    )
+    table = standard(source.catalogue, choice)
+    found = labels(table, Choice(), needs_redshift=False)
+    missing = int(np.isnan(found.redshift).sum())
+    if missing:
+        text = "%s: %s of %s clusters have no redshift: only networks that take none can be trained on them. "
+        log.warning(text + "--drop-invalid leaves them out", table.where, missing, len(table))
+    digest = joint_digest(images_digest(source.dataset.images), catalogue_digest(table.columns), found.decisive)
+    dataset = replace(source.dataset, log_mass=found.log_mass, digest=digest)
     with written_beside(to) as beside:
         if to.suffix == ".npz":
-            npzfile.write(beside, dataset, source.catalogue)
+            npzfile.write(beside, dataset, table)
         else:
             beside.mkdir()
-            fitsfile.write_catalogue(beside / CATALOGUE_FILE, source.catalogue)
+            fitsfile.write_catalogue(beside / CATALOGUE_FILE, table)
             fitsfile.write_images(beside / IMAGES_FILE, _to_write(dataset))
     return dataset
 

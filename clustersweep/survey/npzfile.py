@@ -17,9 +17,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import PAIRS, Catalogue, native
+from clustersweep.survey.catalogue import Catalogue, native
 from clustersweep.survey.dataset import Dataset, catalogue_digest, chunks, images_digest
 from clustersweep.survey.fitsfile import ImagesHeader
+from clustersweep.survey.names import PAIRS
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def read_images_header(path: Path) -> ImagesHeader:
     with _opened(path) as archive:
         with _member(path, archive, IMAGES) as file:
             shape, _ = _images_layout(path, file)
+        if len(shape) == 3:
+            shape = (*shape, 1)  # without an axis of bands, there is one
         bands = tuple((float(low), float(high)) for low, high in _small(archive, BANDS, np.empty((0, 2))))
         digests = _small(archive, DIGESTS, np.array([]))
         identifiers = _small(archive, IDENTIFIERS, None)
@@ -66,7 +69,7 @@ def read_images(path: Path) -> Iterator[Array]:
         for rows in chunks(shape[0], pixels * 8):
             count = (rows.stop - rows.start) * pixels
             raw = file.read(count * dtype.itemsize)
-            yield np.frombuffer(raw, dtype, count).reshape(-1, *shape[1:])
+            yield np.frombuffer(raw, dtype, count).reshape(-1, *(*shape, 1)[1:4])
 
 
 def read_catalogue(path: Path) -> Catalogue:

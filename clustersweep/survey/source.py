@@ -12,14 +12,18 @@ from clustersweep.survey import tables
 from clustersweep.survey.catalogue import Choice, labels
 from clustersweep.survey.checks import check_axes
 from clustersweep.survey.dataset import Dataset, Header, joint_digest, rebinned_shape
-from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, not_a_source
+from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source
 from clustersweep.survey.spec import DataSpec, SimulateSpec
 
 Progress = Callable[[int, int], None]
 
 
-def read_header(spec: DataSpec) -> Header:
+def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
     """Tell the number and shape of the images and, where the source names it, the digest; reads no pixel.
+
+    Args:
+        spec: The study's `data`.
+        needs_redshift: Whether a network takes the redshift; where none does, clusters may lack it.
 
     Raises:
         DataError: The file is missing, damaged, or of a kind that a sweep does not read.
@@ -36,13 +40,20 @@ def read_header(spec: DataSpec) -> Header:
     header = formats.read_images_header(images)
     table = formats.read_catalogue(catalogue)  # a few thousand rows; all but the pixels is checked before a launch
     check_axes(images, header.shape, len(table), len(header.bands_kev))
-    columns = labels(table, Choice(spec.mass, spec.redshift, spec.identifier)).columns
-    digest = joint_digest(header.digest, table.digest, columns) if header.digest and table.digest else None
+    found = labels(table, _choice(spec), needs_redshift=needs_redshift)
+    digest = joint_digest(header.digest, table.digest, found.decisive) if header.digest and table.digest else None
     clusters, height, width, bands = header.shape
     return Header(clusters, rebinned_shape((height, width, bands), spec.rebin), digest, str(images))
 
 
-def open_dataset(spec: DataSpec, surveys: Path, progress: Progress | None = None, jobs: int = 1) -> Dataset:
+def open_dataset(
+    spec: DataSpec,
+    surveys: Path,
+    progress: Progress | None = None,
+    jobs: int = 1,
+    *,
+    needs_redshift: bool = True,
+) -> Dataset:
     """Read, check and rebin the data of a study; simulate them first where the study says so.
 
     Args:
@@ -50,6 +61,7 @@ def open_dataset(spec: DataSpec, surveys: Path, progress: Progress | None = None
         surveys: Folder of simulated surveys, each under the digest of its recipe.
         progress: Called with clusters done and their total while simulating.
         jobs: Processes to simulate with.
+        needs_redshift: As for `read_header`.
 
     Raises:
         DataError: What is wrong, with the rows concerned.
@@ -66,8 +78,7 @@ def open_dataset(spec: DataSpec, surveys: Path, progress: Progress | None = None
         # The recipe names the survey before it exists, so that a plan and its launch agree.
         dataset = replace(dataset, digest=spec.simulate.digest)
     else:
-        choice = Choice(spec.mass, spec.redshift, spec.identifier)
-        dataset = formats.read_source(*_files(spec), choice).dataset
+        dataset = formats.read_source(*_files(spec), _choice(spec), needs_redshift=needs_redshift).dataset
     return dataset.rebinned(spec.rebin)
 
 
@@ -80,10 +91,16 @@ def simulated(spec: SimulateSpec, surveys: Path, progress: Progress | None = Non
     return folder
 
 
+def _choice(spec: DataSpec) -> Choice:
+    return Choice(spec.mass, spec.redshift, spec.identifier, spec.mass_unit)
+
+
 def _files(spec: DataSpec) -> tuple[Path, Path]:
     """Give the files of images and catalogue; those of a sweep are FITS or npz, never a pickle."""
     if spec.images is None:
         raise DataError([Problem("data", "images", "", "is missing", "Give `images:` or `simulate:`.")])
+    if spec.images.is_dir():
+        return located(spec.images, spec.catalogue)
     kind = kind_of(spec.images)
     if kind not in ("fits", "npz"):
         raise not_a_source(spec.images, kind)

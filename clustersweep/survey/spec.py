@@ -33,7 +33,8 @@ class SimulateSpec:
 class DataSpec:
     """The data of a study: exactly one of `simulate` and `images` (with `catalogue`).
 
-    `mass`, `redshift` and `identifier` name the catalogue's columns where they are not the known ones.
+    `mass`, `redshift` and `identifier` name the catalogue's columns where they are not the known ones;
+    `mass_unit` is the unit of the masses, where it is not that of the file or solar masses.
     `rebin` adds up squares of so many pixels; `transform` is applied to the counts.
     """
 
@@ -43,6 +44,7 @@ class DataSpec:
     mass: str | None = None
     redshift: str | None = None
     identifier: str | None = None
+    mass_unit: str | None = None
     rebin: Annotated[int, Ge(1), Le(64)] = 1
     transform: Literal["none", "sqrt", "log1p"] = "sqrt"
 

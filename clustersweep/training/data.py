@@ -136,14 +136,15 @@ def fit_scaling(
         count += len(values)
     mean = total / count
     sd = np.sqrt(np.maximum(square / count - mean**2, 0.0))
+    known = redshift[np.isfinite(redshift)]  # a network that takes none is trained where some are missing, too
     return Scaling(
         transform=transform,
         band_mean=tuple(mean.tolist()),
         band_sd=tuple(np.where(sd > 0, sd, 1.0).tolist()),  # a band without any counts stays zero
         log_mass_mean=float(log_mass.mean()),
         log_mass_sd=float(log_mass.std()) or 1.0,
-        redshift_mean=float(redshift.mean()),
-        redshift_sd=float(redshift.std()) or 1.0,
+        redshift_mean=float(known.mean()) if known.size else 0.0,
+        redshift_sd=(float(known.std()) or 1.0) if known.size else 1.0,
     )
 
 

@@ -161,8 +161,9 @@ def _optimism(validation: Judged, test: Judged) -> Estimate:
 def _baselines(train: Clusters, test: Clusters) -> Iterable[tuple[str, Floats]]:
     """Fit each baseline to the training part by least squares and predict log10 M500c of the test part."""
     counts = _logarithms(train.counts, test.counts), _logarithms(train.central_counts, test.central_counts)
-    known = np.stack([train.redshift, *(of_train for of_train, _ in counts)])
-    asked = np.stack([test.redshift, *(of_test for _, of_test in counts)])
+    redshift = _filled(train.redshift, train.redshift), _filled(test.redshift, train.redshift)
+    known = np.stack([redshift[0], *(of_train for of_train, _ in counts)])
+    asked = np.stack([redshift[1], *(of_test for _, of_test in counts)])
     mean, sd = known.mean(axis=1, keepdims=True), known.std(axis=1, keepdims=True)
     known, asked = ((part - mean) / np.where(sd > 0, sd, 1.0) for part in (known, asked))
     for name, columns, degree in (
@@ -174,6 +175,13 @@ def _baselines(train: Clusters, test: Clusters) -> Iterable[tuple[str, Floats]]:
         design = _polynomial(known[columns], degree)
         weights, *_ = np.linalg.lstsq(design, train.log_mass, rcond=None)
         yield name, _polynomial(asked[columns], degree) @ weights
+
+
+def _filled(redshift: Floats, train: Floats) -> Floats:
+    """Return redshifts with the training part's mean where there is none; 0 where that has none either."""
+    known = train[np.isfinite(train)]
+    missing = np.isnan(redshift)
+    return np.where(missing, known.mean() if known.size else 0.0, redshift) if missing.any() else redshift
 
 
 def _logarithms(train: Floats, test: Floats) -> tuple[Floats, Floats]:
@@ -195,7 +203,15 @@ def _polynomial(features: Floats, degree: int) -> Floats:
 
 
 def _bins(values: Floats, width: float) -> list[tuple[float, float, NDArray[np.int64]]]:
-    """Cut at round numbers, and join neighbours until each bin has enough clusters: its edges and its rows."""
+    """Cut at round numbers, and join neighbours until each bin has enough clusters: its edges and its rows.
+
+    What is not known (NaN) is in no bin.
+    """
+    rows = np.flatnonzero(~np.isnan(values))
+    if not rows.size:
+        return []
+    if rows.size < len(values):
+        return [(low, high, rows[inside]) for low, high, inside in _bins(values[rows], width)]
     # A diverged network predicts any number: what no integer holds is cut, and only bins with clusters are visited.
     place = np.clip(np.floor(values / width + 1e-9), -_FARTHEST_BIN, _FARTHEST_BIN).astype(np.int64)
     edges = [int(place.min())]

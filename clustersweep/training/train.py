@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem
 from clustersweep.home import write_atomically
 from clustersweep.network import Infeasible, layers
+from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.dataset import Dataset, chunks
 from clustersweep.survey.split import Split, make_split
 from clustersweep.training.calibration import recalibration
@@ -134,7 +135,9 @@ def _model(
     if configuration.scaling is None:
         raise ValueError("the scaling is fitted before")
     last = {result.seed: result for result in results if result.kept}
-    redshift, counts = train.redshift, train.counts
+    redshift, counts = train.redshift[np.isfinite(train.redshift)], train.counts
+    # A network that takes none can be trained without any redshift: then none is unusual.
+    redshift = redshift if redshift.size else np.array([0.0, LARGEST_REDSHIFT])
     return TrainedModel(
         network=configuration.network,
         outputs=recipe.outputs,
