@@ -264,7 +264,9 @@ def test_masses_in_another_unit_exit_2_with_the_remedy_which_works(typed: Type, 
     assert typed(*words, "--mass-unit", "dex(solMass)").code == 0
 
 
-def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(typed: Type, lab: Path) -> None:
+def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(
+    typed: Type, lab: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     own = columns()
     own["z"][[2, 7]] = np.nan
     habits = {"ID": own["SRC_ID_IN"], "REDSHIFT": own["z"], "MASS_500": own["M500c"] / 1e14}
@@ -277,7 +279,7 @@ def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(typed: Type, l
     converted = typed("convert", "i.fits", "--catalogue", "own.fits", "--to", "survey", "--drop-invalid")
     assert converted.code == 0, converted.err
     assert converted.out.startswith("survey: 10 clusters")
-    assert "dropped 2 of 12 rows with no redshift in `REDSHIFT`: 2, 7" in converted.err
+    assert "dropped 2 of 12 rows with no redshift in `REDSHIFT`: 2, 7" in caplog.text
     assert Table.read(lab / "survey" / "catalogue.fits").colnames == ["ID", "z", "M500c"]
     needing = study(lab, "images: survey").read_text().replace("kernel_size: 3", "kernel_size: 3, redshift: head")
     (lab / "study.yaml").write_text(needing)
