@@ -269,8 +269,7 @@ def export(
     data = read_training_data(study, where)
     done = export(planned, results, chosen, found_rank, data, RunFolder(where.run(study.name)), to, force=force)
     print_evidence(done.evidence, str(done.folder), _out())
-    proof = f"val_loss {done.recorded_loss:.6f} recorded, {done.reloaded_loss:.6f} reloaded"
-    print(f"weights of seed {done.evidence.weights_of_seed}: {proof}")
+    print(f"weights of seed {done.evidence.weights_of_seed}: {done.proof}")
 
 
 @app.command()

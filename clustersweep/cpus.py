@@ -1,8 +1,11 @@
-"""How many CPUs this process may use: of the machine's, those that its affinity and its cgroups leave it."""
+"""How many CPUs this process may use, of the machine's those that affinity and cgroups leave it, and of which kind."""
 
 import contextlib
+import functools
 import math
 import os
+import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +18,20 @@ def available_cpus(root: Path = Path("/")) -> int:
     """
     with_affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min([with_affinity, *_quotas(root)])))
+
+
+@functools.cache
+def cpu_model(root: Path = Path("/")) -> str:
+    """Return the name of this machine's kind of CPU, as Linux has it, else as well as Python knows.
+
+    Args:
+        root: Where `proc` is.
+    """
+    with contextlib.suppress(OSError):
+        told = re.search(r"^model name\s*:\s*(\S.*?)\s*$", (root / "proc/cpuinfo").read_text(), re.MULTILINE)
+        if told:
+            return told[1]
+    return platform.processor() or platform.machine() or "of unknown model"
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -31,12 +31,16 @@ from clustersweep.training.configuration import (
     load_configuration,
 )
 from clustersweep.training.data import TrainingData
+from clustersweep.training.events import Device
 from clustersweep.training.spec import ProbabilisticSpec
 from clustersweep.trial import SweepResults, TrialResult, combination, loss_of
 
 PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
-# How closely the reloaded network must give the recorded loss: another machine may sum in another order.
+# How closely, relative to it, the reloaded network must give the recorded loss: another machine may sum otherwise.
 TOLERANCE = 1e-5
+# The same where the loss was computed on another kind of device, or in TF32, which moves it by up to 2e-4 (emulated; a
+# test does so). Another seed's weights differ by percents.
+OTHER_DEVICE_TOLERANCE = 1e-3
 CONFIGURATION, MODEL, PROVENANCE = "config.yaml", "model.keras", "provenance.json"
 
 
@@ -46,9 +50,51 @@ class Exported:
 
     configuration: Configuration
     evidence: Evidence
-    recorded_loss: float
-    reloaded_loss: float
+    proof: "Proof"
     folder: Path
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The validation loss that the sweep recorded, dex^2, beside that of the network which was read back.
+
+    Attributes:
+        recorded: What the sweep recorded.
+        reloaded: What the network gives now.
+        trained_on: What computed the recorded one; none where that was not recorded.
+        recomputed_on: What computed it again.
+    """
+
+    recorded: float
+    reloaded: float
+    trained_on: tuple[Device, ...]
+    recomputed_on: Device
+
+    @property
+    def tolerance(self) -> float:
+        """How far the two may be apart, as a share of the recorded one."""
+        devices = (*self.trained_on, self.recomputed_on)
+        alike = len({device.kind for device in devices}) == 1 and {device.precision for device in devices} == {
+            "float32"
+        }
+        return TOLERANCE if self.trained_on and alike else OTHER_DEVICE_TOLERANCE
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two are as close as they must be."""
+        return abs(self.reloaded - self.recorded) <= self.tolerance * abs(self.recorded)
+
+    def __str__(self) -> str:
+        """Say what was compared, and how closely."""
+        trained = " and ".join(dict.fromkeys(map(_how, self.trained_on))) or "device not recorded"
+        return (
+            f"val_loss {self.recorded:.6f} recorded ({trained}), {self.reloaded:.6f} reloaded "
+            f"({_how(self.recomputed_on)}): equal within {self.tolerance:g} of it"
+        )
+
+
+def _how(device: Device) -> str:
+    return f"{device.kind}, {device.precision}"
 
 
 def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -> tuple[TrialResult, int]:
@@ -141,16 +187,28 @@ def export(
         network, outputs = read_back.network, read_back.training.outputs
         save_model(network, data.image_shape, arrays, beside / MODEL, outputs=outputs)
         again = load_weights(network, data.image_shape, beside / MODEL, outputs=outputs)
-        reloaded = Trainer(network, read_back.training, DeviceData(data)).validation_loss(again)
-        if abs(reloaded - recorded) > TOLERANCE * abs(recorded):
+        trainer = Trainer(network, read_back.training, DeviceData(data))
+        proof = Proof(recorded, trainer.validation_loss(again), best.devices, trainer.device)
+        if not proof.holds:
             raise StorageError(
-                f"the exported network gives a validation loss of {reloaded!r}, the sweep recorded {recorded!r}: the "
-                "weights or the data are not those of the sweep. Launch the study again under a new name"
+                f"the exported network gives a validation loss of {proof.reloaded!r}, the sweep recorded {recorded!r}, "
+                f"and they must be equal within {proof.tolerance:g} of it: the weights or the data are not those of "
+                "the sweep. Launch the study again under a new name"
             )
-        proof = {"recorded_val_loss": recorded, "reloaded_val_loss": reloaded, "seed": best.seed}
-        provenance = json.dumps(_provenance(plan, results) | {"verified": proof}, indent=2)
+        provenance = json.dumps(_provenance(plan, results) | {"verified": _verified(proof, best.seed)}, indent=2)
         write_atomically(beside / PROVENANCE, provenance.encode())
-    return Exported(exported, evidence, recorded, reloaded, to)
+    return Exported(exported, evidence, proof, to)
+
+
+def _verified(proof: Proof, seed: int) -> dict[str, Any]:
+    return {
+        "recorded_val_loss": proof.recorded,
+        "reloaded_val_loss": proof.reloaded,
+        "seed": seed,
+        "tolerance": proof.tolerance,
+        "trained_on": [vars(device) for device in proof.trained_on],
+        "recomputed_on": vars(proof.recomputed_on),
+    }
 
 
 def _require_same(path: Path, text: bytes) -> None:

@@ -109,6 +109,7 @@ class Job:
             curve=event.curve,
             resumed=event.resumed,
             val_nll=event.val_nll,
+            devices=event.devices,
         )
 
     def failed(self, event: Failed) -> ReplicateResult:

@@ -50,6 +50,7 @@ SHARED_KEYS: Mapping[str, str] = {
     "to 36 degrees; dihedral: one of the eight symmetries of the square.",
     "training.loss": "What is minimised: mse: the squared error; nll: a Gaussian likelihood with a variance "
     "for each cluster.",
+    "training.precision": "How GPUs multiply: float32; tf32: rounded to 10 bits, faster and less exact. CPUs: float32.",
 }
 
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from clustersweep.errors import StudyChangedError
 from clustersweep.network import Infeasible
 from clustersweep.study import Study, axis_choices, axis_kind, changes, extends
+from clustersweep.training.events import Device
 from clustersweep.trial import Params, ReplicateResult, Scalar, Trial, TrialResult
 from clustersweep.trial import TrialState as State
 
@@ -74,6 +75,9 @@ def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "curve"}
     if fields["val_nll"] is None:
         del fields["val_nll"]  # most networks have no variance
+    fields["devices"] = [vars(device) for device in result.devices]
+    if not result.devices:
+        del fields["devices"]
     return {f"seed:{result.seed}": fields}
 
 
@@ -89,7 +93,8 @@ def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
         if name.startswith("seed:"):
             key = f"curve:{fields['seed']}"  # among the user's attributes in studies that were stored first
             curve = tuple((a, b) for a, b in trial.system_attrs.get(key) or trial.user_attrs.get(key, ()))
-            found[int(fields["seed"])] = ReplicateResult(**fields, curve=curve)
+            devices = tuple(Device(**device) for device in fields.get("devices", ()))
+            found[int(fields["seed"])] = ReplicateResult(**{**fields, "curve": curve, "devices": devices})
     return dict(sorted(found.items()))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from clustersweep.network import Infeasible, Layer, NetworkSpec, flops_per_image, parameters
+from clustersweep.training.events import Device
 from clustersweep.training.spec import TrainingSpec
 
 Scalar = int | float | str
@@ -73,6 +74,8 @@ class ReplicateResult:
         signature: Short name of the cause, equal for equal causes.
         resumed: How often it was continued from a checkpoint.
         val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
+        devices: What computed its epochs, in their order; none where that is not known: of failed replicates, and of
+            those that an older version trained.
     """
 
     seed: int
@@ -87,6 +90,7 @@ class ReplicateResult:
     signature: str = ""
     resumed: int = 0
     val_nll: float | None = None
+    devices: tuple[Device, ...] = ()
 
 
 TrialState = Literal["waiting", "running", "complete", "failed", "infeasible"]

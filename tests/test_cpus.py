@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from clustersweep.cpus import available_cpus
+from clustersweep.cpus import available_cpus, cpu_model
 
 MINE = len(os.sched_getaffinity(0))
 
@@ -61,3 +61,12 @@ def test_every_default_number_of_cpus_is_what_the_affinity_leaves():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[1, 1, 1]\n"
+
+
+def test_the_kind_of_cpu_is_named_as_linux_has_it_and_else_as_python_knows(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(
+        "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Intel(R) Xeon(R) CPU @ 2GHz\n\n"
+    )
+    assert cpu_model(tmp_path) == "Intel(R) Xeon(R) CPU @ 2GHz"
+    assert cpu_model(tmp_path / "nowhere")

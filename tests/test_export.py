@@ -13,13 +13,15 @@ import yaml
 from example_results import fail_trial, grid_results
 from rich.console import Console
 from small_study import small_plan, write_study
+from tf32 import emulated_tf32
 
 from clustersweep.errors import ConfigurationError, NothingCompleteError, StorageError
-from clustersweep.export import choose, commit, configuration_of, evidence_of, export, versions
+from clustersweep.export import Proof, choose, commit, configuration_of, evidence_of, export, versions
 from clustersweep.report.verdict import verdict
 from clustersweep.run_folder import RunFolder
 from clustersweep.study import ObjectiveSpec
 from clustersweep.tables import print_evidence
+from clustersweep.training.checkpoint import unpack_weights
 from clustersweep.training.configuration import (
     MOST_LISTED,
     FailedSeed,
@@ -28,8 +30,9 @@ from clustersweep.training.configuration import (
     load_configuration,
 )
 from clustersweep.training.data import prepare
+from clustersweep.training.events import Device
 from clustersweep.training.spec import ProbabilisticSpec
-from clustersweep.trial import SweepResults, TrialResult
+from clustersweep.trial import ReplicateResult, SweepResults, TrialResult
 
 
 def test_the_best_trial_is_chosen_and_others_by_rank_or_number():
@@ -294,6 +297,63 @@ def test_weights_that_are_not_those_of_the_sweep_are_not_exported(exported, embe
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 3
     assert "They stay on the machine that launched the sweep: export there, with the same --home" in done.stderr
+
+
+CPU = Device("CPU", "a model", 1, "float32", deterministic=True)
+GPU = Device("GPU", "NVIDIA A100", 1, "float32", deterministic=True)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "tolerance"),
+    [
+        ((CPU,), 1e-5),
+        ((CPU, dataclasses.replace(CPU, model="another", threads=8)), 1e-5),
+        ((GPU,), 1e-3),
+        ((CPU, GPU), 1e-3),
+        ((dataclasses.replace(GPU, precision="tf32"),), 1e-3),
+        ((), 1e-3),
+    ],
+)
+def test_the_proof_is_as_close_as_the_devices_allow_and_says_what_was_compared(trained_on, tolerance):
+    assert Proof(1.0, 1.0 + 0.99 * tolerance, trained_on, CPU).holds
+    assert not Proof(1.0, 1.0 - 1.01 * tolerance, trained_on, CPU).holds
+    assert not Proof(1.0, float("nan"), trained_on, CPU).holds
+    assert str(Proof(0.5, 0.5, trained_on, CPU)).endswith(f"(CPU, float32): equal within {tolerance:g} of it")
+    on_gpu = Proof(0.5, 0.50001, (GPU,), CPU)
+    assert str(on_gpu) == (
+        "val_loss 0.500000 recorded (GPU, float32), 0.500010 reloaded (CPU, float32): equal within 0.001 of it"
+    )
+    assert "recorded (device not recorded)" in str(Proof(0.5, 0.5, (), CPU))
+
+
+@pytest.mark.integration
+def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds_weights_are_not(tmp_path):
+    from clustersweep.training.device import configure_device
+    from clustersweep.training.engine import DeviceData, Trainer
+
+    configure_device(1)
+    plan, data, files = small_plan(tmp_path, training={"epochs": 6}), small_data(), RunFolder(tmp_path / "run")
+    planned = plan.trials[0]
+    with emulated_tf32():
+        trainer = Trainer(planned.network, planned.training, DeviceData(data))
+        best, other = sorted((list(trainer.replicate(seed))[-1] for seed in (0, 1)), key=lambda end: end.val_loss)
+    exact = Trainer(planned.network, planned.training, DeviceData(data)).validation_loss(unpack_weights(best.weights))
+    assert 1e-5 < abs(exact / best.val_loss - 1) < 5e-4  # what was refused before
+
+    gpu = Device("GPU", "NVIDIA A100", 1, "tf32", deterministic=True)
+    done = ReplicateResult(0, "complete", best.val_loss, best.best_epoch, 6, 1.0, "worker", devices=(gpu,))
+    trial = TrialResult(0, planned.params, "complete", best.val_loss, {0: done})
+    results = SweepResults("small", plan.digest, plan.study.axes, (0,), (trial,))
+    key = plan.replicate(planned, 0).key
+    files.save_weights(key, best.weights)
+    exported = export(plan, results, trial, 1, data, files, tmp_path / "best")
+    assert "recorded (GPU, tf32)" in str(exported.proof)
+    verified = json.loads((tmp_path / "best/provenance.json").read_text())["verified"]
+    assert (verified["trained_on"], verified["tolerance"]) == ([vars(gpu)], 1e-3)
+    assert (verified["recomputed_on"]["kind"], verified["recomputed_on"]["precision"]) == ("CPU", "float32")
+    files.save_weights(key, other.weights)
+    with pytest.raises(StorageError, match=r"must be equal within 0.001 of it: the weights or the data are not those"):
+        export(plan, results, trial, 1, data, files, tmp_path / "wrong")
 
 
 def test_a_replicates_key_does_not_depend_on_the_studys_name(tmp_path):

@@ -21,7 +21,7 @@ from clustersweep.report import Provenance, summary, write_report
 from clustersweep.report.curves import learning_curves, loss_against_cost
 from clustersweep.report.effects import effects
 from clustersweep.report.figures import cost_figure, curve_figure, effect_figure
-from clustersweep.report.listings import infeasible_html, times_html, unfinished_html
+from clustersweep.report.listings import infeasible_html, provenance_html, times_html, unfinished_html
 from clustersweep.report.sections import slice_html, slices_introduction, verdict_html
 from clustersweep.report.slice_figure import slice_figure
 from clustersweep.report.slices import Gap, SliceFigure, slices
@@ -30,6 +30,7 @@ from clustersweep.report.sweep_page import sweep_page
 from clustersweep.report.table import results_csv
 from clustersweep.report.verdict import r_squared, rmse, verdict
 from clustersweep.study import ObjectiveSpec
+from clustersweep.training.events import Device
 from clustersweep.trial import Aggregate, LaunchTime, ReplicateResult, SweepResults, TrialResult
 
 RESULTS = grid_results()
@@ -375,6 +376,26 @@ def test_the_table_has_the_likelihood_of_networks_with_a_variance() -> None:
     rows = csv.DictReader(io.StringIO(results_csv(results).decode()))
     found = {row["seed"]: row["val_nll"] for row in rows if row["trial"] == str(trial.number)}
     assert found == {"0": "-0.25", "1": "", "2": ""}
+
+
+def test_the_table_and_the_provenance_say_what_computed_each_replicate() -> None:
+    trial = RESULTS.ranked()[0]
+    devices = Device("CPU", "Xeon", 1, "float32", True), Device("GPU", "A100", 1, "tf32", deterministic=False)
+    told = {seed: dataclasses.replace(trial.replicates[seed], devices=devices[:number])
+            for seed, number in ((0, 1), (1, 2))}  # fmt: skip
+    results = replace_trial(RESULTS, trial.number, replicates={**trial.replicates, **told})
+    rows = csv.DictReader(io.StringIO(results_csv(results).decode()))
+    names = ("device", "device_model", "threads", "precision", "deterministic")
+    found = {row["seed"]: [row[name] for name in names] for row in rows if row["trial"] == str(trial.number)}
+    assert found == {
+        "0": ["CPU", "Xeon", "1", "float32", "True"],
+        "1": ["CPU; GPU", "Xeon; A100", "1", "float32; tf32", "True; False"],
+        "2": [""] * 5,
+    }
+    page = provenance_html(results, Provenance(), "now")
+    assert "CPU Xeon, 1 thread, float32 (1 replicate)" in page
+    assert "then GPU A100, 1 thread, tf32, order of sums left open (1 replicate)" in page
+    assert "trained on" not in provenance_html(RESULTS, Provenance(), "now")
 
 
 def test_failed_and_waiting_replicates_have_rows_too_on_one_line_each() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.storage import Storage
 from clustersweep.storage_records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
 from clustersweep.storage_tables import add_trials, read_trials, update_trial
+from clustersweep.training.events import Device
 from clustersweep.trial import LaunchTime, ReplicateResult
 
 INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
@@ -80,6 +82,15 @@ def test_a_likelihood_is_stored_where_there_is_one_only_and_older_records_have_n
     curves = curve_attribute(without) | curve_attribute(with_one)
     stored = create_trial(value=0.1, user_attrs=attributes, system_attrs=curves)
     assert replicates(stored) == {0: without, 1: with_one}
+
+
+def test_what_computed_a_replicate_is_stored_with_it_and_older_records_have_nothing():
+    devices = Device("CPU", "Xeon", 2, "float32", True), Device("GPU", "A100", 1, "tf32", deterministic=False)
+    without, with_two = replicate(0), dataclasses.replace(replicate(1), devices=devices)
+    assert "devices" not in replicate_attribute(without)["seed:0"]
+    attributes = json.loads(json.dumps(replicate_attribute(without) | replicate_attribute(with_two)))
+    curves = curve_attribute(without) | curve_attribute(with_two)
+    assert replicates(create_trial(value=0.1, user_attrs=attributes, system_attrs=curves)) == {0: without, 1: with_two}
 
 
 def test_a_relaunch_of_a_finished_study_leaves_nothing_to_do(storage, tmp_path):

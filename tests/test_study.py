@@ -610,6 +610,17 @@ def test_a_replicates_key_depends_on_what_decides_its_numbers_alone(tmp_path, st
     assert len({key, *others}) == 8
 
 
+def test_tf32_makes_another_replicate_and_another_definition_and_may_be_an_axis(tmp_path, study):
+    params = {"filters": 1, "learning_rate": 0.01}
+    written, tf32 = (replace(study, training=TrainingSpec(precision=name)) for name in ("float32", "tf32"))
+    assert replicate_key(written, "d", params, 0) == replicate_key(study, "d", params, 0)
+    assert replicate_key(tf32, "d", params, 0) != replicate_key(study, "d", params, 0)
+    assert definition(written, "d") == definition(study, "d") != definition(tf32, "d")
+    both = load(tmp_path, text(search_space="{filters: [1], precision: [float32, tf32]}"))
+    specs = [specs_for(both, {"filters": 1, "precision": name})[1].precision for name in ("float32", "tf32")]
+    assert specs == ["float32", "tf32"]
+
+
 @pytest.mark.parametrize(
     ("sections", "lines", "extension"),
     [

@@ -23,7 +23,7 @@ from clustersweep.training.checkpoint import (
     unpack_weights,
 )
 from clustersweep.training.data import fit_scaling, prepare, transformed
-from clustersweep.training.events import Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.events import Checkpoint, Device, EpochEnd, Failed, Finished, Stopped
 from clustersweep.training.spec import TrainingSpec
 
 integration = pytest.mark.integration
@@ -529,6 +529,60 @@ def test_a_workers_share_of_a_gpu_is_capped_before_the_first_operation():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert int(done.stdout) > 0
+
+
+@integration
+def test_a_replicate_says_what_computed_it_also_after_it_went_on_elsewhere(trainer, device_data):
+    from clustersweep.cpus import cpu_model
+    from clustersweep.training.engine import Trainer
+
+    here = Device("CPU", cpu_model(), 1, "float32", deterministic=True)
+    assert finished(trainer.replicate(0)).devices == (here,)
+    *_, checkpoint, stopped = trainer.replicate(0, key="k", stop=lambda: True)
+    assert isinstance(stopped, Stopped)
+    elsewhere = Trainer(SPEC, TRAINING, device_data)
+    elsewhere.device = Device("GPU", "NVIDIA A100", 1, "tf32", deterministic=True)
+    done = finished(elsewhere.replicate(0, key="k", checkpoint=checkpoint.state))
+    assert done.devices == (here, elsewhere.device)
+    assert str(elsewhere.device) == "GPU NVIDIA A100, 1 thread, tf32"
+
+
+@integration
+def test_what_computed_the_epochs_of_an_older_versions_checkpoint_stays_open(trainer):
+    *_, checkpoint, _ = trainer.replicate(0, key="k", stop=lambda: True)
+    progress, weights, best, optimizer = unpack_state(checkpoint.state, "k")
+    older = dataclasses.replace(progress, devices=())
+    state = pack_state(older, weights=weights, best=best, optimizer=optimizer)
+    assert finished(trainer.replicate(0, key="k", checkpoint=state)).devices == ()
+
+
+@integration
+def test_each_trainer_sets_its_own_precision_before_each_epoch_and_masses_are_computed_in_float32(data, device_data):
+    from clustersweep.training.device import tf
+    from clustersweep.training.engine import Trainer
+    from clustersweep.training.ensemble import Ensemble
+
+    allowed = tf.config.experimental.tensor_float_32_execution_enabled
+    trainers = [Trainer(SPEC, dataclasses.replace(TRAINING, precision=p), device_data) for p in ("tf32", "float32")]
+    running = [trainer.replicate(0) for trainer in trainers]
+    seen, losses = [], []
+    for _ in range(2):
+        for one in running:
+            losses.append(next(one).val_loss)
+            seen.append(allowed())
+    assert seen == [True, False, True, False]
+    assert losses[0::2] == losses[1::2]  # a CPU has no TF32
+    next(running[0])
+    weights = [variable.numpy() for variable in trainers[0]._variables]
+    for compute in (
+        lambda: trainers[1].validation_loss(weights),
+        lambda: Ensemble(SPEC, data.scaling, data.image_shape, [weights], outputs=1, constant_sd=[0.1])(
+            data.validation_images, data.validation_redshift
+        ),
+    ):
+        tf.config.experimental.enable_tensor_float_32_execution(True)
+        compute()
+        assert not allowed()
 
 
 @integration

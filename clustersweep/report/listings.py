@@ -1,6 +1,7 @@
 """The tables of a sweep's report and its provenance, as HTML. Computes nothing."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -136,12 +137,22 @@ def provenance_html(results: SweepResults, provenance: Provenance, written: str)
             "search space",
             escape("; ".join(f"{a}: {', '.join(map(str, v))}" for a, v in results.axes.items())),
         ),
+        ("trained on", escape(_devices(results))),
         ("versions", escape(", ".join(f"{name} {version}" for name, version in provenance.versions.items()))),
     ]
     body = definitions((name, value) for name, value in items if value)
     for what, command in provenance.commands.items():
         body += f"<h3>{escape(what)}</h3><pre>{escape(command)}</pre>\n"
     return body
+
+
+def _devices(results: SweepResults) -> str:
+    """Say what computed the replicates, and how many each; empty where none says."""
+    ended = [replicate for trial in results.trials for replicate in trial.replicates.values() if replicate.devices]
+    counts = Counter("; then ".join(map(str, replicate.devices)) for replicate in ended)
+    return " | ".join(
+        f"{words} ({count:,} {'replicate' if count == 1 else 'replicates'})" for words, count in counts.most_common()
+    )
 
 
 def _identity(results: SweepResults, trial: TrialResult) -> list[Cell]:

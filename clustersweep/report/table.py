@@ -5,13 +5,13 @@ import io
 from collections.abc import Iterator
 
 from clustersweep.report.verdict import r_squared, rmse
-from clustersweep.trial import SweepResults, TrialResult
+from clustersweep.trial import ReplicateResult, SweepResults, TrialResult
 
 Row = dict[str, object]
 FIXED = (
     "trial", "supersedes", "trial_state", "trial_value_dex2", "parameters", "seed", "state", "val_loss_dex2",
     "rmse_dex", "r2", "val_nll", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer",
-    "reason", "error",
+    "reason", "error", "device", "device_model", "threads", "precision", "deterministic",
 )  # fmt: skip
 
 
@@ -63,7 +63,18 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
             "resumed": replicate.resumed,
             "worker": replicate.worker,
             "error": " ".join(replicate.error.split()),  # one row, one line, for grep
+            **_devices(replicate),
         }
+
+
+def _devices(replicate: ReplicateResult) -> Row:
+    """Return what computed a replicate; of several, each, in their order."""
+    names = {"device": "kind", "device_model": "model", "threads": "threads", "precision": "precision"}
+    names["deterministic"] = "deterministic"
+    return {
+        column: "; ".join(dict.fromkeys(str(getattr(device, name)) for device in replicate.devices)) or None
+        for column, name in names.items()
+    }
 
 
 def summary(results: SweepResults) -> dict[str, object]:

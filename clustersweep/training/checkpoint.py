@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clustersweep.training.events import Device
+
 Arrays = list[NDArray[Any]]
 
 
@@ -28,6 +30,7 @@ class Progress:
         resumed: How often it was continued.
         curve: `(loss, val_loss)` of every epoch, dex^2.
         nll_curve: `(nll, val_nll)` of every epoch, where the network has a variance.
+        devices: What computed these epochs, in their order; none where an older version computed a part.
     """
 
     key: str
@@ -37,6 +40,7 @@ class Progress:
     resumed: int
     curve: tuple[tuple[float, float], ...]
     nll_curve: tuple[tuple[float, float], ...] = ()
+    devices: tuple[Device, ...] = ()
 
 
 def pack_state(progress: Progress, *, weights: Arrays, best: Arrays, optimizer: Arrays) -> bytes:
@@ -73,6 +77,7 @@ def _progress(arrays: dict[str, NDArray[np.generic]], key: str) -> Progress:
         values = json.loads(arrays["progress"].tobytes())
         for name in ("curve", "nll_curve"):
             values[name] = tuple((float(loss), float(val)) for loss, val in values.get(name, ()))
+        values["devices"] = tuple(Device(**device) for device in values.get("devices", ()))
         progress = Progress(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedCheckpointError(f"no progress record: {error}") from error

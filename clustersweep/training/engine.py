@@ -19,7 +19,7 @@ from clustersweep.training.checkpoint import (
     unpack_state,
 )
 from clustersweep.training.data import Scaling, TrainingData
-from clustersweep.training.device import keras, shared_tensor, tf
+from clustersweep.training.device import device_in_use, keras, set_precision, shared_tensor, tf
 from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped, failure_of
 from clustersweep.training.likelihood import likelihood_terms, variance
 from clustersweep.training.model import build_model, derived_seed, initial_weights
@@ -97,6 +97,7 @@ class Trainer:
         row_weights: NDArray[np.float64] | None = None,
     ) -> None:
         self.network, self.training = network, training
+        self.device = device_in_use(training.precision)
         self._data = data
         self._likelihood = training.loss == "nll"
         self._model = build_model(network, data.image_shape, training.outputs)
@@ -145,6 +146,7 @@ class Trainer:
     def validation_loss(self, weights: Arrays) -> float:
         """Give the validation loss, dex^2, that a network with these weights has."""
         _assign(self._variables, weights)
+        set_precision(self.training.precision)
         return self._in_dex(self._validate())[0]
 
     def _train(
@@ -161,6 +163,9 @@ class Trainer:
         curve, nll_curve = list(progress.curve), list(progress.nll_curve)
         watched = nll_curve if self._likelihood else curve
         seconds, best_epoch = progress.seconds, progress.best_epoch
+        # Older versions did not record them: then it stays open what computed those epochs.
+        unknown = progress.epoch and not progress.devices
+        devices = () if unknown else tuple(dict.fromkeys((*progress.devices, self.device)))
         saved_at = time.monotonic()
         epoch = progress.epoch
         while epoch < spec.epochs and epoch - best_epoch < spec.patience:
@@ -181,7 +186,9 @@ class Trainer:
             stopping = stop()
             if stopping or time.monotonic() - saved_at >= checkpoint_every_s:
                 saved_at = time.monotonic()
-                now = Progress(key, epoch, best_epoch, seconds, progress.resumed, tuple(curve), tuple(nll_curve))
+                now = Progress(
+                    key, epoch, best_epoch, seconds, progress.resumed, tuple(curve), tuple(nll_curve), devices
+                )
                 optimizer = _values(self._optimizer.variables)
                 yield Checkpoint(
                     epoch, pack_state(now, weights=_values(self._variables), best=best, optimizer=optimizer)
@@ -199,6 +206,7 @@ class Trainer:
             weights=pack_weights(best),
             val_nll=nll_curve[best_epoch - 1][1] if nll_curve else None,
             nll_curve=tuple(nll_curve),
+            devices=devices,
         )
 
     def _start(self, seed: int, start: Arrays | None, key: str, checkpoint: bytes | None) -> tuple[Progress, Arrays]:
@@ -223,6 +231,7 @@ class Trainer:
 
     def _one_epoch(self, seed: int, epoch: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Train one epoch and validate; gives what `_in_dex` does, for training and for validation."""
+        set_precision(self.training.precision)
         for layer in self._dropouts:
             layer.seed_generator.state.assign([derived_seed(seed, epoch, layer.name), 0])
         self._augmentation.begin_epoch(seed, epoch)

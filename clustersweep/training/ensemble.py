@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clustersweep.network import NetworkSpec
 from clustersweep.training.data import Scaling
-from clustersweep.training.device import tf
+from clustersweep.training.device import set_precision, tf
 from clustersweep.training.engine import VALIDATION_BATCH, ScaledImages, standardised_redshift
 from clustersweep.training.likelihood import variance
 from clustersweep.training.model import Weights, build_model
@@ -87,6 +87,7 @@ class Ensemble:
             images: Counts, `(cluster, height, width, band)`.
             redshift: `(cluster,)`; ignored by a network that does not take it.
         """
+        set_precision("float32")  # also of networks that were trained in another
         means, spreads = [], []
         for number, weights in enumerate(self.members):
             for variable, value in zip(self._model.trainable_variables, weights, strict=True):

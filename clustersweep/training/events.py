@@ -9,6 +9,30 @@ from clustersweep.errors import first_line
 
 
 @dataclass(frozen=True)
+class Device:
+    """What computes, and how: what decides the last bits of a loss beside the study.
+
+    Attributes:
+        kind: `CPU` or `GPU`.
+        model: Its name, as the machine has it.
+        threads: CPU threads of TensorFlow's operations.
+        precision: How it multiplies, `float32` or `tf32`; CPUs always in float32.
+        deterministic: Whether it adds up in one order always, as CPUs do.
+    """
+
+    kind: str
+    model: str
+    threads: int
+    precision: str
+    deterministic: bool
+
+    def __str__(self) -> str:
+        order = "" if self.deterministic else ", order of sums left open"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.kind} {self.model}, {threads}, {self.precision}{order}"
+
+
+@dataclass(frozen=True)
 class EpochEnd:
     """An epoch ended. `epoch` counts from 1; losses are mean squared errors of log10 M500c in dex^2.
 
@@ -53,6 +77,8 @@ class Finished:
         weights: Weights of the best epoch, as an npz file's bytes.
         val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
         nll_curve: `(nll, val_nll)` of every epoch, where the network has a variance.
+        devices: What computed its epochs, in their order; several where it was continued elsewhere, none where an
+            older version computed a part.
     """
 
     val_loss: float
@@ -64,6 +90,7 @@ class Finished:
     weights: bytes = field(repr=False)
     val_nll: float | None = None
     nll_curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    devices: tuple[Device, ...] = ()
 
     def __str__(self) -> str:
         likelihood = "" if self.val_nll is None else f", val_nll {self.val_nll:.4f}"
