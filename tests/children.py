@@ -58,6 +58,7 @@ def end(process: "subprocess.Popen[Any]") -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.kill()
     process.wait()
+    psutil.wait_procs([one for one in lives if one.pid != process.pid], timeout=30)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):  # what was still to be written
