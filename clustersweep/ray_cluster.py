@@ -33,7 +33,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-# Workers that share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
+# At most so many workers share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
 AUTO_WORKERS_PER_GPU = 4
 _QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 # What a node has to have as the driver has it: other versions may give other numbers, or none.
@@ -55,6 +55,11 @@ class Node:
     identity: str
     address: str
     resources: Mapping[str, float]
+
+    @property
+    def gpus(self) -> int:
+        """The number of its GPUs."""
+        return int(self.resources.get("GPU", 0.0))
 
 
 def nodes() -> list[Node]:
@@ -192,30 +197,56 @@ def reach(address: str) -> None:
         pass
 
 
-def room(found: Sequence[Node], cpus: int, gpus: float | str, least: int = 1) -> tuple[dict[str, int], float]:
-    """Give the number of workers that each node has room for, by identity, and the share of a GPU that each takes.
+def room(
+    found: Sequence[Node], cpus: int, gpus: float | str, least: int = 1, limit: int | None = None
+) -> tuple[dict[str, int], float]:
+    """Return the number of workers that each node has room for, by identity, and the share of a GPU that each takes.
+
+    Args:
+        found: The nodes.
+        cpus: CPUs of a worker.
+        gpus: Share of a GPU for each worker, at most 1. `auto`: as `_spread` has it where there are GPUs, whose nodes
+            alone are used then, as another kind of device may change the last bits; else none.
+        least: So many have to fit on all nodes together.
+        limit: No more workers than this will be hired.
 
     Raises:
         WorkersError: Fewer than `least` fit on all nodes together.
     """
-    resources = {node.identity: node.resources for node in found}
-    has_gpus = sum(has.get("GPU", 0.0) for has in resources.values())
-    share = gpus if isinstance(gpus, float | int) else (1 / AUTO_WORKERS_PER_GPU if has_gpus else 0.0)
-    counts = {}
-    for identity, has in resources.items():  # a worker never stands on two
-        counts[identity] = int(has.get("CPU", 0.0) // cpus)
-        if share > 0:
-            # A share above one half leaves room for one worker on each GPU; Ray never splits one over two.
-            node_gpus = has.get("GPU", 0.0)
-            fit = int(node_gpus) * int(1 / share) if share <= 1 else int(node_gpus // share)
-            counts[identity] = min(counts[identity], fit)
+    # Number of workers by CPUs, and whole GPUs: a worker never stands on two nodes, nor on two GPUs.
+    has = {node.identity: (int(node.resources.get("CPU", 0.0) // cpus), node.gpus) for node in found}
+    with_gpus = [slots for slots in has.values() if min(slots)]
+    share = gpus if isinstance(gpus, float | int) else 1 / _spread(with_gpus, limit) if with_gpus else 0.0
+    per_gpu = int(1 / share) if share else 0
+    counts = {node: min(slots, on * per_gpu) if share else slots for node, (slots, on) in has.items()}
     if sum(counts.values()) < least:
-        has_all = " + ".join(f"{has.get('CPU', 0):g} CPU and {has.get('GPU', 0):g} GPU" for has in resources.values())
+        has_all = " + ".join(f"{node.resources.get('CPU', 0):g} CPU and {node.gpus:g} GPU" for node in found)
         raise WorkersError(
             f"no room for a worker: one needs {cpus} CPU and {share:g} GPU, the cluster has {has_all}. Lower "
             "resources.cpus_per_worker or resources.gpus_per_worker, or name a larger cluster with --address"
         )
     return counts, float(share)
+
+
+def _spread(has: Sequence[tuple[int, int]], limit: int | None = None) -> int:
+    """Return how many workers share each GPU, such that as many GPUs as can be have one, and then as many train as can.
+
+    Ray fills one GPU before it takes the next: five halves of four GPUs leave one idle, and four whole ones none.
+
+    Args:
+        has: Of every node with GPUs, the workers that its CPUs have room for, and its GPUs.
+        limit: No more workers than this.
+    """
+
+    def comes_to(per_gpu: int) -> tuple[int, int, int]:
+        free = [min(slots, gpus * per_gpu) for slots, gpus in has]
+        hired = [0] * len(has)
+        while any(free) and (limit is None or sum(hired) < limit):  # as they are hired: where most room is
+            most = free.index(max(free))
+            free[most], hired[most] = free[most] - 1, hired[most] + 1
+        return sum(-(-workers // per_gpu) for workers in hired), sum(hired), -per_gpu
+
+    return max(range(1, AUTO_WORKERS_PER_GPU + 1), key=comes_to)
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ class RayWorkers:
         while True:
             alive = [node for node in nodes() if node.identity not in self._gone]
             try:
-                self._room, self._gpu_share = room(alive, self._cpus, gpus)  # workers by node
+                self._room, self._gpu_share = room(alive, self._cpus, gpus, limit=self._limit)  # workers by node
             except WorkersError:
                 if time.monotonic() > deadline:
                     raise
@@ -199,11 +199,22 @@ class RayWorkers:
                 self._gone |= {node.identity for node in used if node not in left}
                 self._room = {node.identity: self._room[node.identity] for node in left}
                 if left:
+                    self._tell_unused(alive)
                     return left
             if not told:
                 _log.warning("no machine of the cluster has room for a worker yet; waiting %.0f s for one", patience_s)
                 told = True
             time.sleep(1.0)
+
+    def _tell_unused(self, alive: list[Node]) -> None:
+        """Say which nodes are left alone because they have no GPU where others have some."""
+        unused = [node.address for node in alive if node.resources.get("CPU", 0.0) >= self._cpus and not node.gpus]
+        if self._gpu_share and unused:
+            _log.warning(
+                "no GPU, and so not used beside nodes with GPUs: %s. Another kind of device may change the last bits; "
+                "resources.gpus_per_worker: 0 trains on the CPUs of all nodes",
+                ", ".join(unused),
+            )
 
     def _arrived(self, ref: Any) -> None:
         """Note that a worker is there, or that it died on its way."""

@@ -93,7 +93,7 @@ class ResourcesSpec:
     """
 
     cpus_per_worker: Annotated[int, Ge(1), Le(1024)] = 1
-    gpus_per_worker: Literal["auto"] | Annotated[float, Ge(0), Le(64)] = "auto"
+    gpus_per_worker: Literal["auto"] | Annotated[float, Ge(0)] = "auto"
     deterministic: bool = True
 
 

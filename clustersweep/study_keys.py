@@ -25,7 +25,7 @@ KEYS: Mapping[str, str] = {
     "limits.max_parameters": "Networks with more trainable weights are not trained; null: no limit.",
     "resources": "What each worker gets; it does not decide what the results mean.",
     "resources.cpus_per_worker": "CPU threads of a worker.",
-    "resources.gpus_per_worker": "GPUs of a worker, or a share of one; auto: a share where there are any.",
+    "resources.gpus_per_worker": "Share of a GPU for a worker, at most 1; auto: spread over the GPUs that there are.",
     "resources.deterministic": "On GPUs: reruns on one GPU give the same bits, more slowly. CPUs always do.",
 }
 

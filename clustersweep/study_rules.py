@@ -20,9 +20,10 @@ def contradictions(study: Json) -> Iterator[Fault]:
     yield from dense_layers(section(study, "search_space").get("dense_layers"), section(study, "network"))
     yield from repeated(("seeds",), study.get("seeds"))
     gpus: Any = section(study, "resources").get("gpus_per_worker")
-    if is_number(gpus) and gpus > 1 and gpus != int(gpus):
-        rule = "must be a whole number when it is more than 1: a share of a GPU is of one GPU"
-        yield Fault(("resources", "gpus_per_worker"), rule, f"Write {math.ceil(gpus)}.")
+    if is_number(gpus) and gpus > 1:
+        rule = "must be at most 1: a worker trains on one GPU, and a second would be idle"
+        remedy = "Write 1; there are as many workers as the GPUs have room for."
+        yield Fault(("resources", "gpus_per_worker"), rule, remedy)
 
 
 def _search_space(axes: dict[str, Any], study: dict[str, Json]) -> Iterator[Fault]:

@@ -217,9 +217,9 @@ def test_npz_files_need_no_catalogue(tmp_path):
 
 
 def test_a_whole_number_is_fine_where_a_fraction_is_allowed(tmp_path):
-    study = load(tmp_path, text(training="{learning_rate: 1}", resources="{gpus_per_worker: 2}"))
+    study = load(tmp_path, text(training="{learning_rate: 1}", resources="{gpus_per_worker: 1}"))
     assert isinstance(study.training.learning_rate, float)
-    assert study.resources.gpus_per_worker == 2
+    assert study.resources.gpus_per_worker == 1
 
 
 def test_a_study_is_frozen_and_travels_between_processes(study):
@@ -342,8 +342,9 @@ NAME = "must be 1 to 100 letters, digits, '.', '_' and '-', and begin with neith
          "s.yaml:4: resources.gpus_per_worker = some: must be auto or a number. Write one of these."),
         ({"resources": "{gpus_per_worker: -1}"},
          "s.yaml:4: resources.gpus_per_worker = -1: must be auto or at least 0. Write one of these."),
-        ({"resources": "{gpus_per_worker: 1.5}"}, "s.yaml:4: resources.gpus_per_worker = 1.5: must be a whole number "
-         "when it is more than 1: a share of a GPU is of one GPU. Write 2."),
+        ({"resources": "{gpus_per_worker: 2}"}, "s.yaml:4: resources.gpus_per_worker = 2: must be at most 1: a "
+         "worker trains on one GPU, and a second would be idle. Write 1; there are as many workers as the GPUs "
+         "have room for."),
         ({"seeds": "[]"}, "s.yaml:4: seeds = []: must have at least one value. Write one, or remove the key."),
         ({"seeds": "[0, 1, 0]"}, "s.yaml:4: seeds[2] = 0: is given twice. Remove one of the two."),
         ({"seeds": "[-1]"}, "s.yaml:4: seeds[0] = -1: must be at least 0. Write 0 or more."),

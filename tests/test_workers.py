@@ -21,7 +21,7 @@ from clustersweep import ray_cluster, ray_workers
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import WorkersError
 from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
-from clustersweep.ray_cluster import Node, Silence, Software, no_room_for, other_versions, require_none, room
+from clustersweep.ray_cluster import Node, Silence, Software, no_room_for, nodes, other_versions, require_none, room
 from clustersweep.ray_workers import RayWorkers
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -70,6 +70,12 @@ def in_process(data, tmp_path_factory):
     return curves(results)
 
 
+@ray.remote
+class _Where:
+    def gpus(self):
+        return ray.get_runtime_context().get_accelerator_ids()["GPU"]
+
+
 def nodes_of(resources):
     return [Node(f"node-{number}", f"10.0.0.{number}", has) for number, has in enumerate(resources)]
 
@@ -83,18 +89,72 @@ def nodes_of(resources):
         ([{"CPU": 4.0}], 1, "auto", (4, 0.0)),
         ([{"CPU": 5.0}], 2, "auto", (2, 0.0)),
         ([{"CPU": 16.0, "GPU": 2.0}], 1, "auto", (8, 0.25)),
-        ([{"CPU": 3.0, "GPU": 2.0}], 1, "auto", (3, 0.25)),
+        ([{"CPU": 3.0, "GPU": 2.0}], 1, "auto", (3, 0.5)),
         ([{"CPU": 16.0, "GPU": 2.0}], 1, 0, (16, 0.0)),
         ([{"CPU": 16.0, "GPU": 2.0}], 1, 0.6, (2, 0.6)),
-        ([{"CPU": 16.0, "GPU": 4.0}], 1, 2, (2, 2.0)),
+        ([{"CPU": 16.0, "GPU": 4.0}], 1, 1, (4, 1.0)),
         ([{"CPU": 16.0, "GPU": 1.0}], 1, 0.1, (10, 0.1)),
         ([{"CPU": 6.0}, {"CPU": 6.0}], 4, "auto", (2, 0.0)),
-        ([{"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0}], 1, "auto", (2, 0.25)),
+        ([{"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0}], 1, "auto", (2, 0.5)),
     ],
 )
 def test_there_are_as_many_workers_as_the_cluster_has_room_for(nodes, cpus, gpus, expected):
     counts, share = room(nodes_of(nodes), cpus, gpus)
     assert (sum(counts.values()), share) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "limit", "counts", "per_gpu"),
+    [
+        ([(8, 4)], None, [8], 2),
+        ([(4, 4)], None, [4], 1),
+        ([(2, 4)], None, [2], 1),
+        ([(64, 4)], None, [16], 4),
+        ([(64, 4)], 8, [8], 2),
+        ([(64, 4)], 3, [4], 1),  # room for four, of whom three are hired
+        ([(7, 4)], None, [7], 2),
+        ([(5, 4)], None, [4], 1),  # five halves would leave one idle: Ray fills a GPU before it takes the next
+        ([(8, 1), (8, 1)], 2, [1, 1], 1),
+        ([(16, 1), (4, 4)], None, [1, 4], 1),
+        ([(8, 0), (4, 1)], None, [0, 4], 4),
+    ],
+)
+def test_workers_are_spread_over_all_gpus_before_two_share_one(nodes, limit, counts, per_gpu):
+    given = nodes_of([{"CPU": float(slots), "GPU": float(gpus)} for slots, gpus in nodes])
+    found, share = room(given, 1, "auto", limit=limit)
+    assert ([*found.values()], share) == (counts, 1 / per_gpu)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("slots", [4, 5, 7, 8])
+def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(slots):
+    try:
+        ray.init(
+            address="local", num_cpus=slots, num_gpus=4, include_dashboard=False, log_to_driver=False,
+            logging_level="ERROR",
+        )  # fmt: skip
+        counts, share = room(nodes(), 1, "auto")
+        actors = [_Where.options(num_cpus=1, num_gpus=share).remote() for _ in range(sum(counts.values()))]
+        used = {gpu for found in ray.get([actor.gpus.remote() for actor in actors]) for gpu in found}
+        assert len(used) == 4
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.parametrize(("gpus", "told"), [("auto", True), (0, False)])
+def test_a_launch_says_which_nodes_without_a_gpu_it_leaves_alone(monkeypatch, caplog, gpus, told):
+    workers = RayWorkers.__new__(RayWorkers)
+    vars(workers).update(_cpus=2, _limit=None, _gone=set())
+    has = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {"CPU": 0.0}, {"CPU": 2.0}]
+    module = "clustersweep.ray_workers"
+    monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of(has))
+    monkeypatch.setattr(f"{module}.fitting", lambda asked: asked)
+    used = workers._first_room(gpus, shared=True)
+    assert [node.address for node in used] == (["10.0.0.0"] if told else ["10.0.0.0", "10.0.0.1", "10.0.0.3"])
+    assert [record.getMessage() for record in caplog.records] == told * [
+        "no GPU, and so not used beside nodes with GPUs: 10.0.0.1, 10.0.0.3. Another kind of device may change the "
+        "last bits; resources.gpus_per_worker: 0 trains on the CPUs of all nodes"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -259,8 +319,8 @@ def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_
 @pytest.mark.integration
 def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
     try:
-        with pytest.raises(WorkersError, match="one needs 1 CPU and 64 GPU, the cluster has .* and 0 GPU"):
-            RayWorkers(lambda: data, data.bytes, gpus_per_worker=64, token_file=token_file)
+        with pytest.raises(WorkersError, match="one needs 1 CPU and 1 GPU, the cluster has .* and 0 GPU"):
+            RayWorkers(lambda: data, data.bytes, gpus_per_worker=1, token_file=token_file)
     finally:
         ray.shutdown()
 
@@ -405,7 +465,7 @@ def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monk
 @pytest.mark.gpu
 def test_workers_share_the_gpus_of_a_machine_that_has_some(data, token_file, tmp_path):
     workers = RayWorkers(lambda: data, data.bytes, gpus_per_worker="auto", token_file=token_file)
-    assert workers._gpu_share == 0.25
+    assert workers._gpu_share in {1.0, 1 / 2, 1 / 3, 1 / 4}
     outcome, _ = sweep(small_plan(tmp_path), workers, tmp_path)
     assert outcome.failed == 0
 
