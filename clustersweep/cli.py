@@ -105,9 +105,10 @@ def plan(
     from clustersweep.errors import StudyChangedError
     from clustersweep.plan import make_plan, plan_json, require_feasible
     from clustersweep.study import load_study, takes_redshift
-    from clustersweep.survey.source import read_header
+    from clustersweep.survey.source import check_split, read_header
 
     study = load_study(study_file)
+    check_split(study.data, study.split)
     planned = make_plan(study, read_header(study.data, needs_redshift=takes_redshift(study)))
     count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
     place = home_of(home, make=False)

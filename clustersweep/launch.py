@@ -26,7 +26,7 @@ from clustersweep.running import Outcome
 from clustersweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.study import Study, takes_redshift
-from clustersweep.survey.source import open_dataset, read_header
+from clustersweep.survey.source import check_split, open_dataset, read_header
 from clustersweep.survey.split import make_split
 from clustersweep.sweep import Sweep
 from clustersweep.training.data import TrainingData, parts_of
@@ -144,6 +144,7 @@ def launch(
 def _launch(
     study: Study, where: str, home: Home, database: Callable[[], Database], options: Options, watcher: Watcher
 ) -> Launched:
+    check_split(study.data, study.split)
     plan = read_plan(study, home, where, watcher)
     files, rates = RunFolder(home.run(study.name)), read_rates(home.rates)
     with ExitStack() as closing:

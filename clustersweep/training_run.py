@@ -9,7 +9,7 @@ from clustersweep.cpus import available_cpus
 from clustersweep.export import commit, versions
 from clustersweep.home import Home
 from clustersweep.signals import interrupt_on_signals, stop_on_signals
-from clustersweep.survey.source import open_dataset
+from clustersweep.survey.source import check_split, open_dataset
 from clustersweep.training.configuration import Configuration, load_configuration
 from clustersweep.training.work_folder import require_free
 
@@ -56,6 +56,7 @@ def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher
 def _train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher) -> Trained | None:
     configuration = load_configuration(path)
     require_free(to)
+    check_split(configuration.data, configuration.split)
     # Imported here, when all that can be wrong at once has been found: TensorFlow takes seconds.
     from clustersweep.training.device import configure_device
     from clustersweep.training.train import train

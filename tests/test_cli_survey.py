@@ -19,8 +19,13 @@ from astropy.io import fits
 from astropy.table import Table
 from children import Children
 from pyarrow import feather
+from rich.console import Console
 
 from clustersweep import cli
+from clustersweep.home import Home
+from clustersweep.launch import read_plan
+from clustersweep.progress import Display
+from clustersweep.study import load_study
 from clustersweep.survey.catalogue import Choice
 from clustersweep.survey.formats import read_source
 
@@ -390,3 +395,83 @@ def test_the_command_that_the_plan_suggests_for_a_pickle_works(typed: Type, lab:
     assert typed(*command.replace("CATALOGUE", "c.f").split()).code == 0
     ready = study(lab, "images: survey/images.fits, catalogue: survey/catalogue.fits")
     assert typed("plan", ready, "--home", "home").code == 0
+
+
+# A split by identifier
+
+
+@pytest.fixture
+def haloes(tmp_path: Path) -> Path:
+    """20 haloes in 4 rows each, whose column has no usual name."""
+    rng = np.random.default_rng(8)
+    fits.PrimaryHDU(rng.poisson(3.0, (80, 6, 6, 3)).astype(np.float64)).writeto(tmp_path / "i.fits")
+    mass, z = 10 ** rng.uniform(13.0, 15.0, 80), rng.uniform(0.05, 0.9, 80)
+    Table({"halo_id": np.repeat(np.arange(20), 4), "M500c": mass, "z": z}).write(tmp_path / "c.fits")
+    return tmp_path
+
+
+def by_identifier(folder: Path, data: str) -> Path:
+    path = study(folder, data)
+    path.write_text(path.read_text() + "split: {by: identifier}\n")
+    return path
+
+
+def recipe(folder: Path, data: str) -> Path:
+    path = folder / "recipe.yaml"
+    head = "format: clustersweep-training\nversion: 1\nnetwork: {filters: 2}\n"
+    path.write_text(f"{head}data: {{{data}}}\nsplit: {{by: identifier}}\n")
+    return path
+
+
+OWN = "images: i.fits, catalogue: c.fits"
+
+
+@pytest.mark.parametrize("verb", ["plan", "launch", "train"])
+def test_a_split_by_identifier_without_a_column_is_refused_with_the_columns_and_how_to_name_one(
+    typed: Type, haloes: Path, verb: str
+) -> None:
+    file = recipe(haloes, OWN) if verb == "train" else by_identifier(haloes, OWN)
+    done = typed(verb, file, "--home", "home")
+    assert done.code == 2
+    assert (
+        "split.by = identifier: needs a column that names the haloes; no usual one (identifier, SRC_ID_IN" in done.err
+    )
+    assert (
+        "is in the catalogue, which has: halo_id, M500c, z. By row, rows of one halo would train and test" in done.err
+    )
+    assert "Name the column in the file: `data: {identifier: halo_id}`, or write `split: {by: cluster}`." in done.err
+    assert "Values are repeated in: halo_id." in done.err
+    assert not (haloes / "home" / "runs").exists()
+
+
+def test_row_numbers_that_convert_gave_the_images_are_no_identifiers(typed: Type, haloes: Path) -> None:
+    assert typed("convert", "i.fits", "--catalogue", "c.fits", "--to", "survey").code == 0
+    done = typed("plan", by_identifier(haloes, "images: survey"), "--home", "home")
+    assert done.code == 2
+    assert "needs a column that names the haloes" in done.err
+
+
+def test_a_split_by_a_column_that_is_named_is_planned_without_a_word(typed: Type, haloes: Path) -> None:
+    done = typed("plan", by_identifier(haloes, f"{OWN}, identifier: halo_id"), "--home", "home")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_split_by_identifiers_that_are_all_unique_is_warned_of(
+    typed: Type, lab: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert typed("plan", by_identifier(lab, "images: i.fits, catalogue: c.f"), "--home", "home").code == 0
+    assert "SRC_ID_IN: every identifier is unique, so `split: {by: identifier}` keeps nothing together" in caplog.text
+
+
+def test_a_split_of_a_simulated_survey_by_identifier_goes_on_and_says_that_all_clusters_are_different(
+    typed: Type, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = typed("plan", by_identifier(tmp_path, "simulate: {clusters: 50, pixels: 10}"), "--home", "home")
+    assert done.code == 0
+    assert "the clusters of a simulated survey are all different, so none are kept together" in caplog.text
+
+
+def test_what_was_stored_with_a_split_by_row_numbers_is_still_planned_for_its_report_and_export(haloes: Path) -> None:
+    stored = load_study(by_identifier(haloes, OWN))
+    planned = read_plan(stored, Home(haloes / "home"), "study.yaml", Display(Console(stderr=True)))
+    assert planned.digest is not None

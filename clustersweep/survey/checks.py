@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey.catalogue import Catalogue, native
 from clustersweep.survey.dataset import chunks
+from clustersweep.survey.groups import is_count
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,8 @@ def check_rows(path: Path, identifiers: Array | None, catalogue: Catalogue) -> N
     if identifiers is None:
         return
     own = _comparable(identifiers)
-    count = np.arange(len(own))
-    if own.dtype.kind == "i" and (np.array_equal(own, count) or np.array_equal(own, count + 1)):
-        return  # row numbers
+    if is_count(own):
+        return
     shuffled = None
     for name, column in catalogue.columns.items():
         other = _comparable(column)

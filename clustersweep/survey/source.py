@@ -3,6 +3,7 @@
 The formats themselves are in their own modules, which are imported when used.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,10 @@ from clustersweep.survey.catalogue import Choice, labels
 from clustersweep.survey.checks import check_axes
 from clustersweep.survey.dataset import Dataset, Header, joint_digest, rebinned_shape
 from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source
-from clustersweep.survey.spec import DataSpec, SimulateSpec
+from clustersweep.survey.groups import groups_concern
+from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +48,26 @@ def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
     digest = joint_digest(header.digest, table.digest, found.decisive) if header.digest and table.digest else None
     clusters, height, width, bands = header.shape
     return Header(clusters, rebinned_shape((height, width, bands), spec.rebin), digest, str(images))
+
+
+def check_split(spec: DataSpec, split: SplitSpec) -> None:
+    """Make sure, before anything is trained, that a split by identifier has identifiers; warn where it has no effect.
+
+    Raises:
+        DataError: The catalogue has no column that names the haloes, so rows of one halo would train and test.
+    """
+    if split.by != "identifier":
+        return
+    if spec.simulate is not None:
+        log.warning("split by identifier: the clusters of a simulated survey are all different, so none are kept "
+                    "together")  # fmt: skip
+        return
+    from clustersweep.survey import formats  # astropy
+
+    images, catalogue = _files(spec)
+    table, own = formats.read_catalogue(catalogue), formats.read_images_header(images).identifiers
+    if concern := groups_concern(table, _choice(spec), own):
+        log.warning("%s: %s", catalogue, concern)
 
 
 def open_dataset(

@@ -1,0 +1,58 @@
+"""Whether a split by identifier can keep the rows of one halo together. Decides on columns in memory."""
+
+import numpy as np
+
+from clustersweep.errors import DataError, Problem
+from clustersweep.survey.catalogue import Array, Catalogue, Choice, identifiers
+from clustersweep.survey.names import IDENTIFIERS
+
+_NAMED = 5  # columns that a message suggests
+
+
+def groups_concern(catalogue: Catalogue, choice: Choice, of_images: Array | None) -> str:
+    """Return what is suspect about a split by identifier; empty where it keeps some rows together.
+
+    Args:
+        catalogue: The clusters.
+        choice: The columns that were chosen.
+        of_images: The identifiers in the file of the images, `(cluster,)`; None where it has none.
+
+    Raises:
+        DataError: There is no identifier but the rows' numbers, by which every row would be a group of its own.
+    """
+    name, found = identifiers(catalogue, choice)
+    if found is None and of_images is not None and not is_count(of_images):
+        name, found = "the images' identifiers", of_images
+    if found is None:
+        raise DataError([_missing(catalogue)])
+    if len(np.unique(found)) < len(found):
+        return ""
+    return (
+        f"{name}: every identifier is unique, so `split: {{by: identifier}}` keeps nothing together. "
+        "Where a halo has several rows, name the column that they share with `data.identifier`."
+    )
+
+
+def is_count(identifiers: Array) -> bool:
+    """Say whether identifiers only count the rows, from 0 or from 1."""
+    if identifiers.dtype.kind not in "iu":
+        return False
+    count = np.arange(len(identifiers))
+    return bool(np.array_equal(identifiers, count) or np.array_equal(identifiers, count + 1))
+
+
+def _missing(catalogue: Catalogue) -> Problem:
+    columns = catalogue.columns
+    repeated = [name for name, values in columns.items() if values.dtype.kind in "iuU" and _repeats(values)]
+    example = repeated[0] if repeated else "COLUMN"
+    seen = f" Values are repeated in: {', '.join(repeated[:_NAMED])}." if repeated else ""
+    rule = (
+        f"needs a column that names the haloes; no usual one ({', '.join(IDENTIFIERS)}) is in the catalogue, which "
+        f"has: {', '.join(columns)}. By row, rows of one halo would train and test"
+    )
+    remedy = f"Name the column in the file: `data: {{identifier: {example}}}`, or write `split: {{by: cluster}}`.{seen}"
+    return Problem(catalogue.where, "split.by", "identifier", rule, remedy)
+
+
+def _repeats(values: Array) -> bool:
+    return 1 < len(np.unique(values)) < len(values)
