@@ -187,13 +187,14 @@ def status(
     from clustersweep.plan import make_plan
     from clustersweep.postgres import living_launch
     from clustersweep.storage import Storage
+    from clustersweep.study import takes_redshift
     from clustersweep.survey.source import read_header
     from clustersweep.tables import print_status, status_json
 
     study, place = _study(study_file), home_of(home, make=False)
     results = _results(study, storage, place)
     database = database_to_read(storage, place)
-    planned = make_plan(study, read_header(study.data))
+    planned = make_plan(study, read_header(study.data, needs_redshift=takes_redshift(study)))
     left, launch = Storage.connect(database.url).left(planned), living_launch(database, study.name)
     if as_json:
         _print_json(status_json(results, launch, left))

@@ -116,7 +116,8 @@ def read_training_data(study: Study, home: Home, progress: Callable[[int, int], 
     Raises:
         DataError: The data cannot be read, or are not what they should be.
     """
-    dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=available_cpus())
+    needed = takes_redshift(study)
+    dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=available_cpus(), needs_redshift=needed)
     split = make_split(len(dataset), study.split, dataset.identifiers)
     return parts_of(dataset, split, study.data.transform)
 

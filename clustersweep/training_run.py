@@ -63,7 +63,13 @@ def _train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watche
 
     configure_device(threads)
     with watcher.step("Preparing the survey"):
-        dataset = open_dataset(configuration.data, home.surveys, progress=watcher.survey, jobs=available_cpus())
+        dataset = open_dataset(
+            configuration.data,
+            home.surveys,
+            progress=watcher.survey,
+            jobs=available_cpus(),
+            needs_redshift=configuration.network.redshift != "none",
+        )
     provenance = {"commit": commit() or "", "threads": str(threads)} | versions()
     try:
         with stop_on_signals() as stop:

@@ -475,3 +475,14 @@ def test_what_was_stored_with_a_split_by_row_numbers_is_still_planned_for_its_re
     stored = load_study(by_identifier(haloes, OWN))
     planned = read_plan(stored, Home(haloes / "home"), "study.yaml", Display(Console(stderr=True)))
     assert planned.digest is not None
+
+
+def test_a_launch_and_a_training_of_images_alone_read_data_without_redshifts(lab: Path) -> None:
+    from clustersweep.home import find_home
+    from clustersweep.launch import read_training_data
+    from clustersweep.study import load_study
+
+    np.savez(lab / "far.npz", images=images(), **(columns() | {"z": np.full(CLUSTERS, np.nan)}))
+    data = read_training_data(load_study(study(lab, "images: far.npz")), find_home(lab / "home", {}, os.getuid()))
+    assert np.isnan(data.train_redshift).all()
+    assert (data.scaling.redshift_mean, data.scaling.redshift_sd) == (0.0, 1.0)
