@@ -296,6 +296,9 @@ class Storage:
         study_id = self._find(study, "Launch it first")
         attributes = self._backend.get_study_user_attrs(study_id)
         if RECORD not in attributes:
+            if not self._backend.get_n_trials(study_id):  # its name is written first, a moment before anything else
+                rule = f"the study {study!r} is being created: only its name is in the database yet"
+                raise StorageError(f"{rule}. Try again in a moment; where no launch of it runs, launch it")
             raise StorageError(f"the study {study!r} was not made by clustersweep. Give yours another name")
         return study_id, attributes
 

@@ -186,6 +186,17 @@ def test_a_study_that_somebody_else_made_is_left_alone(storage, tmp_path):
         storage.results("small")
 
 
+def test_a_study_of_which_only_the_name_is_there_yet_is_said_to_be_in_the_making(storage, tmp_path):
+    import optuna
+
+    storage.backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], "small")
+    words = "the study 'small' is being created: only its name is in the database yet. Try again in a moment"
+    with pytest.raises(StorageError, match=words):
+        storage.results("small")
+    assert storage.begin(small_plan(tmp_path))
+    storage.results("small")
+
+
 def test_intermediate_values_are_written_once_and_again_only_when_they_change(storage, tmp_path):
     opened = storage.begin(small_plan(tmp_path))[0]
     storage.start(opened)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from astropy.io import fits
 from astropy.table import Table
@@ -251,6 +252,23 @@ def test_a_killed_simulation_is_finished_by_the_next(run: Run, tmp_path: Path, h
     assert int(output.split()[0]) >= 256
     write_survey(SimulateSpec(clusters=2000, seed=3, pixels=10), tmp_path / "undisturbed", jobs=2)
     assert content(to) == content(tmp_path / "undisturbed")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_that_simulate_end_with_the_one_that_started_them(
+    run: Run, tmp_path: Path, how: signal.Signals
+) -> None:
+    started = run(PROGRAM, tmp_path / "survey", 2)
+    assert started.stdout is not None
+    while int(started.stdout.readline()) < 256:
+        pass
+    children = psutil.Process(started.pid).children(recursive=True)
+    os.kill(started.pid, how)
+    started.wait(30)
+    _, left = psutil.wait_procs(children, timeout=30)
+    assert len(children) >= 2
+    assert left == []
 
 
 @pytest.mark.integration

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -103,7 +104,7 @@ def _run(spec: SimulateSpec, staging: Path, todo: list[tuple[int, int]], jobs: i
         return
     # Not fork: the caller may have threads, and a forked lock that one of them holds would never open.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_ignore_interrupt) as pool:
+    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_begin_process) as pool:
         try:
             futures = {pool.submit(_write_part, spec, staging, *each): each for each in todo}
             for future in as_completed(futures):
@@ -117,9 +118,20 @@ def _run(spec: SimulateSpec, staging: Path, todo: list[tuple[int, int]], jobs: i
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent, which waits for the parts in work and keeps them."""
+def _begin_process() -> None:
+    """Leave Ctrl-C to the parent, which waits for the parts in work and keeps them; but end when it is gone.
+
+    A process of a pool waits for work for ever otherwise: nobody tells it that its parent was killed.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()  # returns when it has ended, however that came
+        os._exit(1)
 
 
 def _write_part(spec: SimulateSpec, staging: Path, start: int, stop: int) -> None:
