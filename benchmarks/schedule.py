@@ -20,7 +20,7 @@ import numpy as np
 from measuring import ROOT, options, table, write_result
 
 from clustersweep.backlog import Backlog
-from clustersweep.cost import Rates
+from clustersweep.cost import Speed
 from clustersweep.plan import Plan, make_plan
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -116,13 +116,13 @@ def simulate(plan: Plan, workers: int, duration: Duration, compile_s: float, ord
             "over": round(hired.now / bound - 1, 4), "compilations": hired.compilations}  # fmt: skip
 
 
-def modelled(scatter: float, rate: float) -> Duration:
+def modelled(scatter: float, speed: Speed) -> Duration:
     """Give durations by the cost model, each combination off by a factor that the model does not know."""
 
     def duration(replicate: Replicate) -> float:
         seed = zlib.crc32(repr(sorted(replicate.trial.params.items())).encode())
         factor = np.exp(scatter * np.random.default_rng(seed).standard_normal())
-        return float(replicate.trial.cost_flops / rate * factor)
+        return float(speed.replicate_s(replicate.trial) * factor)
 
     return duration
 
@@ -164,20 +164,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS))
     parser.add_argument("--scatter", type=float, nargs="+", default=[0.0, 0.25])
     parser.add_argument("--measured", type=Path, help="results.csv of a sweep of the one --study.")
-    parser.add_argument("--rate", type=float, default=Rates.flops_per_s, help="FLOP/s of a worker.")
-    parser.add_argument("--compile", type=float, default=Rates.trial_s, help="Seconds to compile a combination.")
+    parser.add_argument("--compile", type=float, default=1.5, help="Seconds to compile a combination.")
     given = parser.parse_args()
     cases = []
     for path in given.study[:1] if given.quick else given.study:
         plan = plan_of(path)
-        durations = {f"modelled, scatter {s:g}": modelled(s, given.rate) for s in given.scatter}
+        durations = {f"modelled, scatter {s:g}": modelled(s, Speed()) for s in given.scatter}
         if given.measured:
             durations = {"measured": measured(given.measured, plan)}
         for words, duration in durations.items():
             runs = [simulate(plan, count, duration, given.compile, order)
                     for count in ([2] if given.quick else given.workers) for order in ORDERS]  # fmt: skip
             cases.append({"study": plan.study.name, "replicates": plan.replicates, "durations": words, "runs": runs})
-    result = {"cases": cases, "rate": given.rate, "compile_s": given.compile}
+    result = {"cases": cases, "compile_s": given.compile}
     write_result("schedule", result, given.results)
     print(markdown(result))
 

@@ -101,9 +101,9 @@ def plan(
 
     Where the database can be reached, what is stored is left out of the work; no server is started for that.
     """
-    from clustersweep.cost import read_rates
     from clustersweep.errors import StudyChangedError
     from clustersweep.plan import make_plan, plan_json, require_feasible
+    from clustersweep.speeds import read_speed
     from clustersweep.study import load_study, takes_redshift
     from clustersweep.survey.source import check_split, read_header
 
@@ -112,17 +112,18 @@ def plan(
     planned = make_plan(study, read_header(study.data, needs_redshift=takes_redshift(study)))
     count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
     place = home_of(home, make=False)
+    speed = read_speed(place.speeds, study.resources.cpus_per_worker)
     left, why, refused = None, "", None
     try:
         left, why = _left(planned, storage, place)
     except StudyChangedError as error:
         refused, why = error, "launch would refuse this file: see below"
     if as_json:
-        _print_json(plan_json(planned, count, read_rates(place.rates), left))
+        _print_json(plan_json(planned, count, speed, left))
     else:
         from clustersweep.tables import print_plan  # with rich, which scripts need not wait for
 
-        print_plan(planned, count, read_rates(place.rates), _out(), left, why)
+        print_plan(planned, count, speed, _out(), left, why)
     require_feasible(planned, str(study_file))
     if refused is not None:
         raise refused

@@ -34,9 +34,9 @@ class Home:
         return self.path / "surveys"
 
     @property
-    def rates(self) -> Path:
-        """How fast this machine trained before: the basis of the next estimate."""
-        return self.path / "rates.json"
+    def speeds(self) -> Path:
+        """How fast each device trained before: the basis of the next estimate."""
+        return self.path / "speeds.json"
 
     def run(self, study_name: str) -> Path:
         """Give the folder of one study's checkpoints, weights and report."""

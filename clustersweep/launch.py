@@ -1,7 +1,6 @@
 """What `launch` does, from a study file to a report: puts the pieces together, and holds no logic of theirs."""
 
 import dataclasses
-import json
 import math
 import os
 import threading
@@ -12,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from clustersweep.cost import Rates, estimate_s, read_rates
+from clustersweep.cost import Speed, estimate_s
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.export import versions
-from clustersweep.home import Home, write_atomically
+from clustersweep.home import Home
 from clustersweep.notices import Notice
 from clustersweep.plan import Plan, make_plan, require_feasible
 from clustersweep.postgres import Database, StudyLock, start_again
@@ -24,6 +23,7 @@ from clustersweep.postgres_url import VARIABLES
 from clustersweep.run_folder import RunFolder
 from clustersweep.running import Outcome
 from clustersweep.signals import interrupt_on_signals, stop_on_signals
+from clustersweep.speeds import add_speeds, read_speed
 from clustersweep.storage import OpenTrial, Storage
 from clustersweep.study import Study, takes_redshift
 from clustersweep.survey.source import check_split, open_dataset, read_header
@@ -147,7 +147,8 @@ def _launch(
 ) -> Launched:
     check_split(study.data, study.split)
     plan = read_plan(study, home, where, watcher)
-    files, rates = RunFolder(home.run(study.name)), read_rates(home.rates)
+    files = RunFolder(home.run(study.name))
+    speed = read_speed(home.speeds, study.resources.cpus_per_worker)
     with ExitStack() as closing:
         thread = closing.enter_context(ThreadPoolExecutor(1))
         # What was never launched here needs workers, and they may start before the database tells so. But while Ray
@@ -176,14 +177,14 @@ def _launch(
             with stop_on_signals() as stop:
                 sweep = Sweep(
                     plan, record.open_trials, record.storage, workers, files,
-                    notify=watcher.notice, stop=stop, still_ours=lambda: _keep_lock(record, home),
+                    notify=watcher.notice, stop=stop, still_ours=lambda: _keep_lock(record, home), speed=speed,
                 )  # fmt: skip
                 try:
                     outcome = sweep.run()
                 finally:
                     watcher.end()
             thread.submit(workers.close)  # which takes a second, while the report is written
-            _keep(outcome, record, rates, study, home)
+            _keep(outcome, record, speed, study, home)
         results = record.storage.results(study.name)
         report = None
         if results.ranked():
@@ -280,7 +281,7 @@ def _keep_lock(record: _Record, home: Home) -> None:
         record.lock.check()
 
 
-def _keep(outcome: Outcome, record: _Record, before: Rates, study: Study, home: Home) -> None:
+def _keep(outcome: Outcome, record: _Record, before: Speed, study: Study, home: Home) -> None:
     """Keep what a sweep told about the time that it takes: for the next estimate, and to judge this one."""
     if outcome.workers:
         lasted = LaunchTime(
@@ -293,8 +294,7 @@ def _keep(outcome: Outcome, record: _Record, before: Rates, study: Study, home: 
             measured=before.measured,
         )
         record.storage.record_launch(study.name, lasted)
-    if outcome.rates is not None:
-        write_atomically(home.rates, json.dumps(dataclasses.asdict(outcome.rates)).encode(), what="measured speed")
+    add_speeds(home.speeds, {device: sums for device, sums in outcome.speeds.items() if device is not None})
 
 
 def write_study_report(results: SweepResults, study: Study, data: str, to: Path, where: Path) -> "ReportFiles":

@@ -4,15 +4,16 @@ What `plan` prints is the very object that `launch` executes.
 """
 
 import itertools
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from clustersweep.cost import Rates, estimate_s, trial_s
+from clustersweep.cost import Speed, estimate_s, trial_s
 from clustersweep.errors import Problem, StudyError
 from clustersweep.network import Infeasible, flops_per_image, layers, training_flops_per_image
 from clustersweep.study import Study, definition, definition_digest, replicate_key, specs_for
 from clustersweep.survey.dataset import Header
-from clustersweep.trial import Params, Replicate, Trial
+from clustersweep.trial import EpochSizes, Params, Replicate, Trial
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def make_plan(study: Study, header: Header) -> Plan:
     infeasible: list[tuple[Params, Infeasible]] = []
     rest = header.clusters * (1 - study.split.test)
     train, validation = rest * (1 - study.split.validation), rest * study.split.validation
+    sizes = EpochSizes(header.image_shape, train, validation)
     for values in itertools.product(*axes.values()):
         params = dict(zip(axes, values, strict=True))
         network, training = specs_for(study, params)
@@ -96,7 +98,7 @@ def make_plan(study: Study, header: Header) -> Plan:
             continue
         epoch = training_flops_per_image(found) * train + flops_per_image(found) * validation
         cost = epoch * training.epochs
-        trials.append(Trial(params, network, training, found, cost))
+        trials.append(Trial(params, network, training, found, cost, sizes))
     trials.sort(key=lambda trial: -trial.cost_flops)  # stable: equal costs stay in the order of the grid
     stored = definition(study, header.digest) if header.digest is not None else None
     digest = definition_digest(stored) if stored is not None else None
@@ -126,6 +128,12 @@ def require_feasible(plan: Plan, where: str) -> None:
     )
 
 
+def flops_per_s(plan: Plan, speed: Speed) -> float:
+    """Return how many operations a worker is expected to do in a second of training, on average over a plan."""
+    seconds = sum(seeds * speed.replicate_s(trial) for trial, seeds in plan.work)
+    return sum(seeds * trial.cost_flops for trial, seeds in plan.work) / seconds if seconds else 0.0
+
+
 def left_json(left: Left | None) -> dict[str, int] | None:
     """Give what is left for scripts; None where it is not known."""
     if left is None:
@@ -139,7 +147,7 @@ def left_json(left: Left | None) -> dict[str, int] | None:
     }
 
 
-def plan_json(plan: Plan, workers: int, rates: Rates, left: Left | None = None) -> dict[str, Any]:
+def plan_json(plan: Plan, workers: int, speed: Speed, left: Left | None = None) -> dict[str, Any]:
     """Give the plan for scripts, in the documented form; `left` where the study is stored and was compared."""
     return {
         "study": plan.study.name,
@@ -157,18 +165,23 @@ def plan_json(plan: Plan, workers: int, rates: Rates, left: Left | None = None) 
                 "parameters": t.parameters,
                 "flops_per_image": t.flops_per_image,
                 "flops_per_replicate": t.cost_flops,
-                "estimated_s": round(trial_s(t, len(plan.study.seeds), rates), 3),
+                "estimated_s": round(trial_s(t, len(plan.study.seeds), speed), 3),
             }
             for t in plan.trials
         ],
         "estimate": {
             "workers": workers,
-            "seconds": round(estimate_s(plan.work, workers, rates), 3),
-            "flops_per_s": rates.flops_per_s,
-            "trial_s": rates.trial_s,
-            "measured": rates.measured,
+            "seconds": round(estimate_s(plan.work, workers, speed), 3),
+            "flops_per_s": flops_per_s(plan, speed),
+            "trial_s": statistics.fmean(speed.compile_s(t) for t in plan.trials) if plan.trials else 0.0,
+            "measured": speed.measured,
+            "within_factor": round(speed.factor(plan.work), 2),
+            "device": str(speed.device) if speed.device else None,
+            "measured_replicates": speed.count,
+            "measured_sizes": len(speed.sizes),
+            "largest_over_measured": round(speed.beyond(plan.work), 2),
         },
         "left": None
         if left is None
-        else {**(left_json(left) or {}), "seconds": round(estimate_s(left.work, workers, rates), 3)},
+        else {**(left_json(left) or {}), "seconds": round(estimate_s(left.work, workers, speed), 3)},
     }

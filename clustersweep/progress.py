@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.status import Status
 from rich.table import Table
 
+from clustersweep.cost import Speed
 from clustersweep.notices import (
     EpochDone,
     Notice,
@@ -90,7 +91,8 @@ class Display(Steps):
             return
         self._trials, self._began_at = len(open_trials), time.monotonic()
         work = [(one.trial, [seed for seed in seeds if seed not in one.done]) for one in open_trials]
-        self._remaining = Remaining(work, lambda trial: trial.cost_flops / trial.training.epochs)
+        speed = Speed()  # what is assumed will do: all that counts is how trials compare
+        self._remaining = Remaining(work, speed.epoch_s, speed.compile_s)
         done = plan.replicates - replicates
         self._task = self._bar.add_task("replicates", total=plan.replicates, completed=done, left="")
         if self._console.is_terminal:

@@ -1,13 +1,13 @@
 """A trial, and a replicate on a worker, while the sweep runs, and how it ended. No loop: that is in `sweep`."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clustersweep.cost import Rates
+from clustersweep.cost import Sums
 from clustersweep.storage import OpenTrial
 from clustersweep.study import Study
-from clustersweep.training.events import OUT_OF_MEMORY, Failed, Finished
+from clustersweep.training.events import OUT_OF_MEMORY, Device, Failed, Finished
 from clustersweep.trial import Replicate, ReplicateResult, aggregate
 
 Curve = Sequence[tuple[float, float]]
@@ -22,7 +22,7 @@ class Outcome:
         failed: Trials of which a replicate failed.
         interrupted: It was asked to stop.
         aborted: Why it gave up; empty when it did not.
-        rates: What was measured; None when too little ran.
+        speeds: What was measured, by the device; None for one that did not tell.
         workers: How many trained at the same time, at most.
         epochs: How many all of them trained together.
         seconds: From the first replicate given out to the end, without waiting for a database that was away.
@@ -32,7 +32,7 @@ class Outcome:
     failed: int
     interrupted: bool
     aborted: str
-    rates: Rates | None
+    speeds: Mapping[Device | None, Sums]
     workers: int
     epochs: int
     seconds: float

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from clustersweep.backlog import Backlog
-from clustersweep.cost import RateMeter, Rates
+from clustersweep.cost import Speed, SpeedMeter
 from clustersweep.errors import StorageAwayError
 from clustersweep.notices import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.outage import Lasting
@@ -46,6 +46,7 @@ class Sweep:
         notify: Callable[[Notice], None] = lambda notice: None,
         stop: Callable[[], bool] = lambda: False,
         still_ours: Callable[[], None] = lambda: None,
+        speed: Speed | None = None,
     ) -> None:
         """Prepare a sweep.
 
@@ -59,13 +60,16 @@ class Sweep:
             stop: Asked often; when true, the sweep checkpoints and ends.
             still_ours: Asked every few seconds, and before anything is written to a database that had gone; raises
                 when another launch has taken the study.
+            speed: How fast workers are expected to train; None: as assumed where nothing was measured.
         """
         self._plan, self._storage, self._workers, self._files = plan, storage, workers, files
         self._notify, self._stop, self._still_ours = notify, stop, still_ours
         self._lasting = Lasting(notify, stop, still_ours)
         self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
+        self._meter = SpeedMeter(speed)
         self._backlog = Backlog(
-            ([seed for seed in plan.study.seeds if seed not in t.done], t.trial.cost_flops) for t in open_trials
+            ([seed for seed in plan.study.seeds if seed not in t.done], self._meter.cost_s(t.trial, ()))
+            for t in open_trials
         )
         self._jobs: dict[str, Job] = {}
         self._last: dict[str, RunningTrial] = {}
@@ -73,7 +77,6 @@ class Sweep:
         self._alone: list[tuple[RunningTrial, int]] = []  # what ran out of memory, for when nothing else trains
         self._tried_alone: set[str] = set()
         self._signatures: dict[str, set[int]] = {}
-        self._meter = RateMeter()
         self._epochs = self._most = 0  # trained; at the same time
         self._began_at: float | None = None
         self._finished = self._failed = 0
@@ -101,7 +104,7 @@ class Sweep:
             failed=self._failed,
             interrupted=interrupted,
             aborted=self._aborted,
-            rates=self._meter.rates(),
+            speeds=self._meter.sums,
             workers=self._most,
             epochs=self._epochs,
             seconds=lasted,
@@ -179,8 +182,8 @@ class Sweep:
 
     def _choose(self, worker: str) -> RunningTrial | None:
         """Choose for an idle worker."""
-        last, rates = self._last.get(worker), self._meter.rates() or Rates()
-        compile_cost = rates.trial_s * rates.flops_per_s
+        last, most = self._last.get(worker), self._backlog.most_work()
+        compile_cost = 0.0 if most is None else self._meter.compile_cost_s(self._trials[most].stored.trial)
         chosen = self._backlog.choose(last.number if last else None, self._most, compile_cost)
         return None if chosen is None else self._trials[chosen]
 
@@ -206,8 +209,9 @@ class Sweep:
                 self._take_back(worker)
             case Finished():
                 trial = job.replicate.trial
-                self._meter.add(trial, job.epoch_s, compiled=job.first_on_worker)
-                self._backlog.correct(job.trial.number, self._meter.cost_flops(trial, job.epoch_s))
+                device = event.devices[-1] if event.devices else None
+                self._meter.add(trial, job.epoch_s, compiled=job.first_on_worker, device=device)
+                self._backlog.correct(job.trial.number, self._meter.cost_s(trial, job.epoch_s))
                 self._files.save_weights(job.replicate.key, event.weights)
                 self._end(worker, job.complete(event))
             case Failed():

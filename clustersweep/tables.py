@@ -1,17 +1,18 @@
 """Tables and summaries for the terminal and for scripts. Given a console; decides nothing."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from clustersweep.cost import Rates, estimate_s, trial_s
+from clustersweep.cost import Speed, estimate_s, trial_s
 from clustersweep.network import Infeasible
 from clustersweep.plan import Left, Plan, left_json
 from clustersweep.training.configuration import MOST_LISTED, Evidence
-from clustersweep.trial import Params, SweepResults
+from clustersweep.trial import Params, SweepResults, Trial
 from clustersweep.trial import TrialState as State
 
 # A terminal is for reading; scripts have --json.
@@ -20,14 +21,14 @@ FEW = 5
 
 
 def print_plan(
-    plan: Plan, workers: int, rates: Rates, out: Console, left: Left | None = None, unknown: str = ""
+    plan: Plan, workers: int, speed: Speed, out: Console, left: Left | None = None, unknown: str = ""
 ) -> None:
     """Print counts, the impossible combinations with what kills each, and the others in order with their cost.
 
     Args:
         plan: The plan.
         workers: Estimate the time for so many.
-        rates: How fast each is.
+        speed: How fast each is.
         out: Where to.
         left: What a launch would train; None where the study is not stored, or was not compared.
         unknown: In that case, why.
@@ -64,17 +65,30 @@ def print_plan(
                 *map(str, trial.params.values()),
                 f"{trial.parameters:,}",
                 f"{trial.flops_per_image / 1e6:.1f}",
-                duration(trial_s(trial, count, rates)),
+                duration(trial_s(trial, count, speed)),
             )
         out.print(table)
         _more(len(work), out)
-        basis = "measured by earlier sweeps here" if rates.measured else "an assumption until a sweep has run here"
         out.print(
-            f"about {duration(estimate_s(work, workers, rates))} with {workers} workers at "
-            f"{rates.flops_per_s / 1e9:.0f} GFLOP/s each ({basis}), if no training stops early",
+            f"about {duration(estimate_s(work, workers, speed))} with {workers} workers ({basis_words(work, speed)}), "
+            "if no training stops early; reading the data and starting the workers come on top",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def basis_words(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
+    """Say what an estimate of trials, each with so many seeds, is made from, and how sure it is."""
+    within = f"most likely within a factor of {speed.factor(work):.1f}"
+    if speed.device is None:
+        return f"an assumption until a sweep has run here with as many cpus_per_worker, {within}"
+    seen = f"{speed.count:,} replicate{'' if speed.count == 1 else 's'}"
+    sizes = "one size" if len(speed.sizes) == 1 else f"{len(speed.sizes)} sizes"
+    beyond = speed.beyond(work)
+    larger = (
+        f", the largest of which cost {beyond:.0f} times less an epoch than the largest here" if beyond >= 2 else ""
+    )
+    return f"from {seen} of {sizes} measured here{larger}, on {speed.device}; {within}"
 
 
 def left_words(left: Left, replicates: int) -> str:

@@ -21,6 +21,21 @@ def combination(params: Params) -> tuple[tuple[str, Scalar], ...]:
 
 
 @dataclass(frozen=True)
+class EpochSizes:
+    """What an epoch goes through.
+
+    Attributes:
+        image_shape: `(height, width, band)`.
+        train: Clusters of the training part, on average over how a split is rounded.
+        validation: Clusters of the validation part, the same.
+    """
+
+    image_shape: tuple[int, ...]
+    train: float
+    validation: float
+
+
+@dataclass(frozen=True)
 class Trial:
     """One feasible combination, ready to be trained.
 
@@ -30,6 +45,7 @@ class Trial:
         training: The training it gives.
         layers: The architecture as a list.
         cost_flops: Estimated floating-point operations to train one replicate for all its epochs.
+        sizes: What each of them goes through.
     """
 
     params: Params
@@ -37,6 +53,7 @@ class Trial:
     training: TrainingSpec
     layers: tuple[Layer, ...]
     cost_flops: float
+    sizes: EpochSizes
 
     @property
     def parameters(self) -> int:
@@ -146,7 +163,7 @@ class LaunchTime:
         epochs_planned: Epochs of all of them without early stopping, which is what an estimate counts.
         estimated_s: The estimate, seconds.
         seconds: From the first replicate given out to the end, without waiting for a database that was away.
-        measured: The estimate's rates were those of an earlier sweep; False: the defaults.
+        measured: The estimate was made from what earlier sweeps measured; False: from assumptions.
     """
 
     workers: int

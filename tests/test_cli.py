@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,15 @@ from rich.console import Console
 from small_study import small_plan, write_study
 
 from clustersweep.cli import print_result
-from clustersweep.cost import Rates
+from clustersweep.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.launch import Launched
 from clustersweep.plan import make_plan
 from clustersweep.progress import Display
 from clustersweep.storage import Storage
 from clustersweep.study import load_study
 from clustersweep.survey.source import read_header
-from clustersweep.tables import duration, print_best, print_plan, print_status, status_json
+from clustersweep.tables import basis_words, duration, print_best, print_plan, print_status, status_json
+from clustersweep.training.events import Device
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 VERBS = (
@@ -93,11 +95,28 @@ def test_the_schema_is_the_shipped_one():
 
 def test_a_plan_shows_the_trace_that_kills_each_impossible_combination(tmp_path):
     said = io.StringIO()
-    print_plan(small_plan(tmp_path), 2, Rates(), Console(width=200, file=said))
+    print_plan(small_plan(tmp_path), 2, Speed(), Console(width=200, file=said))
     text = said.getvalue()
     assert "4 combinations: 3 feasible, 1 impossible; 2 seeds make 6 replicates" in text
     assert "image 12x12x10 → block1_conv1 6x6x4 → block1_pool 3x3x4 → block2_conv1: a 7 x 7 kernel" in text
-    assert "an assumption until a sweep has run here" in text
+    assert (
+        "an assumption until a sweep has run here with as many cpus_per_worker, most likely within a factor of" in text
+    )
+    assert "reading the data and starting the workers come on top" in text
+
+
+def test_a_plan_says_what_its_estimate_is_made_from_and_how_sure_it_is(tmp_path):
+    plan = small_plan(tmp_path)
+    device = Device("CPU", "Fast One", 1, "float32", deterministic=True)
+    speed = fitted(sum((measured_sums(trial, 0.1, 1.0) for trial in plan.trials[-1:]), Sums()), device)
+    larger = replace(plan.trials[0], cost_flops=64 * plan.trials[-1].cost_flops)
+    assert basis_words([(plan.trials[-1], 1)], speed) == (
+        f"from 1 replicate of one size measured here, on CPU Fast One, 1 thread, float32; "
+        f"most likely within a factor of {speed.factor([(plan.trials[-1], 1)]):.1f}"
+    )
+    assert re.search(
+        r"the largest of which cost \d+ times less an epoch than the largest here", basis_words([(larger, 1)], speed)
+    )
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (40, "40 s"), (600, "10 min"), (36000, "10.0 h")])

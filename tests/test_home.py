@@ -32,7 +32,7 @@ def test_everything_lives_under_the_home() -> None:
     assert home.database == Path("/h/database")
     assert home.surveys == Path("/h/surveys")
     assert home.run("efeds-grid") == Path("/h/runs/efeds-grid")
-    assert home.rates == Path("/h/rates.json")
+    assert home.speeds == Path("/h/speeds.json")
 
 
 def test_the_option_wins_over_the_environment(tmp_path: Path) -> None:

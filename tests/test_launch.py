@@ -11,6 +11,7 @@ import pytest
 from small_study import small_study, write_study
 
 from clustersweep.postgres import open_database
+from clustersweep.speeds import read_speed
 from clustersweep.storage import Storage
 
 pytestmark = pytest.mark.integration
@@ -122,6 +123,16 @@ def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_pa
     assert "0 of 6 replicates to train" in second.stderr
     assert "Preparing the survey and the workers" not in second.stderr
     assert replicates(results("whole")) == before
+
+
+def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(runner, tmp_path, embedded_home):
+    study = write_study(tmp_path, study="measured")
+    before = read_speed(embedded_home.speeds, 1).count
+    runner("launch", study)
+    speed = read_speed(embedded_home.speeds, 1)
+    assert speed.count == before + 6
+    assert speed.device.threads == 1
+    assert f"measured here, on {speed.device}; most likely within a factor of" in runner("plan", study).stdout
 
 
 def test_a_new_value_and_a_new_seed_train_only_what_is_new(runner, tmp_path, results):

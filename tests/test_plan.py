@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_study import small_plan, small_study
 
-from clustersweep.cost import Rates, estimate_s, read_rates, trial_s
+from clustersweep.cost import Speed
 from clustersweep.errors import StudyError
 from clustersweep.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
 from clustersweep.plan import make_plan, plan_json, require_feasible
@@ -29,7 +29,7 @@ def test_the_full_grid_has_54_feasible_combinations_and_the_quick_start_63():
 
 
 def test_the_json_of_a_plan_has_the_documented_form():
-    shown = json.loads(json.dumps(plan_json(planned("grid.yaml"), 4, Rates())))
+    shown = json.loads(json.dumps(plan_json(planned("grid.yaml"), 4, Speed())))
     assert list(shown) == ["study", "digest", "combinations", "feasible", "replicates", "infeasible", "trials",
                            "estimate", "left"]  # fmt: skip
     assert (shown["study"], shown["combinations"], shown["feasible"]) == ("efeds-grid", 81, 54)
@@ -37,7 +37,10 @@ def test_the_json_of_a_plan_has_the_documented_form():
     assert set(shown["trials"][0]) == {
         "params", "parameters", "flops_per_image", "flops_per_replicate", "estimated_s"
     }  # fmt: skip
-    assert set(shown["estimate"]) == {"workers", "seconds", "flops_per_s", "trial_s", "measured"}
+    assert set(shown["estimate"]) == {
+        "workers", "seconds", "flops_per_s", "trial_s", "measured",
+        "within_factor", "device", "measured_replicates", "measured_sizes", "largest_over_measured",
+    }  # fmt: skip
     assert (shown["estimate"]["workers"], shown["estimate"]["measured"]) == (4, False)
     assert shown["estimate"]["seconds"] > shown["trials"][0]["estimated_s"]
     assert len(shown["infeasible"]) == 27
@@ -88,14 +91,6 @@ def test_a_study_in_which_everything_is_impossible_is_refused_with_the_reason(tm
         require_feasible(plan, "small.yaml")
 
 
-def test_the_time_of_a_plan_is_that_of_its_trials_given_out_as_a_sweep_does(tmp_path):
-    plan, rates = small_plan(tmp_path), Rates(flops_per_s=1e6, trial_s=1.0)
-    each = [trial_s(trial, 2, rates) for trial in plan.trials]
-    assert estimate_s(plan.work, 1, rates) == pytest.approx(sum(each))
-    assert estimate_s(plan.work, 100, rates) == pytest.approx(trial_s(plan.trials[0], 1, rates))  # seeds side by side
-    assert estimate_s([], 3, rates) == 0.0
-
-
 def test_a_training_step_costs_three_forward_passes_less_one_of_the_first_layer():
     network = layers(NetworkSpec(conv_blocks=2, filters=10, kernel_size=3), (50, 50, 10))
     first = network[0].flops
@@ -107,14 +102,6 @@ def test_a_training_step_costs_three_forward_passes_less_one_of_the_first_layer(
     train, validation = rest * (1 - split.validation), rest * split.validation
     epoch = train * training_flops_per_image(trial.layers) + validation * flops_per_image(trial.layers)
     assert trial.cost_flops == pytest.approx(epoch * trial.training.epochs)
-
-
-def test_rates_of_earlier_sweeps_are_used_and_an_unreadable_file_means_the_default(tmp_path):
-    assert not read_rates(tmp_path / "rates.json").measured
-    (tmp_path / "rates.json").write_text('{"flops_per_s": 1e9, "trial_s": 2, "measured": true}')
-    assert read_rates(tmp_path / "rates.json") == Rates(1e9, 2.0, measured=True)
-    (tmp_path / "rates.json").write_text("{broken")
-    assert not read_rates(tmp_path / "rates.json").measured
 
 
 def test_planning_imports_neither_tensorflow_nor_ray_nor_plotly_nor_optuna(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from arithmetic_workers import EPOCHS, ArithmeticWorkers, losses, undisturbed
 from small_study import small_plan
 
+from clustersweep.cost import fitted
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.notices import ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.run_folder import RunFolder
@@ -324,9 +325,8 @@ def test_the_likelihood_of_networks_with_a_variance_is_kept(tmp_path, storage, f
 
 def test_a_sweep_measures_how_fast_its_workers_are(tmp_path, storage, files):
     outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers())
-    assert outcome.rates is not None
-    assert outcome.rates.measured
-    assert outcome.rates.flops_per_s > 0
+    assert [sums.count for sums in outcome.speeds.values()] == [6]
+    assert fitted(*outcome.speeds.values()).measured
     assert (outcome.workers, outcome.epochs) == (2, 6 * EPOCHS)
     assert outcome.seconds > 0
 
