@@ -196,6 +196,19 @@ def test_a_bin_measures_the_clusters_between_its_edges() -> None:
     assert one.metrics.rmse.low < one.metrics.rmse.value < one.metrics.rmse.high
 
 
+def test_resamples_of_one_cluster_have_no_r2_and_do_not_spoil_its_interval() -> None:
+    truth = dataclasses.replace(clusters(3), log_mass=np.array([13.9, 14.1, 14.3]))
+    three = Judged(truth, np.array([14.0, 14.1, 14.2]), np.full(3, 0.1))
+    found = bootstrap(3, errors(three, 1.0), seed=1, resamples=500)["r2"]  # one in nine is degenerate
+    assert found.value == pytest.approx(0.75)
+    assert -10 < found.low < found.value <= found.high <= 1
+    same = dataclasses.replace(three, clusters=dataclasses.replace(truth, log_mass=np.full(3, 14.1)))
+    none = bootstrap(3, errors(same, 1.0), seed=1, resamples=50)["r2"]
+    assert math.isnan(none.value)
+    assert math.isnan(none.low)
+    assert math.isnan(none.high)
+
+
 def test_few_clusters_make_one_bin_and_still_an_evaluation() -> None:
     few = evaluate(clusters(8), judged(4), judged(3), factor=1.0, resamples=20)
     assert [b.metrics.number for b in few.by_mass] == [3]

@@ -68,14 +68,15 @@ def errors(judged: Judged, factor: float) -> Statistic:
 
     def statistic(rows: NDArray[np.int64]) -> dict[str, Floats]:
         drawn = error[rows]
-        mse, variance = (drawn**2).mean(axis=-1), truth[rows].var(axis=-1)
+        mse, true = (drawn**2).mean(axis=-1), truth[rows]
+        differ = true.max(axis=-1) > true.min(axis=-1)  # the variance of equal values is not always 0 to the last bit
         middle = np.median(drawn, axis=-1, keepdims=True)
         return {
             "mse": mse,
             "rmse": np.sqrt(mse),
             "bias": drawn.mean(axis=-1),
             "scatter": _TO_SIGMA * np.median(np.abs(drawn - middle), axis=-1),
-            "r2": 1 - mse / np.where(variance > 0, variance, math.nan),
+            "r2": 1 - mse / np.where(differ, true.var(axis=-1), math.nan),
             "nll": nll[rows].mean(axis=-1),
             "coverage": inside[rows].mean(axis=-1),
         }
@@ -84,7 +85,10 @@ def errors(judged: Judged, factor: float) -> Statistic:
 
 
 def bootstrap(number: int, statistic: Statistic, *, seed: int, resamples: int) -> dict[str, Estimate]:
-    """Measure so many clusters, and again with as many drawn from them with replacement, `resamples` times."""
+    """Measure so many clusters, and again with as many drawn from them with replacement, `resamples` times.
+
+    Resamples in which a value is not defined (R^2 of one cluster drawn again and again) are not in its interval.
+    """
     rng = np.random.default_rng(seed)
     values = statistic(np.arange(number))
     step = max(1, _CHUNK // number)
@@ -92,7 +96,10 @@ def bootstrap(number: int, statistic: Statistic, *, seed: int, resamples: int) -
     drawn = [statistic(rng.integers(0, number, (size, number))) for size in sizes]
     found = {}
     for name, value in values.items():
-        low, high = np.quantile(np.concatenate([chunk[name] for chunk in drawn]), [0.025, 0.975])
+        every = np.concatenate([chunk[name] for chunk in drawn])
+        known = every[~np.isnan(every)]
+        defined = known.size > 0 and not math.isnan(float(value))
+        low, high = np.quantile(known, [0.025, 0.975]) if defined else (math.nan, math.nan)
         found[name] = Estimate(float(value), float(low), float(high))
     return found
 
