@@ -5,8 +5,11 @@ Nothing here knows what is in a file.
 
 import contextlib
 import errno
+import math
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,10 @@ from clustersweep.errors import StorageError
 
 # Not /root: the embedded PostgreSQL refuses to run as root, and its own user could not get into there.
 _HOME_OF_ROOT = Path("/var/lib/clustersweep")
+
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
+NOBODY_WRITES_AFTER_S = 3600.0
+"""A part that has not been written to for so long has no writer any more."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,24 @@ def beside(path: Path, what: str) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path}: {what} cannot be written: {_why(error)}. {_remedy(error)}") from error
+
+
+def is_part(path: Path) -> bool:
+    """Return whether this is what `beside` writes to: half a file, for ever if its writer was killed."""
+    return _PART.fullmatch(path.name) is not None
+
+
+def remove_parts(folder: Path, *, older_than_s: float = -math.inf) -> None:
+    """Remove what writers that were killed have left in a folder and all below it, as far as that can be removed.
+
+    Args:
+        folder: Where; that there is none is no error.
+        older_than_s: Leave alone what was written to later than this, in seconds: its writer may live.
+    """
+    for path in [path for path in folder.rglob(".*.part") if is_part(path)]:
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime >= older_than_s:
+                path.unlink()
 
 
 def _choose(option: Path | None, environ: Mapping[str, str], uid: int) -> tuple[str, Path]:

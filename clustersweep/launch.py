@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from clustersweep.survey.source import check_split, open_dataset, read_header
 from clustersweep.survey.split import make_split
 from clustersweep.sweep import Sweep
 from clustersweep.training.data import TrainingData, parts_of
-from clustersweep.trial import LaunchTime, SweepResults, Trial
+from clustersweep.trial import LaunchTime, SweepResults, Trial, combination
 
 # Names, in a container, what a person types outside for this program.
 PROGRAM = "CLUSTERSWEEP_PROGRAM"
@@ -171,6 +171,7 @@ def _launch(
                     survey.abandon()
                     wait([reading])  # it must not write to the database once the lock is given back
             record.storage.describe_data(study.name, data.label_variance)
+        remove_leftovers(plan, record.storage, record.open_trials, files)
         watcher.begin(plan, list(record.open_trials))
         outcome = None
         if workers is not None and record.open_trials:
@@ -267,6 +268,23 @@ class _Abandonable:
         if self._abandoned.is_set():
             raise CancelledError
         self._tell(done, total)
+
+
+def remove_leftovers(plan: Plan, storage: Storage, open_trials: Sequence[OpenTrial], files: RunFolder) -> None:
+    """Remove what a killed launch left: parts of files, and checkpoints of replicates that are complete.
+
+    Only for who holds the study's lock. A checkpoint of anything else stays, whatever it is of.
+    """
+    files.remove_parts()
+    there = files.checkpoints()
+    if not there:
+        return
+    recorded = {combination(trial.params): trial.replicates for trial in storage.results(plan.study.name).trials}
+    recorded |= {combination(one.trial.params): one.done for one in open_trials}  # what is gone on from decides
+    for trial in plan.trials:
+        for seed, replicate in recorded.get(combination(trial.params), {}).items():
+            if replicate.state == "complete" and (key := plan.replicate(trial, seed).key) in there:
+                files.discard_checkpoint(key)
 
 
 def _keep_lock(record: _Record, home: Home) -> None:

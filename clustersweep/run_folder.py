@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clustersweep.errors import StorageError
-from clustersweep.home import write_atomically
+from clustersweep.home import NOBODY_WRITES_AFTER_S, remove_parts, write_atomically
 
 
 class RunFolder:
@@ -38,6 +38,19 @@ class RunFolder:
     def discard_checkpoint(self, key: str) -> None:
         """Remove the checkpoint of a replicate that has ended."""
         self._checkpoint(key).unlink(missing_ok=True)
+
+    def checkpoints(self) -> frozenset[str]:
+        """Return the keys of the replicates that have a checkpoint."""
+        return frozenset(path.stem for path in (self.path / "checkpoints").glob("*.npz"))
+
+    def remove_parts(self) -> None:
+        """Remove files that a killed launch has not written to their end; only for who holds the study's lock.
+
+        Checkpoints and weights are written under that lock. A report is not: whoever writes one now is let be.
+        """
+        for name in ("checkpoints", "weights"):
+            remove_parts(self.path / name)
+        remove_parts(self.path, older_than_s=NOBODY_WRITES_AFTER_S)
 
     def weights(self, key: str) -> bytes | None:
         """Read a replicate's best weights; None when they are not kept."""

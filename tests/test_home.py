@@ -3,14 +3,16 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clustersweep.errors import StorageError
-from clustersweep.home import Home, find_home, write_atomically
+from clustersweep.home import Home, find_home, is_part, remove_parts, write_atomically
 
 ROOT, USER, NOBODY = 0, 1000, 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a tiny disk")
@@ -237,3 +239,38 @@ def test_a_read_only_disk_says_so(tiny_disk: Path) -> None:
         find_home(tiny_disk, {}, ROOT)
     with pytest.raises(StorageError, match=r"--home: .*disk/home cannot be made: read-only"):
         find_home(tiny_disk / "home", {}, ROOT)
+
+
+# What a writer that was killed leaves
+
+
+PART = ".0123456789abcdef.part"
+
+
+def test_a_writer_that_is_killed_leaves_a_part_that_is_known_by_its_name(tmp_path: Path) -> None:
+    writer = (
+        "import os, sys, signal; from pathlib import Path; from clustersweep.home import beside\n"
+        "with beside(Path(sys.argv[1]), 'file') as part:\n"
+        "    part.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", writer, str(tmp_path / "a")], check=False, timeout=60)
+    (left,) = tmp_path.iterdir()
+    assert is_part(left)
+    assert not is_part(tmp_path / "a.part")
+    assert not is_part(tmp_path / ".mine.part")
+
+
+def test_only_parts_are_removed_in_all_folders_below_and_only_old_ones_where_a_writer_may_live(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    kept = [tmp_path / ".mine.part", tmp_path / "weights" / "a.npz", tmp_path / ("1" * 16)]
+    old, young = tmp_path / "weights" / PART, tmp_path / ".fedcba9876543210.part"
+    for path in (*kept, old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 4000,) * 2)
+    remove_parts(tmp_path, older_than_s=3600)
+    assert not old.exists()
+    assert young.exists()
+    remove_parts(tmp_path)
+    assert not young.exists()
+    assert all(path.exists() for path in kept)
+    remove_parts(tmp_path / "nowhere")  # is no error

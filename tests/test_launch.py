@@ -149,6 +149,24 @@ def test_a_new_value_and_a_new_seed_train_only_what_is_new(runner, tmp_path, res
     assert (after.count("complete"), after.count("infeasible")) == (4, 2)
 
 
+def test_the_next_launch_removes_what_one_that_was_killed_left(runner, tmp_path, embedded_home):
+    study = write_study(tmp_path, study="left")
+    runner("launch", study, "--in-process")
+    folder = embedded_home.run("left")
+    (kept, *_) = (folder / "weights").glob("*.npz")
+    orphan, other = (folder / "checkpoints" / f"{key}.npz" for key in (kept.stem, "f" * 16))
+    parts = [folder / name / ".0123456789abcdef.part" for name in ("checkpoints", "weights")]
+    orphan.parent.mkdir(exist_ok=True)  # there is none where all was trained within seconds
+    for path in (orphan, other, *parts):
+        path.write_bytes(b"left")
+    again = runner("launch", study, "--in-process")
+    assert "0 of 6 replicates to train" in again.stderr
+    assert not orphan.exists()
+    assert not any(part.exists() for part in parts)
+    assert other.exists()  # nobody knows that it is not needed
+    assert kept.exists()
+
+
 def test_a_changed_study_is_refused_with_a_diff_and_nothing_is_lost(runner, tmp_path, results):
     runner("launch", write_study(tmp_path, study="changes"))
     before = replicates(results("changes"))

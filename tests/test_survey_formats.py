@@ -1,5 +1,6 @@
 """Every format round-trips: FITS, npz, and the lab's pickle with its feather or FITS catalogue."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -55,6 +56,17 @@ def same(one: Dataset, other: Dataset) -> None:
     assert np.array_equal(one.redshift, other.redshift)
     assert np.array_equal(one.identifiers, other.identifiers)
     assert one.digest == other.digest
+
+
+@pytest.mark.parametrize("name", ["survey", "survey.npz"])
+def test_what_a_killed_conversion_of_the_same_process_number_left_is_in_no_survey(tmp_path: Path, name: str) -> None:
+    lab = write_lab_files(tmp_path, make_counts(), make_columns())
+    left = tmp_path / f".{name}.partial-{os.getpid()}"  # in a container every process has the same number
+    left.mkdir()
+    (left / "half.fits").write_bytes(b"half")
+    same(convert(*lab, tmp_path / name), read_source(*located(tmp_path / name), Choice()).dataset)
+    assert not left.exists()
+    assert not list(tmp_path.rglob("half.fits"))
 
 
 def test_the_labs_files_become_fits_and_npz_and_lose_nothing(tmp_path: Path) -> None:

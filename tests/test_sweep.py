@@ -1,6 +1,8 @@
 """The loop, on storage in memory and on workers that answer by arithmetic instead of training."""
 
 import dataclasses
+import os
+import time
 
 import pytest
 from arithmetic_workers import EPOCHS, ArithmeticWorkers, losses, undisturbed
@@ -8,6 +10,7 @@ from small_study import small_plan
 
 from clustersweep.cost import fitted
 from clustersweep.errors import StorageAwayError, StorageError
+from clustersweep.launch import remove_leftovers
 from clustersweep.notices import ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -306,6 +309,50 @@ def test_checkpoints_of_finished_replicates_are_removed_and_only_the_best_weight
     assert list((files.path / "checkpoints").iterdir()) == []
     kept = {path.stem for path in (files.path / "weights").iterdir()}
     assert kept == {plan.replicate(trial, 1).key for trial in plan.trials}  # seed 1 has the lower loss
+
+
+def test_what_a_killed_launch_left_is_removed_but_no_checkpoint_of_what_is_not_complete(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    fails = Failed("ValueError", "broken")
+    Sweep(plan, storage.begin(plan), storage, ArithmeticWorkers(1, [(0, 1, fails, {"kernel_size": 7})]), files).run()
+    grown = small_plan(tmp_path, seeds=[0, 1, 2])
+    every = {grown.replicate(trial, seed).key for trial in grown.trials for seed in (0, 1, 2)}
+    for key in (*every, "of-another-study"):
+        files.save_checkpoint(key, b"left")
+    for folder in ("checkpoints", "weights"):
+        (files.path / folder / ".0123456789abcdef.part").write_bytes(b"half")
+    complete = {
+        grown.replicate(trial, result.seed).key
+        for trial in grown.trials
+        for stored in storage.results("small").trials
+        if stored.params == trial.params
+        for result in stored.replicates.values()
+        if result.state == "complete"
+    }
+    assert 0 < len(complete) < 6
+    remove_leftovers(grown, storage, storage.begin(grown), files)
+    assert files.checkpoints() == (every - complete) | {"of-another-study"}
+    assert not list(files.path.rglob("*.part"))
+
+
+def test_where_nothing_was_left_the_database_is_not_asked(tmp_path, storage, files, monkeypatch):
+    plan = small_plan(tmp_path)
+    sweep(plan, storage, files, ArithmeticWorkers())
+    monkeypatch.setattr(storage, "results", None)
+    remove_leftovers(plan, storage, storage.begin(plan), files)
+    assert files.checkpoints() == frozenset()
+
+
+def test_a_report_that_is_being_written_beside_a_launch_is_left_alone(tmp_path, storage, files):
+    plan = small_plan(tmp_path)
+    opened, part = storage.begin(plan), files.path / ".0123456789abcdef.part"
+    files.path.mkdir()
+    part.write_bytes(b"half")
+    remove_leftovers(plan, storage, opened, files)
+    assert part.exists()
+    os.utime(part, (time.time() - 4000,) * 2)
+    remove_leftovers(plan, storage, opened, files)
+    assert not part.exists()
 
 
 def test_a_disk_that_takes_no_checkpoints_stops_the_sweep_with_a_storage_error(tmp_path, storage):

@@ -119,6 +119,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)  # of a killed process of the same number: in a container all have the same
         yield partial
         for file in [partial] if partial.is_file() else list(partial.iterdir()):
             flushed(file)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.home import write_atomically
+from clustersweep.home import NOBODY_WRITES_AFTER_S, is_part, remove_parts, write_atomically
 from clustersweep.training.checkpoint import Arrays, DamagedCheckpointError, pack_record, unpack_record
 from clustersweep.training.configuration import Configuration, configuration_yaml, load_configuration
 from clustersweep.training.model_folder import CONFIGURATION, MANIFEST
@@ -18,14 +18,17 @@ def require_free(folder: Path) -> None:
     Raises:
         DataError: It holds something else.
     """
-    if folder.exists() and not (folder / CONFIGURATION).exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not folder.exists() or (folder / CONFIGURATION).exists():
+        return
+    if not folder.is_dir() or not all(is_part(entry) for entry in folder.iterdir()):
         raise _other(folder, "is there already and holds no training")
 
 
 def claim(folder: Path, configuration: Configuration) -> None:
     """Make the folder this configuration's, or make sure that it is, with at most more seeds than before.
 
-    Where no stage has been finished it is taken over, so that a configuration that failed can be mended.
+    Where no stage has been finished it is taken over, so that a configuration that failed can be mended. Parts of
+    files that a killed training left go once they are old: another one may train in the same folder just now.
 
     Raises:
         DataError: It holds something else.
@@ -36,17 +39,20 @@ def claim(folder: Path, configuration: Configuration) -> None:
         held = load_configuration(path)
         differing = [name for name, value in vars(configuration).items() if getattr(held, name) != value]
         if not differing:
+            remove_parts(folder, older_than_s=NOBODY_WRITES_AFTER_S)
             return
         grown = differing == ["seeds"] and set(held.seeds) <= set(configuration.seeds)
-        begun = work.is_dir() and all(".checkpoint" in entry.name for entry in work.iterdir())
+        kept = [entry for entry in work.iterdir() if not is_part(entry)] if work.is_dir() else []
+        begun = work.is_dir() and all(".checkpoint" in entry.name for entry in kept)
         if not (grown or begun):
             what = ", ".join(f"`{name}`" for name in differing)
             raise _other(folder, f"holds the training of another configuration: {what} of its {CONFIGURATION} differ")
-        for checkpoint in () if grown else work.iterdir():
+        for checkpoint in () if grown else kept:
             checkpoint.unlink()  # of a training that this one is not
         (folder / MANIFEST).unlink(missing_ok=True)  # until the new seeds are trained, there is no model
     write_atomically(path, configuration_yaml(configuration), what="configuration")
     work.mkdir(exist_ok=True)
+    remove_parts(folder, older_than_s=NOBODY_WRITES_AFTER_S)
 
 
 def _other(folder: Path, rule: str) -> DataError:
