@@ -86,15 +86,15 @@ class Proof:
 
     def __str__(self) -> str:
         """Say what was compared, and how closely."""
-        trained = " and ".join(dict.fromkeys(map(_how, self.trained_on))) or "device not recorded"
+        trained = " and ".join(dict.fromkeys(map(_how, self.trained_on))) or "a device that was not recorded"
         return (
-            f"val_loss {self.recorded:.6f} recorded ({trained}), {self.reloaded:.6f} reloaded "
-            f"({_how(self.recomputed_on)}): equal within {self.tolerance:g} of it"
+            f"val_loss {self.recorded:.6f} recorded, {self.reloaded:.6f} reloaded, equal within {self.tolerance:g} of "
+            f"it (trained on {trained}, recomputed on {_how(self.recomputed_on)})"
         )
 
 
 def _how(device: Device) -> str:
-    return f"{device.kind}, {device.precision}"
+    return f"{device.kind} in {device.precision}"
 
 
 def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -> tuple[TrialResult, int]:

@@ -318,12 +318,15 @@ def test_the_proof_is_as_close_as_the_devices_allow_and_says_what_was_compared(t
     assert Proof(1.0, 1.0 + 0.99 * tolerance, trained_on, CPU).holds
     assert not Proof(1.0, 1.0 - 1.01 * tolerance, trained_on, CPU).holds
     assert not Proof(1.0, float("nan"), trained_on, CPU).holds
-    assert str(Proof(0.5, 0.5, trained_on, CPU)).endswith(f"(CPU, float32): equal within {tolerance:g} of it")
+    assert str(Proof(0.5, 0.5, trained_on, CPU)).startswith(
+        f"val_loss 0.500000 recorded, 0.500000 reloaded, equal within {tolerance:g} of it (trained on "
+    )
     on_gpu = Proof(0.5, 0.50001, (GPU,), CPU)
     assert str(on_gpu) == (
-        "val_loss 0.500000 recorded (GPU, float32), 0.500010 reloaded (CPU, float32): equal within 0.001 of it"
+        "val_loss 0.500000 recorded, 0.500010 reloaded, equal within 0.001 of it "
+        "(trained on GPU in float32, recomputed on CPU in float32)"
     )
-    assert "recorded (device not recorded)" in str(Proof(0.5, 0.5, (), CPU))
+    assert "trained on a device that was not recorded" in str(Proof(0.5, 0.5, (), CPU))
 
 
 @pytest.mark.integration
@@ -347,7 +350,7 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
     key = plan.replicate(planned, 0).key
     files.save_weights(key, best.weights)
     exported = export(plan, results, trial, 1, data, files, tmp_path / "best")
-    assert "recorded (GPU, tf32)" in str(exported.proof)
+    assert "trained on GPU in tf32, recomputed on CPU in float32" in str(exported.proof)
     verified = json.loads((tmp_path / "best/provenance.json").read_text())["verified"]
     assert (verified["trained_on"], verified["tolerance"]) == ([vars(gpu)], 1e-3)
     assert (verified["recomputed_on"]["kind"], verified["recomputed_on"]["precision"]) == ("CPU", "float32")

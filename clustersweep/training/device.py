@@ -66,7 +66,16 @@ with _hushed(), _quickly():
     import tensorflow as tf
     from tensorflow.python.framework.config import is_op_determinism_enabled  # it has no public name
 
-__all__ = ["configure_device", "device_in_use", "keras", "set_precision", "shared_tensor", "tf"]
+__all__ = [
+    "configure_device",
+    "device_in_use",
+    "has_gpu",
+    "keras",
+    "resident_variable",
+    "set_precision",
+    "shared_tensor",
+    "tf",
+]
 
 # TensorFlow's kernels load and store so many bytes at once, and refuse memory that does not begin at a multiple.
 ALIGNMENT = 64
@@ -111,6 +120,11 @@ def set_precision(precision: str) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
 
+def has_gpu() -> bool:
+    """Return whether this process computes on a GPU."""
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
 def device_in_use(precision: str) -> Device:
     """Return what this process computes on, where GPUs are asked for this precision."""
     threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
@@ -131,13 +145,18 @@ def shared_tensor(array: NDArray[Any]) -> "tf.Tensor":
         array: Any shape. It is kept alive as long as the tensor is.
     """
     where = array.ctypes.data
-    if tf.config.get_visible_devices("GPU") or where % ALIGNMENT or not array.flags.c_contiguous or not array.size:
+    if has_gpu() or where % ALIGNMENT or not array.flags.c_contiguous or not array.size:
         return tf.constant(array)
     # NumPy exports no read-only array (DLPack cannot say that it is), hence a writable view of the same bytes.
     memory = (ctypes.c_char * array.nbytes).from_address(where)
     memory.belongs_to = array  # type: ignore[attr-defined]
     view = np.frombuffer(memoryview(memory), array.dtype).reshape(array.shape)
     return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
+
+
+def resident_variable(array: NDArray[Any]) -> "tf.Variable":
+    """Return a variable with the array's values, on the GPU where there is one."""
+    return tf.Variable(array, trainable=False)
 
 
 def _gpu_memory_mib() -> int | None:

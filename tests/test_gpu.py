@@ -1,0 +1,209 @@
+"""What TensorFlow's own registry tells of GPUs without one; and, under the marker `gpu`, what only one tells."""
+
+import dataclasses
+import itertools
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from clustersweep.network import NetworkSpec
+from clustersweep.training.data import prepare
+from clustersweep.training.events import Finished
+from clustersweep.training.spec import TrainingSpec
+
+CLUSTERS, TRAIN = 90, 60
+NETWORK = NetworkSpec(filters=4, dense_layers=2, dense_units=(8, 6), dropout=0.2)
+TRAINING = TrainingSpec(epochs=2, patience=2, batch_size=16)
+# Together they have every optimizer, augmentation, loss, pooling, padding, activation and place of the redshift.
+VARIANTS = [
+    (NETWORK, TRAINING),
+    (dataclasses.replace(NETWORK, redshift="head", pooling="average"),
+     dataclasses.replace(TRAINING, augmentation="flip_rotate", optimizer="sgd")),
+    (dataclasses.replace(NETWORK, redshift="dense", padding="same", conv_blocks=2),
+     dataclasses.replace(TRAINING, augmentation="dihedral", optimizer="rmsprop", weight_decay=0.01)),
+    (dataclasses.replace(NETWORK, stride=2, filters_step=2, convs_per_block=2),
+     dataclasses.replace(TRAINING, loss="nll", augmentation="dihedral", weight_decay=0.01)),
+]  # fmt: skip
+NAMES = ["plain", "rotated", "dihedral", "likelihood"]
+# Every type that images are kept in: the smallest unsigned integer, or 32-bit floats.
+TYPES = [np.uint8, np.uint16, np.uint32, np.uint64, np.float32]
+# What has no kernel because it computes nothing.
+NO_KERNEL = {
+    "Placeholder": "an argument of a function",
+    "StatelessWhile": "control flow: lowered to Switch and Merge, which have kernels",
+    "While": "control flow: lowered to Switch and Merge, which have kernels",
+    "NoOp": "an order of operations",
+}
+
+
+def small_data(kind=np.uint16, transform="sqrt"):
+    rng = np.random.default_rng(3)
+    log_mass, redshift = rng.normal(14.0, 0.4, CLUSTERS), rng.uniform(0.1, 0.8, CLUSTERS)
+    images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (CLUSTERS, 12, 12, 3)).astype(kind)
+    rows = np.arange(CLUSTERS)
+    return prepare(images, log_mass, redshift, train=rows[:TRAIN], validation=rows[TRAIN:], transform=transform)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread(request):
+    if "gpu" in request.config.option.markexpr:
+        return
+    from clustersweep.training.device import configure_device
+
+    configure_device(1)
+
+
+def operations(function):
+    """Yield every operation of a concrete function, those of loops' bodies and all other functions included."""
+    waiting, seen = [function.graph], set()
+    while waiting:
+        graph = waiting.pop()
+        for operation in graph.get_operations():
+            yield operation
+            for attribute in operation.node_def.attr.values():
+                name = attribute.func.name
+                if name and name not in seen:
+                    seen.add(name)
+                    waiting.append(graph._get_function(name).graph)
+
+
+def gpu_kernel(operation):
+    """Return the kernel that a GPU has for an operation with its types; None where it has none."""
+    from tensorflow.python.framework import kernels
+
+    def fits(constraint):
+        types = operation.get_attr(constraint.name)
+        wanted = [kind.as_datatype_enum for kind in (types if isinstance(types, list) else [types])]
+        return set(wanted) <= set(constraint.allowed_values.list.type)
+
+    registered = kernels.get_registered_kernels_for_op(operation.type).kernel
+    return next((k for k in registered if k.device_type in ("GPU", "DEFAULT") and all(map(fits, k.constraint))), None)
+
+
+def in_host_memory(operation, kernel):
+    """Yield the tensors that a kernel for GPUs reads from and writes to the CPU's memory."""
+    for arguments, tensors in (
+        (operation.op_def.input_arg, operation.inputs),
+        (operation.op_def.output_arg, operation.outputs),
+    ):
+        left = iter(tensors)
+        for argument in arguments:
+            number = 1
+            if argument.number_attr:
+                number = operation.get_attr(argument.number_attr)
+            elif argument.type_list_attr:
+                number = len(operation.get_attr(argument.type_list_attr))
+            for tensor in itertools.islice(left, number):
+                if argument.name in kernel.host_memory_arg:
+                    yield tensor
+
+
+def is_small(tensor):
+    """Say whether a tensor has at most one value for each cluster, or one for each dimension of another."""
+    return tensor.shape.rank is not None and math.prod(size or 1 for size in tensor.shape[1:]) == 1
+
+
+def without_kernel(functions):
+    return {
+        (operation.type, *(tensor.dtype.name for tensor in operation.inputs))
+        for function in functions
+        for operation in operations(function)
+        if operation.type not in NO_KERNEL and gpu_kernel(operation) is None
+    }
+
+
+def traced(trainer):
+    from clustersweep.training.device import tf
+
+    order = tf.TensorSpec([TRAIN], tf.int32)
+    return [trainer._epoch.get_concrete_function(order), trainer._validate.get_concrete_function()]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("network", "training"), VARIANTS, ids=NAMES)
+def test_a_gpu_has_a_kernel_for_every_operation_of_an_epoch(network, training):
+    from clustersweep.training.engine import DeviceData, Trainer
+
+    data = DeviceData(small_data(), in_variables=True)
+    functions = traced(Trainer(network, training, data))
+    functions += traced(Trainer(network, training, data, head_only=True, row_weights=np.ones(TRAIN)))
+    assert without_kernel(functions) == set()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("network", "training"), VARIANTS, ids=NAMES)
+def test_nothing_of_an_epoch_but_shapes_and_single_numbers_is_in_the_cpus_memory(network, training):
+    """GPUs keep 32-bit integers in the CPU's memory: images of that type would be sent at every step."""
+    from clustersweep.training.engine import DeviceData, Trainer
+
+    found = [
+        tensor
+        for function in traced(Trainer(network, training, DeviceData(small_data(), in_variables=True)))
+        for operation in operations(function)
+        if operation.type not in NO_KERNEL
+        for tensor in in_host_memory(operation, gpu_kernel(operation))
+        if tensor.dtype.name != "resource"
+    ]
+    assert found
+    assert [tensor for tensor in found if not is_small(tensor)] == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_gpu_gathers_images_of_every_type_from_a_variable(kind):
+    from clustersweep.training.engine import DeviceData, Trainer
+
+    data = DeviceData(small_data(kind), in_variables=True)
+    assert without_kernel(traced(Trainer(NETWORK, TRAINING, data))) == set()
+    if kind is not np.float32:  # why there are variables at all
+        plain = DeviceData(small_data(kind), in_variables=False)
+        missing = without_kernel(traced(Trainer(NETWORK, TRAINING, plain)))
+        assert missing == {("GatherV2", np.dtype(kind).name, "int32", "int32")}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("transform", ["none", "sqrt", "log1p"])
+def test_a_gpu_has_a_kernel_for_every_operation_of_a_prediction(transform):
+    from clustersweep.training.ensemble import Ensemble
+    from clustersweep.training.model import build_model, initial_weights
+
+    network = dataclasses.replace(NETWORK, redshift="head")
+    weights = initial_weights(build_model(network, (12, 12, 3), 2), 0)
+    ensemble = Ensemble(network, small_data(transform=transform).scaling, (12, 12, 3), [weights], outputs=2)
+    assert without_kernel([ensemble._run.get_concrete_function()]) == set()
+
+
+def losses(network, training, **options):
+    from clustersweep.training.engine import DeviceData, Trainer
+
+    done = list(Trainer(network, training, DeviceData(small_data(), **options)).replicate(1))[-1]
+    assert isinstance(done, Finished), done
+    return done.curve, done.nll_curve
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("network", "training"), VARIANTS, ids=NAMES)
+def test_images_in_variables_give_the_same_losses_to_the_last_bit(network, training):
+    assert losses(network, training, in_variables=True) == losses(network, training, in_variables=False)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+def test_every_network_and_training_also_runs_where_operations_must_be_deterministic():
+    """TensorFlow refuses operations that cannot be, and random ones without a seed, on CPUs as on GPUs."""
+    script = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "import test_gpu\n"
+        "from clustersweep.training.device import configure_device, tf\n"
+        "configure_device(1)\n"
+        "tf.config.experimental.enable_op_determinism()\n"
+        "for network, training in test_gpu.VARIANTS:\n"
+        "    print(test_gpu.losses(network, training, in_variables=True))\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(losses(*variant, in_variables=True)) for variant in VARIANTS]
