@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from clustersweep.plan import Left, Plan
     from clustersweep.study import Study
 
-# Verbs that keep nothing of what an interruption ends.
-_BEGIN_ANEW = {"show", "convert", "predict", "backup", "restore"}
+# What an interruption of verbs that train and simulate nothing comes to, and of those that do.
+_INTERRUPTED = {
+    **dict.fromkeys(("show", "convert", "predict", "backup", "restore"), "nothing was written"),
+    **dict.fromkeys(("plan", "status", "schema"), "nothing was changed"),
+    **dict.fromkeys(("report", "export"), "what is stored is unharmed. The same command writes it anew"),
+    "remove": "the same command removes what is left",
+}
+_GOES_ON = "what ran is checkpointed. The same command goes on from there"
 
 app = typer.Typer(
     help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
@@ -57,12 +63,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, or that of a launch that has checkpointed
-            if _BEGIN_ANEW & set(sys.argv[1:2]):
-                print("interrupted: nothing was written", file=sys.stderr)
-            elif sys.argv[1:2] == ["remove"]:
-                print("interrupted: the same command removes what is left", file=sys.stderr)
-            else:
-                print("interrupted: what ran is checkpointed. The same command goes on from there", file=sys.stderr)
+            print(f"interrupted: {_INTERRUPTED.get(''.join(sys.argv[1:2]), _GOES_ON)}", file=sys.stderr)
             if (
                 "ray" in sys.modules
             ):  # one that was interrupted as it started crashes as Python ends; all else is closed
@@ -348,9 +349,9 @@ def _given(**options: object) -> str:
 def _program() -> str:
     """Give what to type to run this very program: its name where the PATH finds it, else its path from here.
 
-    In a container it is what `launch.PROGRAM` holds.
+    In a container it is what `commands.PROGRAM` holds.
     """
-    from clustersweep.launch import PROGRAM
+    from clustersweep.commands import PROGRAM
 
     if program := os.environ.get(PROGRAM):
         return program

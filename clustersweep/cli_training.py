@@ -1,7 +1,6 @@
 """The verbs for one model: train it, predict with it. Registered by `cli`; prints as it does."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,9 +43,10 @@ def train(
     """Train the final model: every stage, one network for each seed, measured once on the test part."""
     from rich.console import Console
 
+    from clustersweep.commands import command
     from clustersweep.home import find_home
     from clustersweep.training_progress import TrainingDisplay, print_training
-    from clustersweep.training_run import train_model
+    from clustersweep.training_run import PREDICT, train_model
 
     display = TrainingDisplay(Console(stderr=True))
     done = train_model(configuration, to, find_home(home, os.environ, os.getuid()), threads, display)
@@ -56,7 +56,7 @@ def train(
     print(f"\nreport   {done.report}")
     if done.no_png:
         print(f"figures  {done.no_png}")
-    print(f"predict  clustersweep predict {shlex.quote(str(to))} IMAGES --catalogue CATALOGUE --to masses.fits")
+    print(f"predict  {command('predict', to, *PREDICT)}")
     if done.run.failed:
         raise typer.Exit(1)
 

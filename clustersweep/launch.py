@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from clustersweep.commands import command
 from clustersweep.cost import Speed, estimate_s
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageAwayError, StorageError
@@ -31,9 +32,6 @@ from clustersweep.survey.split import make_split
 from clustersweep.sweep import Sweep
 from clustersweep.training.data import TrainingData, parts_of
 from clustersweep.trial import LaunchTime, SweepResults, Trial, combination
-
-# Names, in a container, what a person types outside for this program.
-PROGRAM = "CLUSTERSWEEP_PROGRAM"
 
 if TYPE_CHECKING:
     from clustersweep.report import ReportFiles
@@ -193,8 +191,7 @@ def _launch(
                 try:
                     report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
                 except StorageError as error:
-                    verb = f"{os.environ.get(PROGRAM, 'clustersweep')} report {where}"
-                    rule = f"Every result is kept, and `{verb}` writes the report then"
+                    rule = f"Every result is kept, and `{command('report', where)}` writes the report then"
                     raise StorageError(f"{error}. {rule}") from error
         return Launched(plan, outcome, results, report)
 
@@ -324,11 +321,10 @@ def write_study_report(results: SweepResults, study: Study, data: str, to: Path,
     """
     from clustersweep.report import Provenance, write_report
 
-    program = os.environ.get(PROGRAM, "clustersweep")
     commands = {
-        "go on or extend": f"{program} launch {where}",
-        "this report": f"{program} report {where}",
-        "the best configuration": f"{program} export {where} --to best/",
+        "go on or extend": command("launch", where),
+        "this report": command("report", where),
+        "the best configuration": command("export", where, "--to", "best/"),
     }
     return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from clustersweep.commands import command
 from clustersweep.cpus import available_cpus
 from clustersweep.export import commit, versions
 from clustersweep.home import Home
@@ -16,6 +17,9 @@ from clustersweep.training.work_folder import require_free
 if TYPE_CHECKING:  # which import TensorFlow
     from clustersweep.training.stages import Told
     from clustersweep.training.train import TrainingRun
+
+# What `predict` is given beside a model, in commands to be copied.
+PREDICT = ("IMAGES", "--catalogue", "CATALOGUE", "--to", "masses.fits")
 
 
 class Watcher(Protocol):
@@ -97,8 +101,8 @@ def _write_report(configuration: Configuration, run: "TrainingRun", path: Path, 
         evaluation=run.evaluation,
         test=run.test,
         commands={
-            "train again": f"clustersweep train {path} --to {to}",
-            "predict": f"clustersweep predict {to} IMAGES --catalogue CATALOGUE --to masses.fits",
+            "train again": command("train", path, "--to", to),
+            "predict": command("predict", to, *PREDICT),
         },
     )
     report = write_training_page(page, to / "report.html")

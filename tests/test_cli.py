@@ -1,5 +1,6 @@
 """The command line: help, exit codes, JSON, and messages that name the cure."""
 
+import html
 import io
 import json
 import os
@@ -14,9 +15,11 @@ from example_results import grid_results
 from rich.console import Console
 from small_study import small_plan, write_study
 
+from clustersweep import cli
 from clustersweep.cli import print_result
+from clustersweep.commands import command
 from clustersweep.cost import Speed, Sums, fitted, measured_sums
-from clustersweep.launch import Launched
+from clustersweep.launch import Launched, write_study_report
 from clustersweep.plan import make_plan
 from clustersweep.progress import Display
 from clustersweep.storage import Storage
@@ -34,8 +37,8 @@ VERBS = (
 
 def run(*words, home=None, **environ):
     env = {**os.environ, **({"CLUSTERSWEEP_HOME": str(home)} if home else {}), **environ}
-    command = [sys.executable, "-m", "clustersweep", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=60)
+    program = [sys.executable, "-m", "clustersweep", *map(str, words)]
+    return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=60)
 
 
 def test_every_verb_has_help():
@@ -157,6 +160,47 @@ def test_a_launch_in_a_container_ends_with_what_a_person_opens_and_types_outside
         "dashboard  http://127.0.0.1:8080",
         "export     docker compose run --rm clustersweep export sweeps/small.yaml --to best/",
     ]
+
+
+def test_commands_to_copy_are_quoted_and_have_the_containers_program(monkeypatch):
+    assert command("train", Path("my study.yaml"), "--to", "model") == "clustersweep train 'my study.yaml' --to model"
+    monkeypatch.setenv("CLUSTERSWEEP_PROGRAM", "docker compose run --rm clustersweep")
+    assert command("report", "$x.yaml") == "docker compose run --rm clustersweep report '$x.yaml'"
+
+
+def test_the_commands_in_a_report_are_quoted(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSTERSWEEP_PROGRAM", "docker compose run --rm clustersweep")
+    study = small_plan(tmp_path).study
+    page = write_study_report(
+        grid_results(), study, "data", tmp_path / "run", Path("my sweeps/a.yaml")
+    ).html.read_text()
+    for verb in ("launch", "report", "export"):
+        assert f"docker compose run --rm clustersweep {verb} 'my sweeps/a.yaml'" in html.unescape(page)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("plan", "nothing was changed"),
+        ("status", "nothing was changed"),
+        ("report", "what is stored is unharmed. The same command writes it anew"),
+        ("export", "what is stored is unharmed. The same command writes it anew"),
+        ("predict", "nothing was written"),
+        ("remove", "the same command removes what is left"),
+        ("launch", "what ran is checkpointed. The same command goes on from there"),
+        ("train", "what ran is checkpointed. The same command goes on from there"),
+    ],
+)
+def test_an_interrupted_verb_says_what_has_become_of_its_work(verb, words, monkeypatch, capsys):
+    def interrupted(**options):
+        raise SystemExit(130)
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(sys, "argv", ["clustersweep", verb])
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == f"interrupted: {words}\n"
 
 
 def test_nothing_complete_prints_counts_and_no_table(tmp_path, capsys):
