@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from clustersweep.home import Home
     from clustersweep.plan import Left, Plan
     from clustersweep.study import Study
+    from clustersweep.survey.dataset import Header
+    from clustersweep.trial import SweepResults
 
 # What an interruption of verbs that train and simulate nothing comes to, and of those that do.
 _INTERRUPTED = {
@@ -185,23 +187,25 @@ def print_result(done: Any, study_file: Path, options: str, other_storage: bool)
 def status(
     study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home: HomeOption = None
 ) -> None:
-    """Show how far the study is: counts, and the best combination so far."""
+    """Show how far the study is: counts, and the best combination so far. Works where the data are not mounted, too."""
     from clustersweep.plan import make_plan
     from clustersweep.postgres import living_launch
     from clustersweep.storage import Storage
-    from clustersweep.study import takes_redshift
-    from clustersweep.survey.source import read_header
     from clustersweep.tables import print_status, status_json
 
     study, place = _study(study_file), home_of(home, make=False)
-    results = _results(study, storage, place)
+    stored = _stored(study, storage, place)
     database = database_to_read(storage, place)
-    planned = make_plan(study, read_header(study.data, needs_redshift=takes_redshift(study)))
-    left, launch = Storage.connect(database.url).left(planned), living_launch(database, study.name)
+    launch, left, replicates = living_launch(database, study.name), None, 0
+    if stored.header is not None:
+        planned = make_plan(study, stored.header)
+        left, replicates = Storage.connect(database.url).left(planned), planned.replicates
+    else:  # what is impossible depends on the shape of the images
+        print("without the data, what a launch would train is not told", file=sys.stderr)
     if as_json:
-        _print_json(status_json(results, launch, left))
+        _print_json(status_json(stored.results, launch, left))
     else:
-        print_status(results, _out(), launch, left, planned.replicates)
+        print_status(stored.results, _out(), launch, left, replicates)
 
 
 @app.command()
@@ -232,13 +236,11 @@ def report(
     """Write the HTML report (works offline) and results.csv, one row per replicate."""
     from clustersweep.launch import write_study_report
     from clustersweep.report import summary
-    from clustersweep.study import takes_redshift
-    from clustersweep.survey.source import read_header
 
     study = _study(study_file)
-    results = _results(study, storage, home_of(home, make=False))
+    results, _, header, _ = _stored(study, storage, home_of(home, make=False))
     place = home_of(home)
-    source = read_header(study.data, needs_redshift=takes_redshift(study)).source
+    source = header.source if header is not None else str(study.data.images)
     written = write_study_report(results, study, source, to or place.run(study.name), study_file)
     if as_json:
         _print_json(summary(results) | {"html": str(written.html), "csv": str(written.csv)})
@@ -257,21 +259,31 @@ def export(
     home: HomeOption = None,
 ) -> None:
     """Write the best trial for the training package: config.yaml, model.keras, provenance.json; proved by reloading."""
-    from clustersweep.export import choose, export
+    from clustersweep.errors import DataError, Problem
+    from clustersweep.export import choose, export, read_weights
     from clustersweep.launch import read_plan, read_training_data
     from clustersweep.progress import Display
     from clustersweep.run_folder import RunFolder
+    from clustersweep.study import replicate_key
     from clustersweep.tables import print_evidence
     from clustersweep.training.device import configure_device
 
     study = _study(study_file)
-    results = _results(study, storage, home_of(home, make=False))
+    results, data_digest, _, absent = _stored(study, storage, home_of(home, make=False))
     where = home_of(home)
     chosen, found_rank = choose(results, rank=rank, number=trial)
+    # First what can be told without the data, which may be large, or not there.
+    files, best = RunFolder(where.run(study.name)), chosen.best_replicate
+    read_weights(chosen, replicate_key(study, data_digest, chosen.params, best.seed), files)
+    if absent is not None:
+        trial_words = f"trial {chosen.number} (rank {found_rank} of {len(results.ranked())})"
+        rule = f"is not to be found here, and export computes the validation loss of {trial_words} again from the data"
+        remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
+        raise DataError([Problem(str(absent), "", "", rule, remedy)])
     planned = read_plan(study, where, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
     data = read_training_data(study, where)
-    done = export(planned, results, chosen, found_rank, data, RunFolder(where.run(study.name)), to, force=force)
+    done = export(planned, results, chosen, found_rank, data, files, to, force=force)
     print_evidence(done.evidence, str(done.folder), _out())
     print(f"weights of seed {done.evidence.weights_of_seed}: {done.proof}")
 
@@ -309,15 +321,32 @@ def _study(path: Path) -> "Study":
     return load_study(path)
 
 
-def _results(study: "Study", storage: str | None, home: "Home") -> Any:
-    """Read a study's results, having made sure that the file is still the study that they belong to."""
+class _Stored(NamedTuple):
+    """What is stored of a study, and what its data are; `absent` is a file of theirs that is not there."""
+
+    results: "SweepResults"
+    data_digest: str
+    header: "Header | None"
+    absent: Path | None
+
+
+def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
+    """Return a study's results, having made sure that the file is still the study that they belong to.
+
+    Where the data are not there, all else is compared, and stderr says so.
+    """
     from clustersweep.storage import Storage
     from clustersweep.study import takes_redshift
-    from clustersweep.survey.source import read_header
+    from clustersweep.survey.source import absent_file, read_header
 
-    stored = Storage.connect(database_to_read(storage, home).url)
-    stored.require_same(study, read_header(study.data, needs_redshift=takes_redshift(study)).digest)
-    return stored.results(study.name)
+    opened = Storage.connect(database_to_read(storage, home).url)
+    absent = absent_file(study.data)
+    header = None if absent else read_header(study.data, needs_redshift=takes_redshift(study))
+    data_digest = opened.require_same(study, header.digest if header else None)
+    if absent:
+        said = "is not to be found here: all but the data was compared with what is stored"
+        print(f"{absent} {said}", file=sys.stderr)
+    return _Stored(opened.results(study.name), data_digest, header, absent)
 
 
 def _left(planned: "Plan", storage: str | None, home: "Home") -> tuple["Left | None", str]:

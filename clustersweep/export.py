@@ -167,12 +167,7 @@ def export(
 
     best = trial.best_replicate
     planned = next(t for t in plan.trials if combination(t.params) == combination(trial.params))
-    weights = files.weights(plan.replicate(planned, best.seed).key)
-    if weights is None:
-        raise StorageError(
-            f"the weights of trial {trial.number}, seed {best.seed}, are not below {files.path}. They stay on the "
-            "machine that launched the sweep: export there, with the same --home"
-        )
+    weights = read_weights(trial, plan.replicate(planned, best.seed).key, files)
     try:
         arrays = unpack_weights(weights)
     except DamagedCheckpointError as error:
@@ -198,6 +193,21 @@ def export(
         provenance = json.dumps(_provenance(plan, results) | {"verified": _verified(proof, best.seed)}, indent=2)
         write_atomically(beside / PROVENANCE, provenance.encode())
     return Exported(exported, evidence, proof, to)
+
+
+def read_weights(trial: TrialResult, key: str, files: RunFolder) -> bytes:
+    """Return the weights of a trial's best replicate, whose key is given.
+
+    Raises:
+        StorageError: They are not on this machine.
+    """
+    weights = files.weights(key)
+    if weights is None:
+        raise StorageError(
+            f"the weights of trial {trial.number}, seed {trial.best_replicate.seed}, are not below {files.path}. They "
+            "stay on the machine that launched the sweep: export there, with the same --home"
+        )
+    return weights
 
 
 def _verified(proof: Proof, seed: int) -> dict[str, Any]:

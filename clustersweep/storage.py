@@ -246,12 +246,16 @@ class Storage:
             continued=sum(shown[key] is not trial for key, trial in newest.items()),
         )
 
-    def require_same(self, study: Study, data_digest: str | None) -> None:
+    def require_same(self, study: Study, data_digest: str | None) -> str:
         """Make sure that a study file is the one that is stored, or an extension of it.
 
         Args:
             study: As the file has it now.
-            data_digest: None where only reading the data would tell; then the data are taken to be the same.
+            data_digest: None where only reading the data would tell, or they are not there; then they are taken to be
+                the same.
+
+        Returns:
+            The digest of the data.
 
         Raises:
             StudyChangedError: It is another one; the message is a diff.
@@ -261,6 +265,7 @@ class Storage:
             record = self._stored(study.name)[1][RECORD]
         data_digest = data_digest or record["definition"]["data"]["digest"]
         require_extension(study, record, definition(study, data_digest))
+        return data_digest
 
     def count_trials(self, study: str) -> int:
         """Count a study's trials; a study of which a killed launch had stored only the name has none.

@@ -35,10 +35,10 @@ VERBS = (
 )  # fmt: skip
 
 
-def run(*words, home=None, **environ):
+def run(*words, home=None, within=60, **environ):
     env = {**os.environ, **({"CLUSTERSWEEP_HOME": str(home)} if home else {}), **environ}
     program = [sys.executable, "-m", "clustersweep", *map(str, words)]
-    return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=60)
+    return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=within)
 
 
 def test_every_verb_has_help():
@@ -388,3 +388,80 @@ def test_plan_shows_the_diff_that_launch_would_refuse_a_file_with_and_exits_2(tm
         assert "training.epochs: 3 -> 9" in done.stderr
         assert done.stdout
     assert json.loads(done.stdout)["left"] is None
+
+
+@pytest.fixture(scope="module")
+def unmounted(embedded_home, tmp_path_factory):
+    """A launched study of a survey's files, beside a folder where its data are not, as where no disk is mounted."""
+    folder = tmp_path_factory.mktemp("unmounted")
+    survey = folder / "survey"
+    assert run("simulate", survey, "--clusters", 60, "--seed", 1, "--pixels", 12).returncode == 0
+    data = {"simulate": None, "images": str(survey / "images.fits"), "catalogue": str(survey / "catalogue.fits")}
+    space = {"kernel_size": [3, 7], "conv_blocks": [2]}  # one combination, and one that is impossible
+    study = write_study(folder, study="unmounted", data=data, search_space=space, seeds=[0])
+    env = {"home": embedded_home.path, "within": 300}
+    done = run("launch", "--in-process", study, **env)
+    assert done.returncode == 0, done.stderr
+    shown = {verb: run(verb, study, "--json", **env) for verb in ("status", "report")}
+    survey.rename(folder / "elsewhere")
+    return folder, study, shown
+
+
+@pytest.mark.integration
+def test_status_and_report_work_where_the_data_are_not_mounted_and_say_what_was_not_compared(unmounted, embedded_home):
+    folder, study, before = unmounted
+    images = folder / "survey" / "images.fits"
+    said = f"{images} is not to be found here: all but the data was compared with what is stored"
+    for verb in ("status", "report"):
+        assert before[verb].returncode == 0
+        assert "compared" not in before[verb].stderr
+        done = run(verb, study, "--json", home=embedded_home.path)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stderr
+        known = json.loads(before[verb].stdout)
+        assert json.loads(done.stdout) == (known | {"left": None} if verb == "status" else known)
+    shown = run("status", study, home=embedded_home.path)
+    assert shown.returncode == 0
+    assert "2 combinations: 1 complete, 1 infeasible\n" in shown.stdout
+    assert "what a launch would train is not told" in shown.stderr
+    assert str(images) in (embedded_home.run("unmounted") / "report.html").read_text()
+
+
+@pytest.mark.integration
+def test_an_edited_file_is_refused_with_its_diff_also_where_the_data_are_not_mounted(
+    unmounted, embedded_home, tmp_path
+):
+    folder, _, _ = unmounted
+    survey = folder / "survey"
+    data = {"simulate": None, "images": str(survey / "images.fits"), "catalogue": str(survey / "catalogue.fits")}
+    same = {"study": "unmounted", "data": data, "search_space": {"kernel_size": [3, 7], "conv_blocks": [2]}}
+    same["seeds"] = [0]
+    for changed in ({"training": {"epochs": 9}}, {"data": {**data, "rebin": 2}}):
+        edited = write_study(tmp_path, **(same | changed))
+        for verb in ("status", "report", "export"):
+            done = run(verb, edited, home=embedded_home.path)
+            assert done.returncode == 2
+            assert "(stored -> file)" in done.stderr
+            assert "digest" not in done.stderr
+
+
+@pytest.mark.integration
+def test_export_needs_the_data_and_says_so_after_what_can_be_told_without_them(unmounted, embedded_home, tmp_path):
+    folder, study, _ = unmounted
+    done = run("export", study, "--rank", 9, home=embedded_home.path)
+    assert done.returncode == 1
+    assert "has 1 complete trials" in done.stderr
+    done = run("export", study, "--to", tmp_path / "best", home=embedded_home.path)
+    assert done.returncode == 2
+    images = folder / "survey" / "images.fits"
+    assert f"{images}: is not to be found here, and export computes the validation loss of trial" in done.stderr
+    assert f"Mount the data, or mend their path in {study}: where they lie is no part of the study." in done.stderr
+    assert not (tmp_path / "best").exists()
+    weights = embedded_home.run("unmounted") / "weights"
+    weights.rename(weights.with_name("away"))
+    try:
+        done = run("export", study, home=embedded_home.path)
+    finally:
+        weights.with_name("away").rename(weights)
+    assert done.returncode == 3
+    assert "They stay on the machine that launched the sweep" in done.stderr

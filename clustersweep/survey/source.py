@@ -70,6 +70,27 @@ def check_split(spec: DataSpec, split: SplitSpec) -> None:
         log.warning("%s: %s", catalogue, concern)
 
 
+def absent_file(spec: DataSpec) -> Path | None:
+    """Return the first of a study's files that is not there, as where their disk is not mounted; None if all are."""
+    if spec.images is None:
+        return None
+    if not _is_there(spec.images):
+        return spec.images
+    folder = spec.images if spec.images.is_dir() else None
+    files = [folder / IMAGES_FILE, spec.catalogue or folder / CATALOGUE_FILE] if folder else [spec.catalogue]
+    return next((file for file in files if file is not None and not _is_there(file)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:
+        return True  # whoever reads it says that it may not
+    except OSError:  # also of a disk that is gone from under its folder
+        return False
+    return True
+
+
 def open_dataset(
     spec: DataSpec,
     surveys: Path,
