@@ -86,7 +86,7 @@ def basis_words(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
     sizes = "one size" if len(speed.sizes) == 1 else f"{len(speed.sizes)} sizes"
     beyond = speed.beyond(work)
     larger = (
-        f", the largest of which cost {beyond:.0f} times less an epoch than the largest here" if beyond >= 2 else ""
+        f", the largest of which cost {beyond:,.0f} times less an epoch than the largest here" if beyond >= 2 else ""
     )
     return f"from {seen} of {sizes} measured here{larger}, on {speed.device}; {within}"
 

@@ -1,6 +1,7 @@
 """Whole launches through the command line: real PostgreSQL, Ray and TensorFlow, as a person runs them."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -8,11 +9,16 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 from small_study import small_study, write_study
 
+from clustersweep.cli import app
+from clustersweep.launch import Options, launch
 from clustersweep.postgres import open_database
+from clustersweep.progress import Display
 from clustersweep.speeds import read_speed
 from clustersweep.storage import Storage
+from clustersweep.study import load_study
 
 pytestmark = pytest.mark.integration
 
@@ -125,14 +131,18 @@ def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_pa
     assert replicates(results("whole")) == before
 
 
-def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(runner, tmp_path, embedded_home):
-    study = write_study(tmp_path, study="measured")
+def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(tmp_path, embedded_home, capsys):
+    study, display = write_study(tmp_path, study="measured"), Display(Console(stderr=True))
     before = read_speed(embedded_home.speeds, 1).count
-    runner("launch", study)
+    launch(load_study(study), str(study), embedded_home, lambda: open_database(None, {}, embedded_home),
+           Options(in_process=True), display)  # fmt: skip
     speed = read_speed(embedded_home.speeds, 1)
-    assert speed.count == before + 6
-    assert speed.device.threads == 1
-    assert f"measured here, on {speed.device}; most likely within a factor of" in runner("plan", study).stdout
+    assert (speed.count, speed.device.threads) == (before + 6, 1)
+    with pytest.raises(SystemExit):
+        app(["plan", str(study), "--home", str(embedded_home.path), "--json"])
+    shown = json.loads(capsys.readouterr().out)["estimate"]
+    assert (shown["measured"], shown["device"]) == (True, str(speed.device))
+    assert 1 < shown["within_factor"] < 3
 
 
 def test_a_new_value_and_a_new_seed_train_only_what_is_new(runner, tmp_path, results):
