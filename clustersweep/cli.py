@@ -263,10 +263,12 @@ def export(
     from clustersweep.export import choose, export, read_weights
     from clustersweep.launch import read_plan, read_training_data
     from clustersweep.progress import Display
+    from clustersweep.ranking import nothing_learned
     from clustersweep.run_folder import RunFolder
     from clustersweep.study import replicate_key
     from clustersweep.tables import print_evidence
     from clustersweep.training.device import configure_device
+    from clustersweep.trial import loss_of
 
     study = _study(study_file)
     results, data_digest, _, absent = _stored(study, storage, home_of(home, make=False))
@@ -276,7 +278,7 @@ def export(
     files, best = RunFolder(where.run(study.name)), chosen.best_replicate
     read_weights(chosen, replicate_key(study, data_digest, chosen.params, best.seed), files)
     if absent is not None:
-        trial_words = f"trial {chosen.number} (rank {found_rank} of {len(results.ranked())})"
+        trial_words = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"
         rule = f"is not to be found here, and export computes the validation loss of {trial_words} again from the data"
         remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
         raise DataError([Problem(str(absent), "", "", rule, remedy)])
@@ -284,6 +286,8 @@ def export(
     configure_device(study.resources.cpus_per_worker)
     data = read_training_data(study, where)
     done = export(planned, results, chosen, found_rank, data, files, to, force=force)
+    if nothing := nothing_learned(f"trial {chosen.number}", loss_of(chosen), results.label_variance):
+        print(nothing)
     print_evidence(done.evidence, str(done.folder), _out())
     print(f"weights of seed {done.evidence.weights_of_seed}: {done.proof}")
 

@@ -18,7 +18,7 @@ from clustersweep import __version__
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem, StorageError
 from clustersweep.home import write_atomically
 from clustersweep.plan import Plan
-from clustersweep.ranking import indistinguishable, margin_of, typical_spread
+from clustersweep.ranking import ties_of
 from clustersweep.run_folder import RunFolder
 from clustersweep.study import ObjectiveSpec, specs_for
 from clustersweep.training.configuration import (
@@ -103,22 +103,24 @@ def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -
     Raises:
         NothingCompleteError: There is no such complete trial.
     """
-    ranked = results.ranked()
+    ranked = results.networks()
     if not ranked:
         raise NothingCompleteError(
             f"no trial of {results.study!r} is complete, so there is nothing to export. Launch the study first"
         )
     if number is not None:
-        for place, trial in enumerate(ranked, start=1):
+        ranks = {trial.network_number: place for place, trial in enumerate(ranked, start=1)}
+        for trial in results.ranked():
             if trial.number == number:
-                return trial, place
+                return trial, ranks[trial.network_number]
         raise NothingCompleteError(
             f"trial {number} of {results.study!r} is not complete (or was superseded). "
             "`clustersweep report` lists those that are"
         )
     if not 1 <= rank <= len(ranked):
+        what = "trials" if len(ranked) == len(results.ranked()) else "networks"
         raise NothingCompleteError(
-            f"rank {rank} asked for, but {results.study!r} has {len(ranked)} complete trials. "
+            f"rank {rank} asked for, but {results.study!r} has {len(ranked)} complete {what}. "
             f"Give a rank from 1 to {len(ranked)}"
         )
     return ranked[rank - 1], rank
@@ -276,15 +278,14 @@ def configuration_of(
 
 def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective: ObjectiveSpec) -> Evidence:
     """Say why this trial: its results, what the noise cannot tell from it, and what failed and was not ranked."""
-    ranked = results.ranked()
-    margin = margin_of(trial, typical_spread(ranked), results.over_seeds)
+    near = ties_of(results, trial)
     failed = (
         FailedSeed(trial=other.number, seed=replicate.seed, reason=replicate.signature)
         for other in results.trials
         for replicate in other.replicates.values()
         if replicate.state == "failed"
     )
-    ties = (Tie(trial=t.number, value=loss_of(t)) for t in indistinguishable(ranked, trial, margin))
+    ties = (Tie(trial=t.number, value=loss_of(t)) for t in near.networks)
     found = {seed: trial.replicates[seed].value if seed in trial.replicates else None for seed in results.seeds}
     return Evidence(
         study=results.study,
@@ -292,14 +293,15 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
         trial=trial.number,
         params=dict(trial.params),
         rank=rank,
-        of=len(ranked),
+        of=len(results.networks()),
         objective=f"{objective.over_seeds} of {objective.metric} over the seeds, dex^2",
         value=loss_of(trial),
         seeds=found,
         weights_of_seed=trial.best_replicate.seed,
-        margin=None if math.isnan(margin) else margin,
+        margin=None if math.isnan(near.margin) else near.margin,
         ties=tuple(itertools.islice(ties, MOST_LISTED)),
         failed_seeds=tuple(itertools.islice(failed, MOST_LISTED)),
+        same_network=tuple(t.number for t in near.same[:MOST_LISTED]),
     )
 
 

@@ -3,12 +3,14 @@
 What `plan` prints is the very object that `launch` executes.
 """
 
+import functools
 import itertools
 import statistics
 from dataclasses import dataclass
 from typing import Any
 
 from clustersweep.cost import Speed, estimate_s, trial_s
+from clustersweep.effective import same
 from clustersweep.errors import Problem, StudyError
 from clustersweep.network import Infeasible, flops_per_image, layers, training_flops_per_image
 from clustersweep.study import Study, definition, definition_digest, replicate_key, specs_for
@@ -35,6 +37,15 @@ class Plan:
     digest: str | None
     trials: tuple[Trial, ...]
     infeasible: tuple[tuple[Params, Infeasible], ...]
+
+    @functools.cached_property
+    def same(self) -> tuple[tuple[Params, Params, str], ...]:
+        """Feasible combinations that are the same network as another, with that one, and why; in the grid's order."""
+        axes = self.study.axes
+        places = {axis: {value: place for place, value in enumerate(values)} for axis, values in axes.items()}
+        grid = sorted(self.trials, key=lambda t: [places[axis][t.params[axis]] for axis in axes])
+        found = same((trial.network, trial.training) for trial in grid)
+        return tuple((grid[one.index].params, grid[one.of].params, one.why) for one in found)
 
     @property
     def combinations(self) -> int:
@@ -169,6 +180,7 @@ def plan_json(plan: Plan, workers: int, speed: Speed, left: Left | None = None) 
             }
             for t in plan.trials
         ],
+        "same": [{"params": dict(params), "as": dict(of), "why": why} for params, of, why in plan.same],
         "estimate": {
             "workers": workers,
             "seconds": round(estimate_s(plan.work, workers, speed), 3),

@@ -87,6 +87,8 @@ class Display(Steps):
             highlight=False,
             soft_wrap=True,
         )
+        if plan.same:
+            self._say(f"{len(plan.same)} of them are the same network as another (`clustersweep plan` tells which)")
         if not replicates:
             return
         self._trials, self._began_at = len(open_trials), time.monotonic()

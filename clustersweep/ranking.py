@@ -1,14 +1,95 @@
-"""Which trials the noise of the seeds cannot tell apart. Pure arithmetic on results."""
+"""Which trials the noise of the seeds cannot tell apart, which are one network, and which learned nothing. Pure."""
 
+import collections
 import functools
 import math
 import statistics
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from clustersweep.trial import Aggregate, TrialResult, loss_of, losses
+from clustersweep.trial import Aggregate, SweepResults, TrialResult, loss_of, losses
 
 _FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
 _MOST_EVEN = 20  # the median of more seeds, where their number is even, varies as that of one more does, within 1 %
+
+
+@dataclass(frozen=True)
+class Ties:
+    """What the noise of the seeds cannot tell from a trial.
+
+    Attributes:
+        noise: Typical standard deviation of a replicate's loss over the seeds, dex^2; NaN with one seed.
+        margin: Two trials closer than this cannot be told apart, dex^2; NaN with one seed.
+        trials: The others within the margin that learned something, best first, all trials of a network.
+        same: Complete trials that are the same network as this one.
+    """
+
+    noise: float
+    margin: float
+    trials: tuple[TrialResult, ...]
+    same: tuple[TrialResult, ...]
+
+    @property
+    def networks(self) -> tuple[TrialResult, ...]:
+        """One trial of each network among the others, best first."""
+        first: dict[int, TrialResult] = {}
+        for trial in self.trials:
+            first.setdefault(trial.network_number, trial)
+        return tuple(first.values())
+
+    def count(self, noun: str = "other combination") -> str:
+        """Return `5 other combinations`, and how many of them are one network."""
+        number, networks = len(self.trials), len(self.networks)
+        words = f"{number} {noun}{'' if number == 1 else 's'}"
+        if networks == number:
+            return words
+        several = [n for n in collections.Counter(t.network_number for t in self.trials).values() if n > 1]
+        if len(several) == 1:
+            return f"{words}, {several[0]} of them the same network"
+        return f"{words} of {networks} different networks"
+
+
+def ties_of(results: SweepResults, trial: TrialResult) -> Ties:
+    """Return what the noise cannot tell from a complete trial; networks that learned nothing are no rivals."""
+    variance = results.label_variance
+    alive = [t for t in results.networks() if not learned_nothing(loss_of(t), variance)]
+    noise = typical_spread(alive or results.networks())
+    margin = margin_of(trial, noise, results.over_seeds)
+    ranked = [t for t in results.ranked() if not learned_nothing(loss_of(t), variance)]
+    near = indistinguishable(ranked, trial, math.nan if learned_nothing(loss_of(trial), variance) else margin)
+    own = trial.network_number
+    twins = (t for t in results.ranked() if t.network_number == own and t.number != trial.number)
+    return Ties(noise, margin, tuple(t for t in near if t.network_number != own), tuple(twins))
+
+
+def learned_nothing(loss: float, label_variance: float | None) -> bool:
+    """Say whether predicting the mean mass for every cluster would have done as well."""
+    return label_variance is not None and loss >= label_variance
+
+
+def nothing_learned(what: str, loss: float, label_variance: float | None) -> str:
+    """Return the sentence that comes before all others where the best is no better than the mean; else nothing."""
+    if label_variance is None or not learned_nothing(loss, label_variance):
+        return ""
+    return (
+        f"Nothing was learned: {what} has {loss:.4f} dex², and predicting the mean mass for every cluster gives "
+        f"{label_variance:.4f} dex²."
+    )
+
+
+def best_learned_nothing(results: SweepResults) -> str:
+    """Return that sentence for a sweep; nothing where its best trial learned something, or none is complete."""
+    best = results.ranked()[:1]
+    return nothing_learned("the best combination", loss_of(best[0]), results.label_variance) if best else ""
+
+
+def same_words(results: SweepResults) -> tuple[str, ...]:
+    """Return a sentence for every reason why trials are the same network as another, with their numbers."""
+    reasons: dict[str, list[str]] = {}
+    for trial in results.trials:
+        if trial.same_as is not None:
+            reasons.setdefault(trial.same_why, []).append(f"{trial.number} = {trial.same_as}")
+    return tuple(f"the same network, as {why}: trials {', '.join(pairs)}" for why, pairs in reasons.items())
 
 
 def typical_spread(trials: Iterable[TrialResult]) -> float:

@@ -25,6 +25,7 @@ from clustersweep.storage_records import (
     replicate_attribute,
     replicates,
     require_extension,
+    same_networks,
     trial_result,
     waiting_trial,
 )
@@ -234,12 +235,13 @@ class Storage:
         complete = {combination(t.params): t for t in frozen if t.state == TrialState.COMPLETE}
         # While a new seed is being added, or a trial continued, what was complete before is still the answer.
         shown = {key: trial if trial.state.is_finished() else complete.get(key, trial) for key, trial in newest.items()}
+        trials = [trial_result(trial) for trial in sorted(shown.values(), key=lambda t: t.number)]
         return SweepResults(
             study=study,
             digest=record["digest"],
             axes={name: tuple(values) for name, values in record["definition"]["search_space"].items()},
             seeds=tuple(record["seeds"]),
-            trials=tuple(trial_result(trial) for trial in sorted(shown.values(), key=lambda t: t.number)),
+            trials=same_networks(record["definition"], trials),
             label_variance=attributes.get("label_variance"),
             over_seeds=record["definition"]["objective"]["over_seeds"],
             launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),

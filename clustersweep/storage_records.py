@@ -8,9 +8,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from clustersweep.effective import same
 from clustersweep.errors import StudyChangedError
 from clustersweep.network import Infeasible
-from clustersweep.study import Study, axis_choices, axis_kind, changes, extends
+from clustersweep.study import Study, axis_choices, axis_kind, changes, extends, stored_specs
 from clustersweep.training.events import Device
 from clustersweep.trial import Params, ReplicateResult, Scalar, Trial, TrialResult
 from clustersweep.trial import TrialState as State
@@ -141,6 +142,16 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
         supersedes=trial.user_attrs.get("supersedes"),
         parameters=trial.user_attrs.get("parameters"),
     )
+
+
+def same_networks(definition: Mapping[str, Any], trials: list[TrialResult]) -> tuple[TrialResult, ...]:
+    """Return the trials, those marked that are the same network as an earlier one."""
+    possible = [trial for trial in trials if trial.infeasible is None]
+    marked = {trial.number: trial for trial in trials}
+    for one in same(stored_specs(dict(definition), trial.params) for trial in possible):
+        trial, first = possible[one.index], possible[one.of]
+        marked[trial.number] = dataclasses.replace(trial, same_as=first.number, same_why=one.why)
+    return tuple(marked.values())
 
 
 def require_extension(study: Study, record: dict[str, Any], defined: dict[str, Any]) -> None:

@@ -164,6 +164,15 @@ def takes_redshift(study: Study) -> bool:
     return any(kind != "none" for kind in study.axes.get("redshift", (study.network.redshift,)))
 
 
+def stored_specs(definition: Definition, params: Params) -> tuple[NetworkSpec, TrainingSpec]:
+    """Return the architecture and the training of one combination of a study that is stored."""
+    filled = _filled(definition)
+    network = {**filled["network"], **{k: v for k, v in params.items() if AXES[k].section == "network"}}
+    training = {**filled["training"], **{k: v for k, v in params.items() if AXES[k].section == "training"}}
+    network["dense_units"] = tuple(network["dense_units"])
+    return NetworkSpec(**network), TrainingSpec(**training)
+
+
 def definition(study: Study, data_digest: str) -> Definition:
     """Give everything that decides what a study's results mean, defaults filled in, as JSON values.
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from clustersweep.cost import Speed, estimate_s, trial_s
 from clustersweep.network import Infeasible
 from clustersweep.plan import Left, Plan, left_json
+from clustersweep.ranking import best_learned_nothing, same_words, ties_of
 from clustersweep.training.configuration import MOST_LISTED, Evidence
 from clustersweep.trial import Params, SweepResults, Trial
 from clustersweep.trial import TrialState as State
@@ -69,6 +70,8 @@ def print_plan(
             )
         out.print(table)
         _more(len(work), out)
+        for line in plan_same_words(plan):
+            out.print(escape(line), highlight=False, soft_wrap=True)
         out.print(
             f"about {duration(estimate_s(work, workers, speed))} with {workers} workers ({basis_words(work, speed)}), "
             "if no training stops early; reading the data and starting the workers come on top",
@@ -91,6 +94,20 @@ def basis_words(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
     return f"from {seen} of {sizes} measured here{larger}, on {speed.device}; {within}"
 
 
+def plan_same_words(plan: Plan) -> list[str]:
+    """Return lines that tell which combinations are the same network as which, and why; none where all differ."""
+    if not plan.same:
+        return []
+    networks = len(plan.trials) - len(plan.same)
+    lines = [f"{len(plan.trials)} feasible combinations are {networks} networks, the others equal to the last bit:"]
+    for why in dict.fromkeys(why for _, _, why in plan.same):
+        pairs = [(params, of) for params, of, other in plan.same if other == why]
+        lines.append(f"  {why}:")
+        lines += [f"    {params_text(params)} as {params_text(of)}" for params, of in pairs[:FEW]]
+        lines += [f"    ... and {len(pairs) - FEW} more; --json lists all"] if len(pairs) > FEW else []
+    return lines
+
+
 def left_words(left: Left, replicates: int) -> str:
     """Say what of a study is finished, what a launch would train, and how the file goes beyond what is stored."""
     if not left.replicates:
@@ -103,8 +120,10 @@ def left_words(left: Left, replicates: int) -> str:
 
 def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> None:
     """Print the counts and the best combinations; `lives` says whether a launch of the study does."""
+    if nothing := best_learned_nothing(results):
+        out.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
     out.print(_counts(results, lives=lives), highlight=False, soft_wrap=True)
-    ranked = results.ranked()
+    ranked = results.networks()
     if not ranked:
         return
     title = "Best combinations (val_loss and its sd over the seeds in dex², RMSE in dex)"
@@ -123,6 +142,13 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
     out.print(table)
     if results.label_variance is not None:
         out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False, soft_wrap=True)
+    near = ties_of(results, ranked[0])
+    if near.trials:
+        words = f"{near.count()}, may be as good" if "," in near.count() else f"{near.count()} may be as good"
+        words += f": within {near.margin:.4f} dex² of the best, the noise of the seeds"
+        out.print(words, highlight=False, soft_wrap=True)
+    for line in same_words(results):
+        out.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def print_status(
@@ -155,7 +181,9 @@ def print_evidence(evidence: Evidence, folder: str, out: Console) -> None:
     say(f"{folder}/: trial {evidence.trial} ({place}): {params_text(evidence.params)}")
     if evidence.margin is None:
         say("one seed: nothing can be said about ties. More `seeds` in the study, and launching again, would tell")
-    elif evidence.ties:
+    if evidence.same_network:
+        say(f"the same network: {_listed([str(n) for n in evidence.same_network], 'trial')}; an axis changes nothing")
+    if evidence.ties:
         others = _listed([f"{tie.trial} ({tie.value:.4f})" for tie in evidence.ties], "trial")
         say(
             f"tied: {others} within the noise of the seeds, {evidence.margin:.4f} dex² around {evidence.value:.4f}. "

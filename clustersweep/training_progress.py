@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from clustersweep.progress import Steps
+from clustersweep.ranking import nothing_learned
 from clustersweep.tables import duration
 from clustersweep.training.evaluation import Evaluation
 from clustersweep.training.events import EpochEnd, Failed, Stopped
@@ -77,6 +78,8 @@ class TrainingDisplay(Steps):
 def print_training(evaluation: Evaluation, console: Console) -> None:
     """Print what the training is worth, measured on the test part."""
     test = evaluation.test
+    if nothing := nothing_learned("the model, on the test part,", test.mse.value, evaluation.constant_mse):
+        console.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
     baselines = {f"RMSE of `{baseline.name}` [dex]": baseline.rmse for baseline in evaluation.baselines}
     print_metrics(f"On the test part, {test.number:,} clusters", test, console, baselines)
     both = evaluation.test_calibration

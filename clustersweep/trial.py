@@ -124,6 +124,8 @@ class TrialResult:
         infeasible: Why arithmetic rejected it; None for a trial that can be trained.
         supersedes: Number of the earlier trial of the same combination that this one continues.
         parameters: Trainable weights, where they are known.
+        same_as: Number of the first trial of which this one is the same network, to the last bit; None if none is.
+        same_why: Why it is: what its axes do not change.
     """
 
     number: int
@@ -134,6 +136,13 @@ class TrialResult:
     infeasible: Infeasible | None = None
     supersedes: int | None = None
     parameters: int | None = None
+    same_as: int | None = None
+    same_why: str = ""
+
+    @property
+    def network_number(self) -> int:
+        """The number that all trials of one network share: that of the first of them."""
+        return self.number if self.same_as is None else self.same_as
 
     @property
     def seconds(self) -> float:
@@ -205,6 +214,13 @@ class SweepResults:
         """Complete trials, best first; of equals the one with the lower number."""
         done = [t for t in self.trials if t.value is not None]
         return tuple(sorted(done, key=lambda t: (t.value, t.number)))
+
+    def networks(self) -> tuple[TrialResult, ...]:
+        """Complete trials, best first, one of each network."""
+        first: dict[int, TrialResult] = {}
+        for trial in self.ranked():
+            first.setdefault(trial.network_number, trial)
+        return tuple(first.values())
 
     def count(self, state: TrialState) -> int:
         """Count the trials in one state."""

@@ -19,13 +19,24 @@ SMALL: dict[str, Any] = {
     "seeds": [0, 1],
 }
 
+# What to change for six combinations of which three are one network: dropout acts between dense layers only.
+DROPOUT: dict[str, Any] = {
+    "search_space": {"kernel_size": None, "conv_blocks": None, "dense_layers": [1, 2], "dropout": [0.0, 0.3, 0.5]},
+    "network": {"dense_layers": None, "dense_units": [8, 6]},
+}
+
 
 def small_definition(**changes: Any) -> dict[str, Any]:
-    """Give the small study's content with some sections changed; dictionaries are merged."""
+    """Give the small study's content with some sections changed; dictionaries are merged, None removes a key."""
     merged = dict(SMALL)
     for name, value in changes.items():
-        merged[name] = {**merged[name], **value} if isinstance(value, dict) and name in merged else value
+        merged[name] = _merged(merged[name], value) if isinstance(value, dict) and name in merged else value
     return merged
+
+
+def _merged(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = {**before, **changes}
+    return {key: value for key, value in merged.items() if value is not None or key not in before}
 
 
 def write_study(folder: Path, **changes: Any) -> Path:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from example_results import grid_results
 from rich.console import Console
-from small_study import small_plan, write_study
+from small_study import DROPOUT, small_plan, write_study
 
 from clustersweep import cli
 from clustersweep.cli import print_result
 from clustersweep.commands import command
 from clustersweep.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.launch import Launched, write_study_report
-from clustersweep.plan import make_plan
+from clustersweep.plan import make_plan, plan_json
 from clustersweep.progress import Display
 from clustersweep.storage import Storage
 from clustersweep.study import load_study
@@ -120,6 +120,22 @@ def test_a_plan_says_what_its_estimate_is_made_from_and_how_sure_it_is(tmp_path)
     assert re.search(
         r"the largest of which cost \d+ times less an epoch than the largest here", basis_words([(larger, 1)], speed)
     )
+
+
+def test_a_plan_tells_which_combinations_are_the_same_network_and_why(tmp_path):
+    said = io.StringIO()
+    plan = small_plan(tmp_path, **DROPOUT)
+    print_plan(plan, 2, Speed(), Console(width=80, file=said))
+    assert (
+        "\n6 feasible combinations are 4 networks, the others equal to the last bit:\n"
+        "  dropout acts between dense layers, and there are fewer than two:\n"
+        "    dense_layers=1 dropout=0.3 as dense_layers=1 dropout=0.0\n"
+        "    dense_layers=1 dropout=0.5 as dense_layers=1 dropout=0.0\n"
+    ) in said.getvalue()
+    shown = plan_json(plan, 2, Speed())["same"]
+    assert [(one["params"]["dropout"], one["as"]["dropout"]) for one in shown] == [(0.3, 0.0), (0.5, 0.0)]
+    Display(Console(width=200, file=said)).begin(plan, [])
+    assert "2 of them are the same network as another (`clustersweep plan` tells which)" in said.getvalue()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (40, "40 s"), (600, "10 min"), (36000, "10.0 h")])

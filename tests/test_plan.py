@@ -30,7 +30,7 @@ def test_the_full_grid_has_54_feasible_combinations_and_the_quick_start_63():
 
 def test_the_json_of_a_plan_has_the_documented_form():
     shown = json.loads(json.dumps(plan_json(planned("grid.yaml"), 4, Speed())))
-    assert list(shown) == ["study", "digest", "combinations", "feasible", "replicates", "infeasible", "trials",
+    assert list(shown) == ["study", "digest", "combinations", "feasible", "replicates", "infeasible", "trials", "same",
                            "estimate", "left"]  # fmt: skip
     assert (shown["study"], shown["combinations"], shown["feasible"]) == ("efeds-grid", 81, 54)
     assert set(shown["infeasible"][0]) == {"params", "rule", "layer", "trace"}

@@ -1,12 +1,31 @@
 """What the noise of the seeds can tell apart, and what it cannot."""
 
+import dataclasses
+import io
 import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from clustersweep.ranking import indistinguishable, margin_of, standard_error, typical_spread
-from clustersweep.trial import ReplicateResult, TrialResult
+from clustersweep.errors import NothingCompleteError
+from clustersweep.export import choose, evidence_of
+from clustersweep.ranking import (
+    best_learned_nothing,
+    indistinguishable,
+    margin_of,
+    same_words,
+    standard_error,
+    ties_of,
+    typical_spread,
+)
+from clustersweep.report.listings import trials_html
+from clustersweep.report.sections import verdict_html
+from clustersweep.report.table import results_csv
+from clustersweep.report.verdict import verdict
+from clustersweep.study import ObjectiveSpec
+from clustersweep.tables import print_best
+from clustersweep.trial import ReplicateResult, SweepResults, TrialResult
 
 
 def replicate(seed, value):
@@ -61,3 +80,100 @@ def test_the_standard_errors_of_small_samples_are_those_of_the_tables():
     assert standard_error("median", 2) ** 2 == pytest.approx(0.5)
     assert standard_error("min", 5) ** 2 == pytest.approx(0.44753407, abs=1e-7)
     assert standard_error("median", 5) ** 2 == pytest.approx(0.28683366, abs=1e-7)
+
+
+def sweep(losses, *, variance=0.2, same=()):
+    """Give complete trials of two seeds each; `same` are pairs of a trial and the one whose network it is."""
+    trials = [
+        TrialResult(n, {"a": n}, "complete", loss, {0: replicate(0, loss - 0.01), 1: replicate(1, loss + 0.01)},
+                    same_as=dict(same).get(n), same_why=WHY if n in dict(same) else "")
+        for n, loss in enumerate(losses)
+    ]  # fmt: skip
+    return SweepResults("s", "d", {"a": tuple(range(len(losses)))}, (0, 1), tuple(trials), variance)
+
+
+WHY = "dropout acts between dense layers, and there are fewer than two"
+
+
+def numbers(trials):
+    return [trial.number for trial in trials]
+
+
+def test_networks_that_learned_nothing_are_no_rivals_of_the_best():
+    results = sweep([0.19, 0.195, 0.2, 0.2003, 0.2001, 0.21])
+    found = ties_of(results, results.ranked()[0])
+    assert found.margin > 0.02
+    assert numbers(found.trials) == [1]
+    assert found.count() == "1 other combination"
+    assert numbers(ties_of(dataclasses.replace(results, label_variance=None), results.trials[0]).trials) == [
+        1, 2, 4, 3, 5
+    ]  # fmt: skip
+
+
+def test_where_the_best_learned_nothing_there_are_no_ties_and_that_is_what_is_said():
+    results = sweep([0.201, 0.2, 0.3])
+    assert ties_of(results, results.ranked()[0]).trials == ()
+    said = best_learned_nothing(results)
+    assert said == (
+        "Nothing was learned: the best combination has 0.2000 dex², and predicting the mean mass for every cluster "
+        "gives 0.2000 dex²."
+    )
+    assert best_learned_nothing(sweep([0.19, 0.2])) == ""
+    assert best_learned_nothing(sweep([0.3], variance=None)) == ""
+    assert best_learned_nothing(sweep([])) == ""
+
+
+def test_trials_of_one_network_count_once_in_ranks_and_ties_and_the_words_say_so():
+    results = sweep([0.10, 0.10, 0.101, 0.102, 0.102, 0.103, 0.104], same=[(1, 0), (4, 3)])
+    assert numbers(results.networks()) == [0, 2, 3, 5, 6]
+    found = ties_of(results, results.trials[1])
+    assert numbers(found.same) == [0]
+    assert numbers(found.trials) == [2, 3, 4, 5, 6]
+    assert numbers(found.networks) == [2, 3, 5, 6]
+    assert found.count() == "5 other combinations, 2 of them the same network"
+    assert same_words(results) == (f"the same network, as {WHY}: trials 1 = 0, 4 = 3",)
+    twice = sweep([0.10, 0.101, 0.101, 0.102, 0.102], same=[(2, 1), (4, 3)])
+    assert ties_of(twice, twice.trials[0]).count() == "4 other combinations of 2 different networks"
+
+
+def test_an_export_ranks_networks_and_names_the_trials_that_are_the_same():
+    results = sweep([0.10, 0.10, 0.101, 0.102], same=[(1, 0)])
+    assert choose(results, rank=2) == (results.trials[2], 2)
+    assert choose(results, number=1) == (results.trials[1], 1)
+    with pytest.raises(NothingCompleteError, match="rank 4 asked for, but 's' has 3 complete networks"):
+        choose(results, rank=4)
+    found = evidence_of(results, results.trials[0], 1, ObjectiveSpec())
+    assert (found.of, found.same_network, [tie.trial for tie in found.ties]) == (3, (1,), [2, 3])
+
+
+def printed(results, width=80):
+    said = io.StringIO()
+    print_best(results, Console(width=width, file=said))
+    return said.getvalue()
+
+
+def test_what_a_launch_and_a_status_print_says_first_that_nothing_was_learned():
+    assert printed(sweep([0.201, 0.2])).startswith("Nothing was learned: the best combination has 0.2000 dex², and ")
+    assert "may be as good" not in printed(sweep([0.201, 0.2]))
+
+
+def test_what_a_launch_and_a_status_print_counts_networks_once():
+    results = sweep([0.10, 0.10, 0.101, 0.102, 0.102, 0.103, 0.104], same=[(1, 0), (4, 3)])
+    said = printed(results)
+    assert "\n5 other combinations, 2 of them the same network, may be as good: within 0.0412 dex² of the best" in said
+    assert f"\nthe same network, as {WHY}: trials 1 = 0, 4 = 3\n" in said
+    rows = [line.split()[:2] for line in said.splitlines() if line[:1].isdigit() and "combination" not in line]
+    assert rows == [["1", "0"], ["2", "2"], ["3", "3"], ["4", "5"], ["5", "6"]]
+
+
+def test_the_report_says_it_too():
+    results = sweep([0.10, 0.10, 0.101, 0.102, 0.102], same=[(1, 0), (4, 3)])
+    words = verdict_html(results, verdict(results))
+    assert "3 other combinations, 2 of them the same network, lie within the noise of the seeds" in words
+    assert f"The same network, as {WHY}: trials 1 = 0, 4 = 3." in words
+    nothing = sweep([0.201, 0.2])
+    assert verdict_html(nothing, verdict(nothing)).startswith('<p class="best">Nothing was learned: the best')
+    assert "within the noise of the seeds" not in verdict_html(nothing, verdict(nothing))
+    table = trials_html(results, verdict(results))
+    assert "= 0</td>" in table
+    assert results_csv(results).decode().splitlines()[3].endswith(",0")

@@ -1,6 +1,7 @@
 """The page of a trained model: figure data, words and tables, and what the browser makes of them."""
 
 import dataclasses
+import io
 import math
 import os
 import re
@@ -17,6 +18,7 @@ import plotly.graph_objects as go
 import pytest
 from example_training import example_clusters, example_judged, example_page
 from playwright.sync_api import Browser
+from rich.console import Console
 
 from clustersweep.errors import StorageError
 from clustersweep.report.calibration_figures import reliability_figure, uncertainty_figure
@@ -27,11 +29,12 @@ from clustersweep.report.stage_figures import outlier_figure, stage_figure
 from clustersweep.report.stages import before, final, outlier_panels, stage_panels
 from clustersweep.report.training import training_figures, training_page, write_training_page
 from clustersweep.report.training_tables import outliers_html, published_html, stages_html
-from clustersweep.report.training_words import doubts, gain_words, honesty_words, margin, outlier_words
+from clustersweep.report.training_words import doubts, gain_words, honesty_words, margin, outlier_words, verdict_html
 from clustersweep.training.calibration import recalibration_error
 from clustersweep.training.evaluation import evaluate
 from clustersweep.training.metrics import Estimate
 from clustersweep.training.results import StageResult
+from clustersweep.training_progress import print_training
 
 PAGE = example_page(resamples=100)
 EVALUATION, TEST, STAGES = PAGE.evaluation, PAGE.test, PAGE.stages
@@ -573,3 +576,20 @@ def test_chromium_draws_every_figure_of_the_page_and_sends_no_request(browser: B
     page.close()
     assert said == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_a_model_that_is_no_better_than_the_mean_is_told_first_on_the_screen_and_in_the_report() -> None:
+    train, validation, test = example_clusters(400, 1), example_judged(100, 2), example_judged(100, 3)
+    mean = float(train.log_mass.mean())
+    dead = [dataclasses.replace(part, predicted=np.full(100, mean + 0.01)) for part in (validation, test)]
+    found = evaluate(train, *dead, factor=1.0, resamples=20)
+    found = dataclasses.replace(found, test=dataclasses.replace(found.test, mse=Estimate(found.constant_mse, 0, 1)))
+    said = io.StringIO()
+    print_training(found, Console(width=80, file=said))
+    words = f"{found.constant_mse:.4f} dex², and predicting the mean mass for every cluster gives "
+    assert said.getvalue().startswith(f"Nothing was learned: the model, on the test part, has {words}")
+    assert f"Nothing was learned: the model has {words}" in verdict_html(found, ())
+    good = evaluate(train, validation, test, factor=1.0, resamples=20)
+    said = io.StringIO()
+    print_training(good, Console(width=80, file=said))
+    assert "Nothing was learned" not in said.getvalue() + verdict_html(good, ())

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from optuna.trial import create_trial
-from small_study import small_plan
+from small_study import DROPOUT, small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.storage import Storage
@@ -289,6 +289,17 @@ def test_a_file_that_is_not_the_stored_study_any_more_is_told_with_a_diff(storag
         storage.require_same(small_plan(tmp_path).study, "other")
     with pytest.raises(StudyChangedError, match="objective.over_seeds: mean -> max"):
         storage.require_same(small_plan(tmp_path, objective={"over_seeds": "max"}).study, None)
+
+
+def test_the_results_say_which_trials_are_the_same_network_as_which(storage, tmp_path):
+    storage.begin(small_plan(tmp_path, **DROPOUT))
+    results = storage.results("small")
+    found = {(t.params["dense_layers"], t.params["dropout"]): t for t in results.trials}
+    first = min(t.number for (layers, _), t in found.items() if layers == 1)
+    assert {t.network_number for (layers, _), t in found.items() if layers == 1} == {first}
+    assert [t.same_as for (layers, _), t in found.items() if layers == 2] == [None] * 3
+    why = "dropout acts between dense layers, and there are fewer than two"
+    assert [t.same_why for t in results.trials if t.same_as is not None] == [why] * 2
 
 
 @pytest.mark.parametrize("over_seeds", ["mean", "max"])

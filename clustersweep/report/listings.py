@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from html import escape
 
 from clustersweep.network import Shape
+from clustersweep.ranking import learned_nothing
 from clustersweep.report.page import Cell, definitions, number, paragraph, table, text
-from clustersweep.report.verdict import Verdict, learned_nothing, r_squared, rmse
+from clustersweep.report.verdict import Verdict, r_squared, rmse
 from clustersweep.trial import SweepResults, TrialResult, loss_of
 
 
@@ -39,7 +40,8 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
     head += [*(["R²"] if variance else []), *(f"seed {seed}" for seed in seeds), "best epoch", "seconds"]
     head += [*(["parameters"] if with_weights else []), "remark"]
     rows = []
-    for rank, trial in enumerate(results.ranked(), start=1):
+    ranks = {trial.network_number: rank for rank, trial in enumerate(results.networks(), start=1)}
+    for trial in results.ranked():
         loss, ended = loss_of(trial), [r for r in trial.replicates.values() if r.value is not None]
         remark, kind = "", ""
         if trial is found.best:
@@ -48,8 +50,10 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
             remark, kind = "tied", "tie"
         if learned_nothing(loss, variance):
             remark, kind = "dead", "dead"
+        if trial.same_as is not None:
+            remark = f"{remark}, = {trial.same_as}" if remark else f"= {trial.same_as}"
         cells = [
-            number(rank, "d"),
+            number(ranks[trial.network_number], "d"),
             *_identity(results, trial),
             number(loss),
             number(trial.spread()),
@@ -62,7 +66,8 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
         rows.append((kind, [*cells, text(remark)]))
     note = (
         "Click a column’s head to sort by it. Tied: within the noise of the seeds of the best. Dead and red: no better "
-        "than predicting a constant. Best epoch: mean over the seeds. Seconds: training time of all seeds together."
+        "than predicting a constant. = 3: the same network as trial 3, and of its rank. Best epoch: mean over the "
+        "seeds. Seconds: training time of all seeds together."
     )
     return table(head, rows, ("remark",)) + paragraph(note, "note")
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from html import escape
 
+from clustersweep.ranking import best_learned_nothing, same_words
 from clustersweep.report.curves import CostFigure
 from clustersweep.report.effects import Effects
 from clustersweep.report.page import definitions, figure, paragraph
@@ -46,7 +47,12 @@ def verdict_html(results: SweepResults, found: Verdict) -> str:
     parts = parts or "the study’s only combination"
     body = f'<p class="best">{parts} <span class="name">(trial {best.number})</span></p>\n'
     body += f'<div class="tiles">{cards}</div>\n'
-    body += paragraph(_ties(results, found))
+    if nothing := best_learned_nothing(results):
+        body = f'<p class="best">{escape(nothing)}</p>\n{body}'
+    else:
+        body += paragraph(_ties(results, found))
+    for words in same_words(results):
+        body += paragraph(escape(f"{words[0].upper()}{words[1:]}."))
     body += paragraph(_counts(results, found))
     return body + paragraph(
         f"For comparison, the laboratory’s report on eFEDS gives {PUBLISHED_NAIVE} dex² for its untuned network and "
@@ -152,9 +158,10 @@ def _ties(results: SweepResults, found: Verdict) -> str:
         if shared
         else "They have no value in common with the best on every axis."
     )
-    one = len(found.ties) == 1
+    one, near = len(found.ties) == 1, found.near.count()
+    comma = "," if "," in near else ""
     return (
-        f"{_count(len(found.ties), 'other combination')} {'lies' if one else 'lie'} within the noise of the seeds, so "
+        f"{near}{comma} {'lies' if one else 'lie'} within the noise of the seeds, so "
         f"{'it' if one else 'they'} may be as good. {common} {judged}"
     )
 

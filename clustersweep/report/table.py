@@ -11,7 +11,7 @@ Row = dict[str, object]
 FIXED = (
     "trial", "supersedes", "trial_state", "trial_value_dex2", "parameters", "seed", "state", "val_loss_dex2",
     "rmse_dex", "r2", "val_nll", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer",
-    "reason", "error", "device", "device_model", "threads", "precision", "deterministic",
+    "reason", "error", "device", "device_model", "threads", "precision", "deterministic", "same_as",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
         "trial_state": trial.state,
         "trial_value_dex2": trial.value,
         "parameters": trial.parameters,
+        "same_as": trial.same_as,
     }
     if trial.infeasible is not None:
         why = trial.infeasible

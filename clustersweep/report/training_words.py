@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
+from clustersweep.ranking import nothing_learned
 from clustersweep.report.masses import FAR_DEX, MassPlane, ResidualPanel
 from clustersweep.report.page import paragraph, signed
 from clustersweep.report.stages import OutlierPanel, final
@@ -43,7 +44,8 @@ def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult], failed: 
     tiles = "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(s)}</span></div>' for b, s in cards)
     head = f"The masses are of no use: their RMSE is {test.rmse.value:.3g} dex"
     if test.rmse.value < FAR_DEX:
-        head = f"A predicted mass is typically right to within a factor of {10**test.rmse.value:.2f}"
+        factor = f"A predicted mass is typically right to within a factor of {10**test.rmse.value:.2f}"
+        head = nothing_learned("the model", test.mse.value, evaluation.constant_mse) or factor
     body = (
         f'<p class="best">{escape(head)} <span class="name">({test.number:,} test clusters)</span></p>\n'
         f'<div class="tiles">{tiles}</div>\n'

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clustersweep.errors import NothingCompleteError
-from clustersweep.ranking import indistinguishable, margin_of, typical_spread
+from clustersweep.ranking import Ties, learned_nothing, ties_of
 from clustersweep.trial import Params, Scalar, SweepResults, TrialResult, loss_of, losses
 
 PUBLISHED_NAIVE = 0.1471
@@ -23,7 +23,8 @@ class Verdict:
         best: The complete trial with the lowest objective.
         noise: Typical standard deviation of a replicate's loss over the seeds, dex^2; NaN with one seed.
         margin: Two trials closer than this cannot be told apart, dex^2; NaN with one seed.
-        ties: The other trials within `margin` of the best, best first.
+        ties: The other trials within `margin` of the best that learned something, best first.
+        near: The same with the words for them, and trials that are the same network as the best.
         shared: The params that the best and all its ties have in common.
         learned_nothing: Trials that are no better than predicting a constant.
         dead_replicates: Replicates of complete trials that are no better than predicting a constant.
@@ -33,6 +34,7 @@ class Verdict:
     noise: float
     margin: float
     ties: tuple[TrialResult, ...]
+    near: Ties
     shared: Params
     learned_nothing: tuple[TrialResult, ...]
     dead_replicates: int
@@ -53,16 +55,15 @@ def verdict(results: SweepResults) -> Verdict:
             f"Run `clustersweep launch` with the study file; what has finished is kept."
         )
     best = ranked[0]
-    noise = typical_spread(ranked)
-    margin = margin_of(best, noise, results.over_seeds)
-    ties = indistinguishable(ranked, best, margin)
+    near = ties_of(results, best)
     dead = [v for trial in ranked for v in losses(trial) if learned_nothing(v, results.label_variance)]
     return Verdict(
         best=best,
-        noise=noise,
-        margin=margin,
-        ties=ties,
-        shared=shared_params((best, *ties)),
+        noise=near.noise,
+        margin=near.margin,
+        ties=near.trials,
+        near=near,
+        shared=shared_params((best, *near.networks)),
         learned_nothing=tuple(t for t in ranked if learned_nothing(loss_of(t), results.label_variance)),
         dead_replicates=len(dead),
     )
@@ -72,11 +73,6 @@ def shared_params(trials: Iterable[TrialResult]) -> dict[str, Scalar]:
     """Give the params in which all these trials agree."""
     first, *others = (trial.params for trial in trials)
     return {name: value for name, value in first.items() if all(o.get(name) == value for o in others)}
-
-
-def learned_nothing(loss: float, label_variance: float | None) -> bool:
-    """Say whether predicting the mean mass for every cluster would have done as well."""
-    return label_variance is not None and loss >= label_variance
 
 
 def rmse(loss: float) -> float:

@@ -62,8 +62,9 @@ class Evidence:
         seeds: Validation loss of each seed, dex^2; None where there is none.
         weights_of_seed: The seed whose weights were exported.
         margin: Trials closer than this cannot be told apart, dex^2; None with one seed.
-        ties: Trials within the margin, best first; at most `MOST_LISTED`.
+        ties: Trials within the margin that learned something, one of each network, best first; at most `MOST_LISTED`.
         failed_seeds: Replicates that failed anywhere in the study; at most `MOST_LISTED`.
+        same_network: Trials that are this very network, to the last bit; at most `MOST_LISTED`.
     """
 
     study: str
@@ -79,6 +80,7 @@ class Evidence:
     margin: float | None = None
     ties: tuple[Tie, ...] = ()
     failed_seeds: tuple[FailedSeed, ...] = ()
+    same_network: tuple[int, ...] = ()
 
 
 MOST_LISTED = 50  # a file for people: the study's report lists all
@@ -180,7 +182,10 @@ def configuration_yaml(configuration: Configuration) -> bytes:
             shape = configuration.image_shape
             seen = {"digest": configuration.data_digest, "image_shape": None if shape is None else list(shape)}
             value = source | {key: inner for key, inner in seen.items() if inner is not None}
-        text += f"\n# {KEYS[part.name]}\n" + _dumped({part.name: _plain(value)})
+        value = _plain(value)
+        if part.name == "evidence" and value and not value["same_network"]:
+            del value["same_network"]  # an export made before there was the key is the same as a new one
+        text += f"\n# {KEYS[part.name]}\n" + _dumped({part.name: value})
     return text.encode()
 
 

@@ -88,6 +88,11 @@ class Evaluation:
     test_calibration: Calibrations
     validation_calibration: Calibrations
 
+    @property
+    def constant_mse(self) -> float:
+        """Mean squared error, dex^2, of predicting the training part's mean mass for the test part."""
+        return next(one.rmse.value for one in self.baselines if one.name == "constant") ** 2
+
     def to_json(self) -> dict[str, Any]:
         """Give everything as plain values for JSON; what is not a finite number becomes None."""
         plain: dict[str, Any] = as_json(self)
