@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +26,10 @@ Catalogue = Annotated[
     ),
 ]
 
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "gpu"], typer.Option("--device", help="What computes; auto: a GPU where there is one.")
+]
+
 
 def train(
     configuration: Annotated[
@@ -36,6 +40,7 @@ def train(
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads to use; another number may change the last digits.")
     ] = available_cpus(),
+    device: DeviceOption = "auto",
     home: Annotated[
         Path | None, typer.Option("--home", help="Folder for simulated surveys. [default: CLUSTERSWEEP_HOME]")
     ] = None,
@@ -49,7 +54,8 @@ def train(
     from clustersweep.training_run import PREDICT, train_model
 
     display = TrainingDisplay(Console(stderr=True))
-    done = train_model(configuration, to, find_home(home, os.environ, os.getuid()), threads, display)
+    where = find_home(home, os.environ, os.getuid())
+    done = train_model(configuration, to, where, threads, display, device=device)
     if done is None:
         raise typer.Exit(INTERRUPTED)
     print_training(done.run.evaluation, Console())
@@ -73,6 +79,7 @@ def predict(
     identifier: Identifier = None,
     mass_unit: MassUnit = None,
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads to use.")] = available_cpus(),
+    device: DeviceOption = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace the table if it is there already.")] = False,
 ) -> None:
     """Predict log10 M500c and its uncertainty for every image, as a FITS table with units and provenance."""
@@ -89,7 +96,9 @@ def predict(
         source = open_observations(images, catalogue, choice, needs_redshift=needs_redshift, progress=progress)
     truth = None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier, mass_unit))
     with progress_bar("predicting") as progress:
-        done = predicted(trained, digest, source, to, threads=threads, overwrite=force, progress=progress, known=known)
+        done = predicted(
+            trained, digest, source, to, threads=threads, device=device, overwrite=force, progress=progress, known=known
+        )
     print(f"{to}: {done.clusters:,} clusters, model {digest}")
     _print_summary(done, trained)
     if truth is not None:
@@ -152,6 +161,7 @@ def _print_summary(done: "Summary", trained: "TrainedModel") -> None:
         print(f"{'median uncertainty':<20} {done.median_sd:.3f} dex")
     if done.without_mass:
         print(f"{'without a mass':<20} {done.without_mass:,}")
+    print(f"{'computed on':<20} {done.device}")
     print(f"{'flagged':<20} {done.flagged:,}")
     for flag, count in sorted(done.flags.items()):
         if count:

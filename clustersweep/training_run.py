@@ -47,26 +47,30 @@ class Trained:
     no_png: str
 
 
-def train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher) -> Trained | None:
+def train_model(
+    path: Path, to: Path, home: Home, threads: int, watcher: Watcher, *, device: str = "auto"
+) -> Trained | None:
     """Train what a configuration says into the model folder `to`; None when interrupted, with a checkpoint kept.
+
+    `device`: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
 
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
     with interrupt_on_signals():
-        return _train_model(path, to, home, threads, watcher)
+        return _train_model(path, to, home, threads, watcher, device)
 
 
-def _train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher) -> Trained | None:
+def _train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher, device: str) -> Trained | None:
     configuration = load_configuration(path)
     require_free(to)
     check_split(configuration.data, configuration.split)
     # Imported here, when all that can be wrong at once has been found: TensorFlow takes seconds.
-    from clustersweep.training.device import configure_device
+    from clustersweep.training.device import choose_device, device_in_use
     from clustersweep.training.train import train
 
-    configure_device(threads)
-    with watcher.step("Preparing the survey"):
+    choose_device(device, threads)
+    with watcher.step(f"Preparing the survey, to train on {device_in_use(configuration.training.precision)}"):
         dataset = open_dataset(
             configuration.data,
             home.surveys,
@@ -120,7 +124,7 @@ def _facts(configuration: Configuration, run: "TrainingRun") -> dict[str, str]:
     seeds = ", ".join(map(str, model.seeds))
     failed = "".join(f"; seed {seed} failed: {why}" for seed, why in run.failed.items())
     versions_ = ", ".join(
-        f"{k} {v}" for k, v in model.provenance.items() if k not in ("commit", "data_digest", "threads")
+        f"{k} {v}" for k, v in model.provenance.items() if k not in ("commit", "data_digest", "device", "threads")
     )
     seconds = sum(result.seconds for result in run.stages)
     return {
@@ -135,6 +139,7 @@ def _facts(configuration: Configuration, run: "TrainingRun") -> dict[str, str]:
         "stages": ", ".join(stages),
         "seeds": seeds + failed,
         "time spent training": f"{seconds / 60:.0f} min with {model.provenance['threads']} threads",
+        "trained on": model.provenance.get("device", "partly not recorded, by an older version"),
         "recalibration": f"standard deviations times {model.recalibration:.3f}",
         "model digest": run.digest,
         "commit": model.provenance["commit"] or "not run from a checkout",

@@ -1,7 +1,9 @@
 """`train` as typed: what a person sees, what it leaves, how it ends, and that it goes on."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +57,7 @@ def test_every_stage_of_every_seed_is_told_and_what_the_model_is_worth(trained):
     for seed in (0, 1):
         for stage in ("base", "retraining on outliers", "probabilistic"):
             assert re.search(rf"^seed {seed} {stage}: val_loss 0\.\d+", done.stderr, re.MULTILINE)
-    assert "Preparing the survey" in done.stderr
+    assert re.search(r"Preparing the survey, to train on [CG]PU .*, 1 thread, float32", done.stderr)
     assert "On the test part, 24 clusters" in done.stdout
     for line in (
         r"RMSE \[dex\]",
@@ -161,3 +163,43 @@ def test_a_study_is_not_a_configuration_and_a_bad_one_lists_every_problem(home, 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "model").exists()
+
+
+def test_a_gpu_that_tensorflow_does_not_see_is_an_error_with_the_remedy(trained, home, tmp_path):
+    folder, _ = trained
+    survey = run(home, "simulate", tmp_path / "s", "--clusters", 4, "--pixels", 10)
+    assert survey.returncode == 0, survey.stderr
+    hidden = {"CUDA_VISIBLE_DEVICES": "-1"}
+    for words in (
+        ["train", folder / "c.yaml", "--to", tmp_path / "model"],
+        ["predict", folder / "model", tmp_path / "s", "--to", tmp_path / "m.fits"],
+    ):
+        done = run(home, *words, "--device", "gpu", **hidden)
+        assert done.returncode == 2
+        assert "--device = gpu: TensorFlow sees no GPU here. Install it with CUDA's libraries (`make setup GPU=1`)" in (
+            " ".join(done.stderr.split())
+        )
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_computed_a_model_is_recorded_and_going_on_elsewhere_is_told(trained, home, tmp_path):
+    folder, done = trained
+    assert "goes on" not in done.stderr
+    manifest = json.loads((folder / "model/model.json").read_text())
+    assert re.fullmatch(r"CPU .*, 1 thread, float32", manifest["provenance"]["device"])
+    stages = json.loads((folder / "model/metrics.json").read_text())["stages"]
+    assert {stage["devices"][0]["threads"] for stage in stages} == {1}
+    shutil.copytree(folder / "model", tmp_path / "model")
+    (tmp_path / "c.yaml").write_text(CONFIGURATION.replace("[0, 1]", "[0, 1, 2]"))
+    words = ["train", tmp_path / "c.yaml", "--to", tmp_path / "model", "--threads", 2, "--device", "cpu"]
+    more = run(home, *words)
+    assert more.returncode == 0, more.stderr
+    said = " ".join(more.stderr.split())
+    assert re.search(
+        r"this goes on with what was computed on CPU .*, 1 thread, float32; it computes on CPU .*, 2 thr", said
+    )
+    assert said.count("this goes on with") == 1
+    provenance = json.loads((tmp_path / "model/model.json").read_text())["provenance"]
+    assert re.fullmatch(r"CPU .*, 1 thread, float32; then CPU .*, 2 threads, float32", provenance["device"])
+    assert "; then CPU" in (tmp_path / "model/report.html").read_text()

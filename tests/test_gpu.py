@@ -207,3 +207,17 @@ def test_every_network_and_training_also_runs_where_operations_must_be_determini
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(losses(*variant, in_variables=True)) for variant in VARIANTS]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "share"), [("auto", True, 1.0), ("auto", False, 0.0), ("cpu", True, 0.0), ("gpu", True, 1.0)]
+)
+@pytest.mark.integration
+def test_a_gpu_computes_where_one_is_seen_and_nobody_wants_cpus(monkeypatch, wanted, seen, share):
+    from clustersweep.training import device
+
+    configured = []
+    monkeypatch.setattr(device.tf.config, "list_physical_devices", lambda kind: ["a GPU"] if seen else [])
+    monkeypatch.setattr(device, "configure_device", lambda *arguments: configured.append(arguments))
+    device.choose_device(wanted, 3)
+    assert configured == [(3, share)]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.cpus import cpu_model
+from clustersweep.errors import DataError, Problem
 from clustersweep.training.events import Device
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's own keras.json must not choose another
@@ -67,6 +68,7 @@ with _hushed(), _quickly():
     from tensorflow.python.framework.config import is_op_determinism_enabled  # it has no public name
 
 __all__ = [
+    "choose_device",
     "configure_device",
     "device_in_use",
     "has_gpu",
@@ -110,6 +112,25 @@ def configure_device(cpus: int, gpu_share: float = 0.0, *, deterministic: bool =
             # Less than the share: the CUDA context itself takes some hundreds of MiB outside this limit.
             limit = tf.config.LogicalDeviceConfiguration(memory_limit=int(0.9 * gpu_share * memory_mib))
             tf.config.set_logical_device_configuration(gpu, [limit])
+
+
+def choose_device(wanted: str, threads: int) -> None:
+    """Let this process compute on a GPU or on CPUs. Must run before TensorFlow's first operation.
+
+    Args:
+        wanted: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
+        threads: Threads for TensorFlow's operations on CPUs.
+
+    Raises:
+        DataError: A GPU is wanted, and TensorFlow sees none.
+    """
+    with _hushed():
+        seen = bool(tf.config.list_physical_devices("GPU"))
+    if wanted == "gpu" and not seen:
+        rule = "TensorFlow sees no GPU here"
+        remedy = "Install it with CUDA's libraries (`make setup GPU=1`), check the driver (`nvidia-smi`), or use CPUs."
+        raise DataError([Problem("--device", "gpu", "", rule, remedy)])
+    configure_device(threads, 1.0 if seen and wanted != "cpu" else 0.0)
 
 
 def set_precision(precision: str) -> None:

@@ -31,7 +31,7 @@ CLUSTERS = "clusters.csv"  # not in folders that earlier versions wrote
 FORMAT, VERSION = "clustersweep-model", 1
 
 _MOST_MANIFEST_BYTES, _MOST_CONFIGURATION_BYTES, _MOST_CLUSTERS_BYTES = 2**22, 2**22, 2**30
-_MOST_NOTES, _LONGEST_NOTE = 100, 200  # of the provenance
+_MOST_NOTES, LONGEST_NOTE = 100, 200  # of the provenance
 _VOUCHED_FOR = re.compile(r"config\.yaml|clusters\.csv|weights/seed-[0-9]{1,20}\.npz")
 _FILE_DIGEST, _DATA_DIGEST = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{1,64}")
 _ROOM_BYTES = 2**10  # that an npz file takes for each array beside its numbers
@@ -234,8 +234,8 @@ def _unfit_notes(notes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what the provenance must not hold, as headers of tables and reports take it over."""
     if len(notes) > _MOST_NOTES:
         yield "provenance", f"must have at most {_MOST_NOTES} entries"
-    if any(not text.isprintable() or len(text) > _LONGEST_NOTE for item in notes.items() for text in item):
-        yield "provenance", f"must be printable text of at most {_LONGEST_NOTE} characters each"
+    if any(not text.isprintable() or len(text) > LONGEST_NOTE for item in notes.items() for text in item):
+        yield "provenance", f"must be printable text of at most {LONGEST_NOTE} characters each"
     if "data_digest" in notes and not _DATA_DIGEST.fullmatch(notes["data_digest"]):
         yield "provenance.data_digest", "must be hexadecimal digits, at most 64"
 

@@ -45,6 +45,7 @@ class Summary:
 
     Attributes:
         clusters: Rows of the table.
+        device: What computed the masses, in words.
         log_mass: Lowest, median and highest; NaN where there is no mass.
         median_sd: Median of the recalibrated standard deviation, dex.
         without_mass: Rows without a mass, for want of a redshift.
@@ -57,6 +58,7 @@ class Summary:
     """
 
     clusters: int
+    device: str = ""
     log_mass: tuple[float, float, float] = (np.nan, np.nan, np.nan)
     median_sd: float = np.nan
     without_mass: int = 0
@@ -75,6 +77,7 @@ def predict(
     to: Path,
     *,
     threads: int | None = None,
+    device: str = "auto",
     overwrite: bool = False,
     progress: Progress | None = None,
     known: KnownClusters | None = None,
@@ -89,6 +92,7 @@ def predict(
         source: The clusters.
         to: The table, `.fits`.
         threads: Threads for TensorFlow, which must not have been used before; None leaves it as it is.
+        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one. Where `threads` is given.
         overwrite: Whether to replace a file that is there already.
         progress: Called with clusters done and their total.
         known: The clusters that the model was made with: rows that are among them are marked.
@@ -99,17 +103,17 @@ def predict(
     _require_place(to, source, overwrite=overwrite)
     _require_kin(model, source)
     # After the checks: TensorFlow takes seconds to import.
-    from clustersweep.training.device import configure_device
+    from clustersweep.training.device import choose_device, device_in_use
     from clustersweep.training.engine import VALIDATION_BATCH
     from clustersweep.training.ensemble import Ensemble
 
     if threads is not None:
-        configure_device(threads)
+        choose_device(device, threads)
     ensemble = Ensemble.of(model)
     # Whole batches: which clusters share a batch decides the last bits, and must not depend on the file.
     batches = max(1, CHUNK_BYTES // (VALIDATION_BATCH * int(np.prod(model.image_shape)) * 8))
     blocks = source.blocks(VALIDATION_BATCH * batches, model.rebin)
-    summary, table = Summary(len(source)), MassTable(model, digest, source, known)
+    summary, table = Summary(len(source), str(device_in_use("float32"))), MassTable(model, digest, source, known)
     summary.parts = None if known is None else Counter()
     with written_beside(to) as beside:
         write_table(
@@ -119,7 +123,7 @@ def predict(
             _pieces(model, table, ensemble, _of_one_transform(blocks, model, source), summary, progress),
             name="MASSES",
             notes=lambda: table.notes(summary.flagged, summary.flags, summary.parts or Counter()),
-            comments=table.comments(),
+            comments=[*table.comments(), f"Computed on {summary.device.encode('ascii', 'replace').decode()}."],
         )
     if taught := int(summary.taught.sum()):
         rule = f"{taught:,} of {len(source):,} clusters are of the model's own training and validation parts, and their"

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from clustersweep.training.events import Device
+
 Floats = NDArray[np.float64]
 StageName = Literal["base", "outliers", "probabilistic", "fine_tune"]
 Curve = tuple[tuple[float, float], ...]
@@ -88,6 +90,7 @@ class StageResult:
         curve: `(loss, val_loss)` of every epoch, dex^2.
         nll_curve: `(nll, val_nll)` of every epoch; empty without a variance.
         regions: Of the stage `outliers`, else None.
+        devices: What computed its epochs, in their order; none where an older version computed a part.
     """
 
     stage: StageName
@@ -101,6 +104,7 @@ class StageResult:
     curve: Curve = field(repr=False)
     nll_curve: Curve = field(repr=False)
     regions: OutlierRegions | None = field(default=None, repr=False)
+    devices: tuple[Device, ...] = ()
 
 
 def as_json(value: Any) -> Any:
@@ -130,4 +134,5 @@ def result_from(record: dict[str, Any]) -> StageResult:
     if regions is not None:
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in regions.items()}
         regions = OutlierRegions(**plain)
-    return StageResult(**{**record, **curves, "regions": regions})
+    devices = tuple(Device(**device) for device in record.get("devices", ()))
+    return StageResult(**{**record, **curves, "regions": regions, "devices": devices})

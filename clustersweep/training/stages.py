@@ -1,5 +1,6 @@
 """The stages of one seed: base, outliers, probabilistic, fine-tuning. Knows no files and no evaluation."""
 
+import logging
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -9,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.network import NetworkSpec
-from clustersweep.training.checkpoint import Arrays, unpack_weights
+from clustersweep.training.checkpoint import Arrays, DamagedCheckpointError, progress_of, unpack_weights
 from clustersweep.training.data import TrainingData
+from clustersweep.training.device import device_in_use
 from clustersweep.training.engine import DeviceData, Trainer, failed
 from clustersweep.training.ensemble import Ensemble
-from clustersweep.training.events import Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.events import Checkpoint, Device, EpochEnd, Failed, Finished, Stopped
 from clustersweep.training.likelihood import unit_of
 from clustersweep.training.model import derived_seed
 from clustersweep.training.results import OutlierRegions, StageName, StageResult
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class Stages:
         self._device_data = DeviceData(data)
         self._trainers: dict[StageName, Trainer] = {}
         self._judge: Ensemble | None = None
+        self._told_of_devices = False
 
     def run(
         self,
@@ -128,6 +133,8 @@ class Stages:
         previous: StageResult | None = None  # whose weights these are
         for stage, spec in self._recipe.stages():
             found = shelf.result(stage)
+            checkpoint = None if found else shelf.checkpoint(stage)
+            self._compare(found[0].devices if found else _devices_of(checkpoint, f"{stage}-{seed}"), spec)
             if found is None:
                 yield StageBegan(seed, stage, spec.epochs)
                 try:
@@ -140,7 +147,7 @@ class Stages:
                         begun.seed,
                         start=begun.start,
                         key=f"{stage}-{seed}",
-                        checkpoint=shelf.checkpoint(stage),
+                        checkpoint=checkpoint,
                         checkpoint_every_s=checkpoint_every_s,
                         stop=stop,
                     ),
@@ -158,6 +165,19 @@ class Stages:
             if result.kept:
                 previous = result
         return weights
+
+    def _compare(self, before: tuple[Device, ...], spec: TrainingSpec) -> None:
+        """Say, once, that what is there was computed on something else than what computes now."""
+        here = device_in_use(spec.precision)
+        others = [device for device in before if device != here]
+        if others and not self._told_of_devices:
+            self._told_of_devices = True
+            _log.warning(
+                "this goes on with what was computed on %s; it computes on %s: the last digits may differ from those "
+                "of a training in one go",
+                others[-1],
+                here,
+            )
 
     def _begin(
         self, stage: StageName, spec: TrainingSpec, seed: int, weights: Arrays | None, previous: StageResult | None
@@ -204,6 +224,7 @@ class Stages:
             curve=finished.curve,
             nll_curve=finished.nll_curve,
             regions=regions,
+            devices=finished.devices,
         )
         return result, trained if kept or weights is None else weights
 
@@ -256,6 +277,16 @@ def with_variance(weights: Arrays, variance: float) -> Arrays:
     *rest, kernel, bias = weights
     wide = np.concatenate([kernel, np.zeros_like(kernel)], axis=1)
     return [*rest, wide, np.array([bias[0], unit_of(variance)], bias.dtype)]
+
+
+def _devices_of(checkpoint: bytes | None, key: str) -> tuple[Device, ...]:
+    """Return what computed the epochs of a checkpoint; none where it does not say."""
+    if checkpoint is None:
+        return ()
+    try:
+        return progress_of(checkpoint, key).devices
+    except DamagedCheckpointError:
+        return ()
 
 
 def _run(events: Iterator[Any], shelf: Shelf, stage: StageName) -> Generator[Told, None, Finished | None]:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import textwrap
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from clustersweep.training.ensemble import Ensemble, Prediction
 from clustersweep.training.evaluation import Evaluation, evaluate
 from clustersweep.training.events import Failed
 from clustersweep.training.known_clusters import clusters_csv
-from clustersweep.training.model_folder import CLUSTERS, CONFIGURATION, TrainedModel, write_model
+from clustersweep.training.model_folder import CLUSTERS, CONFIGURATION, LONGEST_NOTE, TrainedModel, write_model
 from clustersweep.training.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, as_json
 from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
 from clustersweep.training.work_folder import WORK, WorkFolder, claim
@@ -153,8 +154,16 @@ def _model(
         members=tuple(members.values()),
         # Without a variance of its own, a network's uncertainty is its error on the validation part.
         constant_sd=() if recipe.outputs == 2 else tuple(math.sqrt(last[seed].val_loss) for seed in members),
-        provenance=provenance | {"data_digest": dataset.digest},
+        provenance=provenance | _computed_on(results) | {"data_digest": dataset.digest},
     )
+
+
+def _computed_on(results: list[StageResult]) -> dict[str, str]:
+    """Say what computed the stages; nothing where an older version computed one."""
+    if not all(result.devices for result in results):
+        return {}
+    devices = dict.fromkeys(device for result in results for device in result.devices)
+    return {"device": textwrap.shorten("; then ".join(map(str, devices)), LONGEST_NOTE)}
 
 
 def _judged(
