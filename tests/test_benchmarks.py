@@ -45,6 +45,22 @@ def test_make_bench_runs_every_benchmark_of_speed(script):
     assert {*script("run").SCRIPTS, "run"} == set(SCRIPTS)
 
 
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_the_benchmark_of_gpus_works_at_its_smallest_on_a_cpu(tmp_path):
+    """So that it does where a GPU is at hand."""
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--quick", "--device", "cpu", "--results", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    ours = {name: one["networks"][0]["val_loss"] for name, one in result["variants"].items() if name != "Keras fit"}
+    assert len(ours) == 4
+    assert len(set(ours.values())) == 1  # nothing of this is of CPUs
+    assert result["variants"]["Keras fit"]["networks"][0]["epoch_s"] > 0
+    assert [(one["workers"], one["same_bits"]) for one in result["shared"]] == [(1, True), (2, True)]
+    assert "| seconds an epoch | clustersweep | Keras fit |" in done.stdout
+
+
 def test_one_simulated_worker_takes_the_sum_of_all_trainings_and_one_compilation_each(tmp_path, script):
     plan = small_plan(tmp_path)
     run = script("schedule").simulate(plan, 1, lambda replicate: 2.0, 0.5, "longest first")

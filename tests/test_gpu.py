@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import json
 import math
+import os
 import subprocess
 import sys
 
@@ -48,9 +50,7 @@ def small_data(kind=np.uint16, transform="sqrt"):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread(request):
-    if "gpu" in request.config.option.markexpr:
-        return
+def one_thread():
     from clustersweep.training.device import configure_device
 
     configure_device(1)
@@ -221,3 +221,84 @@ def test_a_gpu_computes_where_one_is_seen_and_nobody_wants_cpus(monkeypatch, wan
     monkeypatch.setattr(device, "configure_device", lambda *arguments: configured.append(arguments))
     device.choose_device(wanted, 3)
     assert configured == [(3, share)]
+
+
+# --- what only a GPU tells ------------------------------------------------------------------------------------
+
+
+def on_gpu(script, **options):
+    """Run a script in a process of its own that computes on a GPU, and give what it prints as JSON."""
+    begin = (
+        "import dataclasses, json, sys; sys.path.insert(0, 'tests')\n"
+        "import test_gpu\n"
+        "from clustersweep.training.device import configure_device, device_in_use, has_gpu, tf\n"
+        f"configure_device(1, {options.get('share', 1.0)}, deterministic={options.get('deterministic', True)})\n"
+        "assert has_gpu(), 'TensorFlow sees no GPU'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", begin + script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+ALL_LOSSES = "print(json.dumps([test_gpu.losses(*variant) for variant in test_gpu.VARIANTS]))"
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(900)
+def test_reruns_on_one_gpu_give_the_same_losses_to_the_last_bit_also_on_a_share_of_it():
+    first, again, on_a_share = on_gpu(ALL_LOSSES), on_gpu(ALL_LOSSES), on_gpu(ALL_LOSSES, share=0.25)
+    assert first == again == on_a_share
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(600)
+def test_losses_on_a_gpu_are_those_of_a_cpu_but_for_the_last_digits():
+    for found, (network, training) in zip(on_gpu(ALL_LOSSES), VARIANTS, strict=True):
+        curve, _ = losses(network, training)
+        assert found[0][0] == pytest.approx(curve[0], rel=1e-3), training
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(600)
+def test_float32_on_a_gpu_gives_the_same_bits_whether_or_not_tf32_ran_before_it_in_the_process():
+    train = "test_gpu.losses(test_gpu.NETWORK, dataclasses.replace(test_gpu.TRAINING, precision='{}'))"
+    alone = on_gpu(f"print(json.dumps({train.format('float32')}))")
+    after = on_gpu(f"{train.format('tf32')}\nprint(json.dumps({train.format('float32')}))")
+    assert alone == after
+
+
+@pytest.mark.gpu
+def test_images_lie_on_the_gpu_and_what_computes_is_told():
+    found = on_gpu(
+        "from clustersweep.training.engine import DeviceData, Trainer\n"
+        "data = DeviceData(test_gpu.small_data())\n"
+        "list(Trainer(test_gpu.NETWORK, test_gpu.TRAINING, data).replicate(0))\n"
+        "told = device_in_use('float32')\n"
+        "print(json.dumps([data.train_images.device, told.kind, told.model, told.deterministic]))\n"
+    )
+    assert found[0].endswith("GPU:0")
+    assert found[1] == "GPU"
+    assert found[2] != "of unknown model"
+    assert found[3] is True
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(900)
+def test_a_model_is_trained_and_used_on_a_gpu_and_says_so(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "format: clustersweep-training\nversion: 1\nseeds: [0]\n"
+        "network: {filters: 2, dense_layers: 1, dense_units: [4]}\ntraining: {epochs: 2}\n"
+        "data: {simulate: {clusters: 60, seed: 3, pixels: 12}}\n"
+    )
+
+    def typed(*words):
+        command = [sys.executable, "-m", "clustersweep", *map(str, words)]
+        env = {**os.environ, "CLUSTERSWEEP_HOME": str(tmp_path / "home")}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    assert "to train on GPU" in " ".join(typed("train", "c.yaml", "--to", "model", "--device", "gpu").stderr.split())
+    typed("simulate", "s", "--clusters", 9, "--pixels", 12)
+    assert "GPU" in typed("predict", "model", "s", "--to", "m.fits", "--device", "gpu").stdout
+    assert json.loads((tmp_path / "model/model.json").read_text())["provenance"]["device"].startswith("GPU ")
