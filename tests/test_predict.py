@@ -621,8 +621,14 @@ def test_predict_as_typed_prints_what_came_of_it(typed, tmp_path, trained):
     assert lines[0] == f"out/masses.fits: 300 clusters, model {digest}"
     assert lines[1].startswith("log10 M500c / Msun   1")
     assert lines[2].startswith("median uncertainty   0.")
+    from clustersweep.training.device import device_in_use
+
+    assert f"Computed on {device_in_use('float32')}." in " ".join(
+        Table.read(tmp_path / "out" / "masses.fits").meta["comments"]
+    )
     assert lines[3:] == [
         "without a mass       1",
+        f"computed on          {device_in_use('float32')}",
         "flagged              2",
         "  flag 1             1: redshift outside the training part's, 0.1 to 0.8",
         "  flag 4             1: no redshift, hence no mass",
