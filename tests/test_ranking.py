@@ -177,3 +177,10 @@ def test_the_report_says_it_too():
     table = trials_html(results, verdict(results))
     assert "= 0</td>" in table
     assert results_csv(results).decode().splitlines()[3].endswith(",0")
+
+
+def test_what_the_best_and_its_ties_have_in_common_is_true_of_every_trial_of_a_network():
+    results = sweep([0.10, 0.101, 0.101], same=[(2, 1)])
+    dropouts = [{"a": 0, "dropout": 0.0}, {"a": 0, "dropout": 0.0}, {"a": 0, "dropout": 0.5}]
+    trials = [dataclasses.replace(t, params=p) for t, p in zip(results.trials, dropouts, strict=True)]
+    assert verdict(dataclasses.replace(results, trials=tuple(trials))).shared == {"a": 0}

@@ -147,8 +147,8 @@ def _ties(results: SweepResults, found: Verdict) -> str:
     seeds = len(losses(found.best))
     judged = (
         f"(A replicate’s loss typically has a standard deviation of {dex2(found.noise)} dex² over the seeds, the "
-        f"median over the trials; two {_PLURAL[results.over_seeds]} over {_count(seeds, 'seed')} are called different "
-        f"when they are two standard errors, {dex2(found.margin)} dex², apart.)"
+        f"median over the networks; two {_PLURAL[results.over_seeds]} over {_count(seeds, 'seed')} are called "
+        f"different when they are two standard errors, {dex2(found.margin)} dex², apart.)"
     )
     if not found.ties:
         return f"No other combination comes within the noise of the seeds. {judged}"

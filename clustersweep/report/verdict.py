@@ -63,7 +63,7 @@ def verdict(results: SweepResults) -> Verdict:
         margin=near.margin,
         ties=near.trials,
         near=near,
-        shared=shared_params((best, *near.networks)),
+        shared=shared_params((best, *near.trials)),
         learned_nothing=tuple(t for t in ranked if learned_nothing(loss_of(t), results.label_variance)),
         dead_replicates=len(dead),
     )
