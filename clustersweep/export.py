@@ -38,9 +38,9 @@ from clustersweep.trial import SweepResults, TrialResult, combination, loss_of
 PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
 # How closely, relative to it, the reloaded network must give the recorded loss: another machine may sum otherwise.
 TOLERANCE = 1e-5
-# The same where the loss was computed on another kind of device, or in TF32, which moves it by up to 2e-4 (emulated; a
-# test does so). Another seed's weights differ by percents.
-OTHER_DEVICE_TOLERANCE = 1e-3
+# The same where the loss was computed on another kind of device, or in TF32. Emulated, that moves it by up to 2e-4 on
+# thousands of clusters and up to 7e-4 on thirty, in a test. Another seed's weights differ by percents.
+OTHER_DEVICE_TOLERANCE = 3e-3
 CONFIGURATION, MODEL, PROVENANCE = "config.yaml", "model.keras", "provenance.json"
 
 

@@ -308,10 +308,10 @@ GPU = Device("GPU", "NVIDIA A100", 1, "float32", deterministic=True)
     [
         ((CPU,), 1e-5),
         ((CPU, dataclasses.replace(CPU, model="another", threads=8)), 1e-5),
-        ((GPU,), 1e-3),
-        ((CPU, GPU), 1e-3),
-        ((dataclasses.replace(GPU, precision="tf32"),), 1e-3),
-        ((), 1e-3),
+        ((GPU,), 3e-3),
+        ((CPU, GPU), 3e-3),
+        ((dataclasses.replace(GPU, precision="tf32"),), 3e-3),
+        ((), 3e-3),
     ],
 )
 def test_the_proof_is_as_close_as_the_devices_allow_and_says_what_was_compared(trained_on, tolerance):
@@ -323,7 +323,7 @@ def test_the_proof_is_as_close_as_the_devices_allow_and_says_what_was_compared(t
     )
     on_gpu = Proof(0.5, 0.50001, (GPU,), CPU)
     assert str(on_gpu) == (
-        "val_loss 0.500000 recorded, 0.500010 reloaded, equal within 0.001 of it "
+        "val_loss 0.500000 recorded, 0.500010 reloaded, equal within 0.003 of it "
         "(trained on GPU in float32, recomputed on CPU in float32)"
     )
     assert "trained on a device that was not recorded" in str(Proof(0.5, 0.5, (), CPU))
@@ -341,7 +341,7 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
         trainer = Trainer(planned.network, planned.training, DeviceData(data))
         best, other = sorted((list(trainer.replicate(seed))[-1] for seed in (0, 1)), key=lambda end: end.val_loss)
     exact = Trainer(planned.network, planned.training, DeviceData(data)).validation_loss(unpack_weights(best.weights))
-    assert 1e-5 < abs(exact / best.val_loss - 1) < 5e-4  # what was refused before
+    assert 1e-5 < abs(exact / best.val_loss - 1) < 1.5e-3  # what was refused before
 
     gpu = Device("GPU", "NVIDIA A100", 1, "tf32", deterministic=True)
     done = ReplicateResult(0, "complete", best.val_loss, best.best_epoch, 6, 1.0, "worker", devices=(gpu,))
@@ -352,10 +352,10 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
     exported = export(plan, results, trial, 1, data, files, tmp_path / "best")
     assert "trained on GPU in tf32, recomputed on CPU in float32" in str(exported.proof)
     verified = json.loads((tmp_path / "best/provenance.json").read_text())["verified"]
-    assert (verified["trained_on"], verified["tolerance"]) == ([vars(gpu)], 1e-3)
+    assert (verified["trained_on"], verified["tolerance"]) == ([vars(gpu)], 3e-3)
     assert (verified["recomputed_on"]["kind"], verified["recomputed_on"]["precision"]) == ("CPU", "float32")
     files.save_weights(key, other.weights)
-    with pytest.raises(StorageError, match=r"must be equal within 0.001 of it: the weights or the data are not those"):
+    with pytest.raises(StorageError, match=r"must be equal within 0.003 of it: the weights or the data are not those"):
         export(plan, results, trial, 1, data, files, tmp_path / "wrong")
 
 
