@@ -11,15 +11,26 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/ready  ## Make .venv/ from the lock file (the other targets do so by themselves)
+setup: $(VENV)/ready$(if $(GPU),-gpu)  ## Make .venv/ from the lock file, as other targets do too; GPU=1: with CUDA's libraries
 
+# With CUDA's libraries it serves all other targets, too.
+$(VENV)/ready-gpu: LOCK := requirements-gpu.lock
+$(VENV)/ready-gpu: requirements-gpu.lock pyproject.toml
+	$(make-venv)
+	@touch $(VENV)/ready $@
+
+$(VENV)/ready: LOCK := requirements.lock
 $(VENV)/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"clustersweep needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
-	@echo "Making $(VENV)/ from requirements.lock (about 3 GB, once) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(make-venv)
 	@touch $@
+
+define make-venv
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"clustersweep needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
+	@echo "Making $(VENV)/ from $(LOCK) (about $(if $(GPU),8,3) GB, once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endef
 
 .PHONY: sweep
 sweep: setup  ## Run the 81-combination grid on a small simulated survey, from nothing to the report
@@ -77,7 +88,9 @@ fix: setup  ## Mend format and what lint can mend
 lock:  ## Make requirements.lock again from pyproject.toml (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --group dev pyproject.toml -o requirements.lock
-	sed -i '1i # Every dependency by name, version and hash, for Python 3.11 to 3.13. Made by `make lock`; do not edit.' requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header -c requirements.lock --group dev --extra gpu pyproject.toml -o requirements-gpu.lock
+	sed -i '1i # Every dependency by name, version and hash, for Python 3.11 to 3.13. Made by `make lock`; do not edit.' requirements*.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header -c requirements.lock --group pyproject.toml:bench -o benchmarks/requirements.lock
 	for image in '.lock' '-gpu.lock --extra gpu'; do \

@@ -155,6 +155,18 @@ def locked(path):
     return found
 
 
+def test_an_installation_with_gpus_has_cudas_libraries_and_otherwise_the_versions_that_are_tested():
+    with_gpus, tested = locked(ROOT / "requirements-gpu.lock"), locked(ROOT / "requirements.lock")
+    assert {package: with_gpus[package] for package in tested} == tested
+    assert all(package.startswith("nvidia-") for package in with_gpus.keys() - tested.keys())
+    assert "nvidia-cudnn-cu12" in with_gpus
+    for words, lock in ((["GPU=1"], "requirements-gpu.lock"), ([], "requirements.lock")):
+        plan = ["make", "--dry-run", "--always-make", "setup", *words]
+        outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "GPU")}
+        said = subprocess.run(plan, cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout
+        assert f"--require-hashes -r {lock}\n" in said
+
+
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock"])
 def test_an_image_holds_the_versions_that_are_tested_and_no_tool_of_developers(name):
     image, tested = locked(DOCKER / name), locked(ROOT / "requirements.lock")
