@@ -19,7 +19,7 @@ from clustersweep.home import Home, find_home
 from clustersweep.postgres import stop_embedded
 from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
 
-INTEGRATION_TIMEOUT_S = 120
+INTEGRATION_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
 
 
 def pytest_configure() -> None:

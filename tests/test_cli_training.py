@@ -14,7 +14,7 @@ import pytest
 
 from clustersweep.training.checkpoint import progress_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 CONFIGURATION = """\
 format: clustersweep-training

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from clustersweep.report import write_report
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 class Opened:

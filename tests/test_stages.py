@@ -12,7 +12,7 @@ from clustersweep.training.data import prepare
 from clustersweep.training.events import EpochEnd, Stopped
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 NETWORK = NetworkSpec(filters=4, dense_layers=1, dense_units=(8,), redshift="head")
 TRAINING = TrainingSpec(epochs=6, patience=6, batch_size=16, augmentation="dihedral")

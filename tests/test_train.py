@@ -17,7 +17,7 @@ from clustersweep.survey.split import make_split
 from clustersweep.training.configuration import Configuration, load_configuration
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 DATA = DataSpec(simulate=SimulateSpec(clusters=160, seed=3, pixels=12))
 CONFIGURATION = Configuration(
