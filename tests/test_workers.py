@@ -127,7 +127,9 @@ def test_workers_are_spread_over_all_gpus_before_two_share_one(nodes, limit, cou
 
 @pytest.mark.integration
 @pytest.mark.parametrize("slots", [4, 5, 7, 8])
-def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(slots):
+def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(slots, token_file):
+    # With the token of the other tests here: a process keeps the first that it has used.
+    ray_cluster.connect(None, 0, token_file).close()
     try:
         ray.init(
             address="local", num_cpus=slots, num_gpus=4, include_dashboard=False, log_to_driver=False,
