@@ -167,7 +167,7 @@ def test_a_study_is_not_a_configuration_and_a_bad_one_lists_every_problem(home, 
 
 def test_a_gpu_that_tensorflow_does_not_see_is_an_error_with_the_remedy(trained, home, tmp_path):
     folder, _ = trained
-    survey = run(home, "simulate", tmp_path / "s", "--clusters", 4, "--pixels", 10)
+    survey = run(home, "simulate", tmp_path / "s", "--clusters", 10, "--pixels", 10)
     assert survey.returncode == 0, survey.stderr
     hidden = {"CUDA_VISIBLE_DEVICES": "-1"}
     for words in (
@@ -176,7 +176,7 @@ def test_a_gpu_that_tensorflow_does_not_see_is_an_error_with_the_remedy(trained,
     ):
         done = run(home, *words, "--device", "gpu", **hidden)
         assert done.returncode == 2
-        assert "--device = gpu: TensorFlow sees no GPU here. Install it with CUDA's libraries (`make setup GPU=1`)" in (
+        assert "--device: gpu: TensorFlow sees no GPU here. Install it with CUDA's libraries (`make setup GPU=1`)" in (
             " ".join(done.stderr.split())
         )
         assert "Traceback" not in done.stderr

@@ -299,6 +299,6 @@ def test_a_model_is_trained_and_used_on_a_gpu_and_says_so(tmp_path):
         return done
 
     assert "to train on GPU" in " ".join(typed("train", "c.yaml", "--to", "model", "--device", "gpu").stderr.split())
-    typed("simulate", "s", "--clusters", 9, "--pixels", 12)
+    typed("simulate", "s", "--clusters", 10, "--pixels", 12)
     assert "GPU" in typed("predict", "model", "s", "--to", "m.fits", "--device", "gpu").stdout
     assert json.loads((tmp_path / "model/model.json").read_text())["provenance"]["device"].startswith("GPU ")
