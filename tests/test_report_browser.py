@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from example_results import fail_trial, grid_results
+from mode_bar import covered_words
 from playwright.sync_api import Browser, Page
 
 from clustersweep.report import write_report
@@ -109,6 +110,10 @@ def test_failures_and_impossible_combinations_are_shown(opened: Opened) -> None:
 
 def test_the_page_fits_a_window_of_1200_pixels(opened: Opened) -> None:
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 1200
+
+
+def test_no_legend_and_no_title_lies_under_the_buttons(opened: Opened) -> None:
+    assert covered_words(opened.page) == []
 
 
 def test_nothing_leaves_the_machine_and_nothing_goes_wrong(opened: Opened) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from example_training import example_clusters, example_judged, example_page
+from mode_bar import covered_words
 from playwright.sync_api import Browser
 from rich.console import Console
 
@@ -573,6 +574,7 @@ def test_chromium_draws_every_figure_of_the_page_and_sends_no_request(browser: B
         assert page.locator(f"#figure-{name}").locator("path.point, path.js-line, .bars path").count() > 3
     assert page.locator("#figure-masses .heatmaplayer image").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    assert covered_words(page) == []
     page.close()
     assert said == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from mode_bar import covered_words
 from playwright.sync_api import Browser
 from test_survey_figures import make_dataset
 
@@ -22,8 +23,10 @@ def test_chromium_draws_every_figure_of_the_survey_and_sends_no_request(browser:
     drawn = page.locator(".js-plotly-plot").count()
     bars = page.locator("#figure-histograms .bars path").count()
     panels = page.locator("#figure-example-1 .heatmaplayer image").count()
+    covered = covered_words(page)
     page.close()
     assert (drawn, panels) == (8, 3)
     assert bars > 20
     assert not said
+    assert covered == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
