@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,20 +91,20 @@ def _without_secrets() -> Iterator[None]:
 def _signals_kept() -> Iterator[None]:
     """Keep this process's answers to signals while Ray starts, and a closed terminal from Ray's processes.
 
-    Ray answers SIGTERM itself, with an exit code of its own or a stack trace of C++. Its processes, which die with this
-    one anyhow, have to outlive a closed terminal until workers have given their last checkpoints.
+    Ray would answer SIGTERM itself, in Python with an exit code of its own, in C++ with a stack trace, and leave it
+    without any answer when it is shut down. Its processes, which die with this one anyhow, have to outlive a closed
+    terminal until workers have given their last checkpoints.
     """
-    main = threading.current_thread() is threading.main_thread()
-    answer = signal.getsignal(signal.SIGTERM)
+    # Not by Ray's environment variable: its workers would inherit that, and tell less when they crash.
+    ray._private.ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
+    handled_by_ray = ray._private.utils.set_sigterm_handler
+    ray._private.utils.set_sigterm_handler = lambda handler: None
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which processes inherit
     try:
         yield
-    except SystemExit:
-        raise KeyboardInterrupt from None  # Ray's own answer to SIGTERM
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, answer)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        ray._private.utils.set_sigterm_handler = handled_by_ray
 
 
 @dataclass(frozen=True)

@@ -373,6 +373,42 @@ def test_a_signal_while_a_launch_prepares_exits_130_without_a_trace(tmp_path, em
     assert "***" not in errors
 
 
+# A launch that is sent SIGTERM at one moment: when a function of Ray's own has returned.
+STRUCK = """
+import os, signal, sys
+import ray, ray._private.node, ray._private.worker
+from clustersweep.cli import main
+place, name = {
+    "processes": (ray._private.node.Node, "start_ray_processes"),
+    "core worker": (ray._private.worker, "connect"),
+    "end": (ray, "shutdown"),
+}[sys.argv.pop(1)]
+own = getattr(place, name)
+def struck(*given, **named):
+    own(*given, **named)
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000):
+        pass  # where Python runs handlers
+setattr(place, name, struck)
+main()
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("moment", ["processes", "core worker", "end"])
+def test_sigterm_while_ray_starts_or_just_after_it_has_ended_exits_130_without_a_trace(
+    children, tmp_path, embedded_home, moment
+):
+    study = write_study(tmp_path, study=f"struck-{moment.replace(' ', '-')}")
+    env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
+    command = [sys.executable, "-c", STRUCK, moment, "launch", study, "--workers", "1"]
+    running = children(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "***" not in errors
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_a_launch_trains_checkpoints_also_when_the_whole_terminal_is_closed(
