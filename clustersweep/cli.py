@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -21,6 +20,8 @@ from clustersweep.errors import INTERRUPTED, ClusterSweepError
 if TYPE_CHECKING:
     from clustersweep.home import Home
     from clustersweep.plan import Left, Plan
+    from clustersweep.postgres import Database
+    from clustersweep.storage import Storage
     from clustersweep.study import Study
     from clustersweep.survey.dataset import Header
     from clustersweep.trial import SweepResults
@@ -66,9 +67,7 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, or that of a launch that has checkpointed
             print(f"interrupted: {_INTERRUPTED.get(''.join(sys.argv[1:2]), _GOES_ON)}", file=sys.stderr)
-            if (
-                "ray" in sys.modules
-            ):  # one that was interrupted as it started crashes as Python ends; all else is closed
+            if "ray" in sys.modules:  # interrupted as it started, Ray crashes as Python ends; all else is closed
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(INTERRUPTED)  # Ray's processes end with this one
@@ -170,15 +169,16 @@ def launch(
 
 def print_result(done: Any, study_file: Path, options: str, other_storage: bool) -> None:
     """Print the verdict of a launch, and what to type next."""
+    from clustersweep.commands import program
     from clustersweep.tables import print_best
 
     print_best(done.results, _out())
-    program, web = _program(), os.environ.get("CLUSTERSWEEP_WEB")  # in a container: what a person opens outside
+    typed, web = program(), os.environ.get("CLUSTERSWEEP_WEB")  # in a container: what a person opens outside
     if done.report:
         print(f"\nreport     {f'{web}/runs/{done.report.parent.name}/report.html' if web else done.report}")
-    print(f"dashboard  {web or f'{program} dashboard{options}'}")
+    print(f"dashboard  {web or f'{typed} dashboard{options}'}")
     if done.results.ranked():
-        print(f"export     {program} export {shlex.quote(str(study_file))} --to best/{options}")
+        print(f"export     {typed} export {shlex.quote(str(study_file))} --to best/{options}")
     if other_storage:
         print("           (each with the same --storage)")
 
@@ -190,16 +190,14 @@ def status(
     """Show how far the study is: counts, and the best combination so far. Works where the data are not mounted, too."""
     from clustersweep.plan import make_plan
     from clustersweep.postgres import living_launch
-    from clustersweep.storage import Storage
     from clustersweep.tables import print_status, status_json
 
     study, place = _study(study_file), home_of(home, make=False)
     stored = _stored(study, storage, place)
-    database = database_to_read(storage, place)
-    launch, left, replicates = living_launch(database, study.name), None, 0
+    launch, left, replicates = living_launch(stored.database, study.name), None, 0
     if stored.header is not None:
         planned = make_plan(study, stored.header)
-        left, replicates = Storage.connect(database.url).left(planned), planned.replicates
+        left, replicates = stored.storage.left(planned), planned.replicates
     else:  # what is impossible depends on the shape of the images
         print("without the data, what a launch would train is not told", file=sys.stderr)
     if as_json:
@@ -238,12 +236,12 @@ def report(
     from clustersweep.report import summary
 
     study = _study(study_file)
-    results, _, header, _ = _stored(study, storage, home_of(home, make=False))
+    stored = _stored(study, storage, home_of(home, make=False))
     place = home_of(home)
-    source = header.source if header is not None else str(study.data.images)
-    written = write_study_report(results, study, source, to or place.run(study.name), study_file)
+    source = stored.header.source if stored.header is not None else str(study.data.images)
+    written = write_study_report(stored.results, study, source, to or place.run(study.name), study_file)
     if as_json:
-        _print_json(summary(results) | {"html": str(written.html), "csv": str(written.csv)})
+        _print_json(summary(stored.results) | {"html": str(written.html), "csv": str(written.csv)})
     else:
         print(f"{written.html}\n{written.csv}")
 
@@ -271,17 +269,17 @@ def export(
     from clustersweep.trial import loss_of
 
     study = _study(study_file)
-    results, data_digest, _, absent = _stored(study, storage, home_of(home, make=False))
-    where = home_of(home)
+    stored = _stored(study, storage, home_of(home, make=False))
+    results, where = stored.results, home_of(home)
     chosen, found_rank = choose(results, rank=rank, number=trial)
     # First what can be told without the data, which may be large, or not there.
     files, best = RunFolder(where.run(study.name)), chosen.best_replicate
-    read_weights(chosen, replicate_key(study, data_digest, chosen.params, best.seed), files)
-    if absent is not None:
+    read_weights(chosen, replicate_key(study, stored.data_digest, chosen.params, best.seed), files)
+    if stored.absent is not None:
         trial_words = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"
         rule = f"is not to be found here, and export computes the validation loss of {trial_words} again from the data"
         remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
-        raise DataError([Problem(str(absent), "", "", rule, remedy)])
+        raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])
     planned = read_plan(study, where, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
     data = read_training_data(study, where)
@@ -328,6 +326,8 @@ def _study(path: Path) -> "Study":
 class _Stored(NamedTuple):
     """What is stored of a study, and what its data are; `absent` is a file of theirs that is not there."""
 
+    database: "Database"
+    storage: "Storage"
     results: "SweepResults"
     data_digest: str
     header: "Header | None"
@@ -343,14 +343,15 @@ def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
     from clustersweep.study import takes_redshift
     from clustersweep.survey.source import absent_file, read_header
 
-    opened = Storage.connect(database_to_read(storage, home).url)
+    database = database_to_read(storage, home)
+    opened = Storage.connect(database.url)
     absent = absent_file(study.data)
     header = None if absent else read_header(study.data, needs_redshift=takes_redshift(study))
     data_digest = opened.require_same(study, header.digest if header else None)
     if absent:
         said = "is not to be found here: all but the data was compared with what is stored"
         print(f"{absent} {said}", file=sys.stderr)
-    return _Stored(opened.results(study.name), data_digest, header, absent)
+    return _Stored(database, opened, opened.results(study.name), data_digest, header, absent)
 
 
 def _left(planned: "Plan", storage: str | None, home: "Home") -> tuple["Left | None", str]:
@@ -377,22 +378,6 @@ def _left(planned: "Plan", storage: str | None, home: "Home") -> tuple["Left | N
 def _given(**options: object) -> str:
     """Repeat options for commands to be copied. Never the storage: it may hold a password."""
     return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
-
-
-def _program() -> str:
-    """Give what to type to run this very program: its name where the PATH finds it, else its path from here.
-
-    In a container it is what `commands.PROGRAM` holds.
-    """
-    from clustersweep.commands import PROGRAM
-
-    if program := os.environ.get(PROGRAM):
-        return program
-    run = Path(sys.argv[0]).absolute()
-    found = shutil.which("clustersweep")
-    if found is not None and Path(found).absolute() == run:
-        return "clustersweep"
-    return str(run.relative_to(Path.cwd())) if run.is_relative_to(Path.cwd()) else str(run)
 
 
 def _print_json(value: object) -> None:
