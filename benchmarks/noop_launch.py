@@ -86,6 +86,10 @@ class TwinsHere:
                 found.append((worker, event))
         return found
 
+    def alone(self) -> bool:
+        """See `workers.Workers`."""
+        return False
+
     def stop(self) -> None:
         """See `workers.Workers`."""
 

@@ -74,6 +74,10 @@ class SimulatedWorkers:
         end = Finished(1.0, 1, 2, seconds, ((1.0, 1.0), (1.0, 1.0)), 0, b"")
         return [(worker, event) for event in (*told, end)]
 
+    def alone(self) -> bool:
+        """See `workers.Workers`."""
+        return False
+
     def stop(self) -> None:
         """See `workers.Workers`."""
 

@@ -24,6 +24,12 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\
 INTERRUPTED = 130
 """The exit code of what Ctrl-C ended, as shells give it."""
 
+UNSEEN_GPU_REMEDY = (
+    "Install it there with CUDA's libraries (`make setup GPU=1`) and check the driver (`nvidia-smi`), or ask for CPUs "
+    "with resources.gpus_per_worker: 0"
+)
+"""What to do where TensorFlow does not see the GPU that a worker is to have."""
+
 
 def first_line(error: BaseException) -> str:
     """Return what an error says first: libraries go on for pages. One that says nothing has its name."""

@@ -336,7 +336,13 @@ def _hire(plan: Plan, data: Callable[[], TrainingData], missing: int, home: Home
     if options.in_process:
         from clustersweep.workers import InProcessWorkers
 
-        return InProcessWorkers(data(), cpus=cpus, checkpoint_every_s=options.checkpoint_every_s)
+        return InProcessWorkers(
+            data(),
+            cpus=cpus,
+            gpus_per_worker=study.resources.gpus_per_worker,
+            deterministic=study.resources.deterministic,
+            checkpoint_every_s=options.checkpoint_every_s,
+        )
     from clustersweep.ray_workers import RayWorkers
 
     pixels = plan.header.clusters * math.prod(plan.header.image_shape)

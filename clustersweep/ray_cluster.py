@@ -1,6 +1,7 @@
 """The door to Ray's clusters: starts or reaches one, and says what its nodes have and whether they fit."""
 
 import contextlib
+import dataclasses
 import fcntl
 import logging
 import os
@@ -26,8 +27,8 @@ from clustersweep.postgres_url import VARIABLES
 from clustersweep.ray_node import OwnNode, folder_of_node_here
 
 __all__ = [
-    "Node", "NodeAffinitySchedulingStrategy", "Software", "connect", "fitting", "is_gone", "no_room_for", "nodes",
-    "other_versions", "ray", "reach", "require_none", "room",
+    "Node", "NodeAffinitySchedulingStrategy", "Software", "ask", "connect", "fitting", "is_gone", "no_room_for",
+    "nodes", "other_versions", "ray", "reach", "require_none", "room",
 ]  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,12 @@ class Node:
     def gpus(self) -> int:
         """The number of its GPUs."""
         return int(self.resources.get("GPU", 0.0))
+
+    def with_gpus(self, at_most: int | None) -> "Node":
+        """Return it with no more GPUs than this; None: as it is."""
+        if at_most is None or self.gpus <= at_most:
+            return self
+        return dataclasses.replace(self, resources={**self.resources, "GPU": float(at_most)})
 
 
 def nodes() -> list[Node]:
@@ -300,11 +307,11 @@ def is_gone(error: ray.exceptions.RayError) -> bool:
     return isinstance(error, ray.exceptions.TaskUnschedulableError | ray.exceptions.ActorUnschedulableError)
 
 
-def _ask(question: Callable[[], Any], asked: Sequence[Node], timeout_s: float) -> dict[str, Any]:
+def ask(question: Callable[[], Any], asked: Sequence[Node], timeout_s: float) -> dict[str, Any]:
     """Ask nodes the same, all at the same time; gives their answers by identity, `Silence` of one without any."""
-    ask = ray.remote(num_cpus=0, max_retries=0)(question)
+    asking = ray.remote(num_cpus=0, max_retries=0)(question)
     pinned = {node.identity: NodeAffinitySchedulingStrategy(node.identity, soft=False) for node in asked}
-    answers = {identity: ask.options(scheduling_strategy=where).remote() for identity, where in pinned.items()}
+    answers = {identity: asking.options(scheduling_strategy=where).remote() for identity, where in pinned.items()}
     if answers:
         ray.wait(list(answers.values()), num_returns=len(answers), timeout=timeout_s)
     unable = ray.exceptions.RayTaskError | ray.exceptions.OutOfMemoryError | ray.exceptions.RuntimeEnvSetupError
@@ -321,7 +328,7 @@ def _ask(question: Callable[[], Any], asked: Sequence[Node], timeout_s: float) -
 
 def software_of(asked: Sequence[Node]) -> dict[str, Software | Silence]:
     """Ask nodes what they have, all at the same time; of one that cannot say, why."""
-    answers = _ask(_asker(), asked, ANSWER_TIMEOUT_S)
+    answers = ask(_asker(), asked, ANSWER_TIMEOUT_S)
     return {node: has if isinstance(has, Silence) else Software(has) for node, has in answers.items()}
 
 

@@ -1,5 +1,6 @@
 """The door to Ray: long-lived actors that train replicates, on this machine or on a cluster."""
 
+import functools
 import logging
 import threading
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clustersweep.errors import WorkersError, first_line
+from clustersweep.errors import UNSEEN_GPU_REMEDY, WorkersError, first_line
 from clustersweep.ray_cluster import (
     Connection,
     Node,
@@ -24,6 +25,7 @@ from clustersweep.ray_cluster import (
     require_none,
     room,
 )
+from clustersweep.ray_gpus import tensorflow_gpus, unseen_gpus
 from clustersweep.training.data import TrainingData
 from clustersweep.training.events import failure_of
 from clustersweep.trial import Replicate
@@ -49,11 +51,16 @@ class _Actor:
     def __init__(self, cpus: int, gpu_share: float, checkpoint_every_s: float, deterministic: bool) -> None:
         from clustersweep.training.device import configure_device
 
-        configure_device(cpus, gpu_share, deterministic=deterministic)
+        self._configure = functools.partial(configure_device, cpus, gpu_share, deterministic=deterministic)
         self._every_s = checkpoint_every_s
 
     def take(self, data: TrainingData) -> None:
-        """Take the data; the worker is there when this returns."""
+        """Take the data; the worker is there when this returns.
+
+        Raises:
+            WorkersError: TensorFlow sees no GPU for it. Here, as Ray gives no cause of what fails before.
+        """
+        self._configure()
         self._station = Station(data, self._every_s)
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
@@ -105,6 +112,7 @@ class RayWorkers:
         self._where: dict[str, str] = {}  # the node of each worker
         self._room: dict[str, int] = {}  # how many each node has room for
         self._gone: set[str] = set()  # nodes that Ray may list for a while yet
+        self._seen: dict[str, int] = {}  # how many GPUs TensorFlow sees on nodes that were asked
         self._data: Any = None
         self._data_bytes = 0
         self._actors: dict[str, Any] = {}
@@ -187,24 +195,34 @@ class RayWorkers:
         patience_s = JOIN_PATIENCE_S if shared else 0.0
         deadline, told = time.monotonic() + patience_s, False
         while True:
-            alive = [node for node in nodes() if node.identity not in self._gone]
+            counted = nodes()
+            if gpus != 0:
+                self._seen |= tensorflow_gpus([n for n in counted if n.gpus and n.identity not in self._seen])
+            alive, unseen = self._alive(), unseen_gpus(counted, self._seen)
             try:
                 self._room, self._gpu_share = room(alive, self._cpus, gpus, limit=self._limit)  # workers by node
-            except WorkersError:
+            except WorkersError as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise WorkersError(f"{error}. {unseen}. {UNSEEN_GPU_REMEDY}" if unseen else str(error)) from None
             else:
                 used = [node for node in alive if self._room[node.identity]]
                 left = fitting(used) if shared else used
                 self._gone |= {node.identity for node in used if node not in left}
                 self._room = {node.identity: self._room[node.identity] for node in left}
                 if left:
+                    if unseen:
+                        so = ", and no other is used there" if self._gpu_share else ", so CPUs train"
+                        _log.warning("%s%s. %s", unseen, so, UNSEEN_GPU_REMEDY)
                     self._tell_unused(alive)
                     return left
             if not told:
                 _log.warning("no machine of the cluster has room for a worker yet; waiting %.0f s for one", patience_s)
                 told = True
             time.sleep(1.0)
+
+    def _alive(self) -> list[Node]:
+        """List the nodes that are there, with no more GPUs than TensorFlow sees where it was asked."""
+        return [node.with_gpus(self._seen.get(node.identity)) for node in nodes() if node.identity not in self._gone]
 
     def _tell_unused(self, alive: list[Node]) -> None:
         """Say which nodes are left alone because they have no GPU where others have some."""
@@ -222,7 +240,22 @@ class RayWorkers:
         try:
             ray.get(ref)
         except ray.exceptions.RayError as error:
-            self._replace(worker, error)
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, WorkersError):
+                self._leave(worker, str(cause))
+            else:
+                self._replace(worker, error)
+
+    def _leave(self, worker: str, why: str) -> None:
+        """Start no more workers where one has no GPU that TensorFlow sees; those that train there stay."""
+        ray.kill(self._actors.pop(worker))
+        node = self._where.pop(worker)
+        if self._room.get(node):
+            _log.warning("%s. No more workers are started there", why)
+        self._room[node] = 0
+        self._fill()
+        if not self._actors:
+            self._broken = why
 
     def _told(self, stream: Any) -> list[tuple[str, WorkerEvent]]:
         """Take one event from a worker; none at the end of its replicate."""
@@ -254,6 +287,25 @@ class RayWorkers:
                 f"{self._gpu_share:g} GPU, the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU "
                 "free. Wait for others to finish, or name another cluster with --address"
             )
+
+    def alone(self) -> bool:
+        """See `workers.Workers`. Where workers share GPUs, one takes their place that has a whole one."""
+        if not 0 < self._gpu_share < 1:
+            return False
+        _log.warning(
+            "out of memory with %g GPU for a worker: what met it is trained once more, one replicate after another, on "
+            "a whole GPU. resources.gpus_per_worker: 1 gives every worker one",
+            self._gpu_share,
+        )
+        for actor in self._actors.values():
+            ray.kill(actor)
+        self._actors, self._where, self._starting, self._streams = {}, {}, {}, {}
+        used = [node for node in self._alive() if self._room.get(node.identity)]
+        counts, self._gpu_share = room(used, self._cpus, 1, least=0)
+        self._room, self._limit = dict.fromkeys(self._room, 0) | counts, 1
+        self._waiting_since = time.monotonic()
+        self._fill()
+        return False
 
     def stop(self) -> None:
         """See `workers.Workers`."""
@@ -288,7 +340,7 @@ class RayWorkers:
                 ) from None
             return
         self._head_gone_since = None
-        alive = {node.identity: node for node in nodes() if node.identity not in self._gone}
+        alive = {node.identity: node for node in self._alive()}
         counts = room([n for i, n in alive.items() if i not in self._room], self._cpus, self._gpu_share, least=0)[0]
         joined = [alive[identity] for identity, count in counts.items() if count]  # others are launches' own, and heads
         others, gone = other_versions(joined) if joined else ({}, {})

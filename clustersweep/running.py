@@ -128,7 +128,8 @@ class Job:
         )
 
 
-def without_memory(reason: str, trace: str = "") -> Failed:
-    """Give the failure of a replicate that ran out of memory alone, too."""
-    remedy = "Train it where there is more memory (--address), or in another study with a smaller training.batch_size"
+def without_memory(reason: str, trace: str = "", *, on_share: bool = False) -> Failed:
+    """Give the failure of a replicate that ran out of memory alone, too; `on_share`: of a share of a GPU."""
+    remedy = "Give it a whole GPU (resources.gpus_per_worker: 1), train" if on_share else "Train"
+    remedy += " it where there is more memory (--address), or in another study with a smaller training.batch_size"
     return Failed(OUT_OF_MEMORY, f"out of memory, also with nothing else training: {reason}. {remedy}", trace)

@@ -76,6 +76,7 @@ class Sweep:
         self._losses: dict[str, int] = {}
         self._alone: list[tuple[RunningTrial, int]] = []  # what ran out of memory, for when nothing else trains
         self._tried_alone: set[str] = set()
+        self._on_share = False  # of a GPU: what trains alone
         self._signatures: dict[str, set[int]] = {}
         self._epochs = self._most = 0  # trained; at the same time
         self._began_at: float | None = None
@@ -150,6 +151,7 @@ class Sweep:
         Side effect: when nothing else is left and nobody trains, one that ran out of memory is put back, alone.
         """
         if not self._jobs and self._alone and not self._backlog:
+            self._on_share = self._workers.alone()
             opened, seed = self._alone.pop()
             self._backlog.put_back(opened.number, seed)
         return bool(self._backlog)
@@ -218,7 +220,7 @@ class Sweep:
                 if event.signature != OUT_OF_MEMORY:
                     self._fail(worker, event)
                 elif not self._once_more_alone(worker):
-                    self._fail(worker, without_memory(event.message, event.trace))
+                    self._fail(worker, without_memory(event.message, event.trace, on_share=self._on_share))
             case Lost():
                 self._lose(worker, event)
 

@@ -46,6 +46,12 @@ class Workers(Protocol):
     def events(self, timeout_s: float) -> list[tuple[str, WorkerEvent]]:
         """Wait for events, and give them with the names of the workers that they come from."""
 
+    def alone(self) -> bool:
+        """Give whoever trains next all memory that a worker can have, as there was too little; nobody trains now.
+
+        Return whether that is a share of a GPU's only.
+        """
+
     def stop(self) -> None:
         """Ask every worker to hand over a checkpoint at the end of its epoch and to stop."""
 
@@ -98,12 +104,27 @@ class Station:
 
 
 class InProcessWorkers:
-    """One worker in this process: for tests, and for debugging a network without Ray."""
+    """One worker in this process: for tests, and for debugging a network without Ray.
 
-    def __init__(self, data: TrainingData, *, cpus: int = 1, checkpoint_every_s: float = 10.0) -> None:
-        from clustersweep.training.device import configure_device
+    `gpus_per_worker: auto` is a whole GPU where TensorFlow sees any.
 
-        configure_device(cpus)
+    Raises:
+        WorkersError: It is to have a GPU, and TensorFlow sees none.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        *,
+        cpus: int = 1,
+        gpus_per_worker: float | str = "auto",
+        deterministic: bool = True,
+        checkpoint_every_s: float = 10.0,
+    ) -> None:
+        from clustersweep.training.device import configure_device, gpu_for_auto
+
+        self._gpu_share = float(gpu_for_auto() if isinstance(gpus_per_worker, str) else gpus_per_worker)
+        configure_device(cpus, self._gpu_share, deterministic=deterministic)
         self._station = Station(data, checkpoint_every_s)
         self._running: Iterator[WorkerEvent] | None = None
 
@@ -124,6 +145,10 @@ class InProcessWorkers:
             self._running = None
             return []
         return [("worker-1", event)]
+
+    def alone(self) -> bool:
+        """See `Workers`. A process cannot be given another share of a GPU than it began with."""
+        return 0 < self._gpu_share < 1
 
     def stop(self) -> None:
         """See `Workers`."""

@@ -28,6 +28,8 @@ class ArithmeticWorkers:
         self._hired = count
         self._stop = threading.Event()
         self.log = []
+        self.made_alone = []  # after so many replicates
+        self.on_share = False
 
     def idle(self):
         return tuple(self._idle)
@@ -51,6 +53,10 @@ class ArithmeticWorkers:
                 self._hired += 1
                 self._idle.append(f"worker-{self._hired}")
         return told
+
+    def alone(self):
+        self.made_alone.append(len(self.log))
+        return self.on_share
 
     def stop(self):
         self._stop.set()

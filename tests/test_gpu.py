@@ -223,6 +223,52 @@ def test_a_gpu_computes_where_one_is_seen_and_nobody_wants_cpus(monkeypatch, wan
     assert configured == [(3, share)]
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("words", "visible", "told"),
+    [
+        ("choose_device('auto', 1)", None, True),
+        ("choose_device('auto', 1)", "-1", False),  # who hides it wants CPUs
+        ("choose_device('cpu', 1)", None, False),
+        ("configure_device(1)", None, False),
+        ("print(gpu_for_auto())", "17", True),
+    ],
+)
+def test_a_card_that_tensorflow_does_not_see_is_told_to_who_would_have_used_it(tmp_path, words, visible, told):
+    card = tmp_path / "nvidia-smi"
+    card.write_text("#!/bin/sh\necho 16384\n")
+    card.chmod(0o755)
+    script = (
+        "from clustersweep.training.device import choose_device, configure_device, gpu_for_auto, tf\n"
+        f"tf.config.list_physical_devices = lambda kind: []\n{words}\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    env |= {"PATH": f"{tmp_path}:{env['PATH']}"} | ({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, check=True)
+    assert done.stderr.splitlines() == told * [
+        "`nvidia-smi` lists a GPU and TensorFlow sees none, so CPUs compute. Install it with CUDA's libraries "
+        "(`make setup GPU=1`)"
+    ]
+
+
+@pytest.mark.integration
+def test_a_worker_in_this_process_has_the_share_that_is_asked_for_and_a_whole_gpu_with_auto(monkeypatch):
+    from clustersweep.training import device
+    from clustersweep.workers import InProcessWorkers
+
+    configured = []
+    monkeypatch.setattr(device.tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(
+        device, "configure_device", lambda *given, **named: configured.append((*given, *named.values()))
+    )
+    alone = [
+        InProcessWorkers(small_data(), cpus=2, gpus_per_worker=gpus, deterministic=False).alone()
+        for gpus in ("auto", 0.25, 0, 1)
+    ]
+    assert configured == [(2, 1.0, False), (2, 0.25, False), (2, 0.0, False), (2, 1.0, False)]
+    assert alone == [False, True, False, False]  # whether it has but a share of a GPU
+
+
 # --- what only a GPU tells ------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -286,6 +287,41 @@ def test_a_worker_that_does_not_fit_exits_3_and_says_what_the_cluster_has(runner
     study = write_study(tmp_path, study="gpus", resources={"gpus_per_worker": 1})
     refused = runner("launch", study, code=3)
     assert "one needs 1 CPU and 1 GPU, the cluster has" in refused.stderr
+
+
+REMEDY = (
+    "Install it there with CUDA's libraries (`make setup GPU=1`) and check the driver (`nvidia-smi`), or ask for CPUs "
+    "with resources.gpus_per_worker: 0"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "the cluster has 2 CPU and 0 GPU. .*TensorFlow sees 0 of 2 GPUs on "),
+        (["--in-process"], "error: a worker on .* was given 1 GPU, and TensorFlow sees none there. "),
+    ],
+)
+def test_a_gpu_that_is_asked_for_and_that_tensorflow_does_not_see_exits_3_with_the_remedy(
+    runner, tmp_path, results, options, says
+):
+    """Ray counts the GPUs that the driver has; TensorFlow needs CUDA's libraries to use them."""
+    study = write_study(tmp_path, study="unseen", resources={"gpus_per_worker": 1})
+    blind = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 2}', "CUDA_VISIBLE_DEVICES": "17,18"}
+    refused = " ".join(runner("launch", study, *options, code=3, **blind).stderr.split())
+    assert re.search(says, refused)
+    assert REMEDY in refused
+    assert "Traceback" not in refused
+    assert replicates(results("unseen")) == {}
+
+
+def test_a_launch_on_a_card_that_tensorflow_does_not_see_trains_on_cpus_and_says_so(runner, tmp_path, results):
+    study = write_study(tmp_path, study="cpus-train")
+    blind = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 2}', "CUDA_VISIBLE_DEVICES": "17,18"}
+    said = " ".join(runner("launch", study, **blind).stderr.split())
+    assert re.search("TensorFlow sees 0 of 2 GPUs on [0-9.]+, so CPUs train. ", said)
+    assert REMEDY in said
+    assert {device.kind for r in replicates(results("cpus-train")).values() for device in r.devices} == {"CPU"}
 
 
 @pytest.mark.parametrize("given", ["in the URL", "in PGPASSWORD"])

@@ -225,6 +225,7 @@ def test_what_runs_out_of_memory_is_tried_once_more_alone_and_then_fails(tmp_pat
     outcome, _ = sweep(plan, storage, files, hired)
     assert outcome.failed == 0
     assert hired.log[-1][1].trial.params["kernel_size"] == 7  # after everything else
+    assert hired.made_alone == [len(hired.log) - 1]  # before it is given out, and nothing else
     assert losses(storage) == undisturbed(plan, tmp_path)
     again = Storage.in_memory()
     outcome, _ = sweep(
@@ -235,6 +236,19 @@ def test_what_runs_out_of_memory_is_tried_once_more_alone_and_then_fails(tmp_pat
     assert failed.signature == "ResourceExhaustedError"
     assert failed.error.startswith("out of memory, also with nothing else training: ")
     assert "smaller training.batch_size" in failed.error
+    assert "gpus_per_worker" not in failed.error
+
+
+def test_the_remedy_names_a_whole_gpu_where_a_share_had_not_the_memory_also_alone(tmp_path, storage, files):
+    no_memory = Failed("ResourceExhaustedError", "OOM when allocating tensor")
+    hired = ArithmeticWorkers(2, [(0, 1, no_memory, {"kernel_size": 7})] * 2)
+    hired.on_share = True
+    sweep(small_plan(tmp_path), storage, files, hired)
+    [failed] = [r for t in storage.results("small").trials for r in t.replicates.values() if r.state == "failed"]
+    assert failed.error.startswith(
+        "out of memory, also with nothing else training: OOM when allocating tensor. Give it a whole GPU "
+        "(resources.gpus_per_worker: 1), train it where there is more memory (--address), or in another study"
+    )
 
 
 def test_a_worker_that_was_dead_before_it_took_a_replicate_up_is_nothing_against_that(tmp_path, storage, files):

@@ -592,6 +592,8 @@ def test_a_gpus_sums_have_one_order_unless_that_is_switched_off_and_cpus_are_lef
         "from tensorflow.python.framework.config import is_op_determinism_enabled as deterministic\n"
         "configure_device(1)\n"
         "on_cpu = deterministic()\n"
+        "tf.config.list_physical_devices = lambda kind: ['a GPU']\n"
+        "tf.config.experimental.set_memory_growth = lambda gpu, grows: None\n"
         "configure_device(1, 1.0, deterministic=False)\n"
         "off = deterministic()\n"
         "configure_device(1, 1.0)\n"

@@ -17,11 +17,21 @@ import pytest
 import ray
 from small_study import small_plan
 
-from clustersweep import ray_cluster, ray_workers
+from clustersweep import ray_cluster, ray_gpus, ray_workers
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import WorkersError
 from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
-from clustersweep.ray_cluster import Node, Silence, Software, no_room_for, nodes, other_versions, require_none, room
+from clustersweep.ray_cluster import (
+    Node,
+    Silence,
+    Software,
+    no_room_for,
+    nodes,
+    other_versions,
+    require_none,
+    room,
+)
+from clustersweep.ray_gpus import unseen_gpus
 from clustersweep.ray_workers import RayWorkers
 from clustersweep.run_folder import RunFolder
 from clustersweep.storage import Storage
@@ -146,7 +156,7 @@ def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(slots, token_fi
 @pytest.mark.parametrize(("gpus", "told"), [("auto", True), (0, False)])
 def test_a_launch_says_which_nodes_without_a_gpu_it_leaves_alone(monkeypatch, caplog, gpus, told):
     workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=2, _limit=None, _gone=set())
+    vars(workers).update(_cpus=2, _limit=None, _gone=set(), _seen={"node-0": 1})
     has = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {"CPU": 0.0}, {"CPU": 2.0}]
     module = "clustersweep.ray_workers"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of(has))
@@ -336,6 +346,112 @@ def test_a_cluster_that_does_not_answer_is_a_workers_error_that_names_it(data, t
         RayWorkers(lambda: data, data.bytes, address=address, token_file=token_file)
 
 
+# --- GPUs that Ray counts and TensorFlow does not see: what a workstation without CUDA's libraries is ----------------
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """Have Ray count two GPUs and two CPUs on this machine, where TensorFlow sees no GPU."""
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 2, "GPU": 2}')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "17,18")  # which is none also where there is one
+    yield
+    ray.shutdown()
+
+
+REMEDY = (
+    r"Install it there with CUDA's libraries \(`make setup GPU=1`\) and check the driver \(`nvidia-smi`\), or ask for "
+    r"CPUs with resources.gpus_per_worker: 0"
+)
+
+
+@pytest.mark.integration
+def test_cpus_train_where_tensorflow_sees_no_gpu_and_that_is_told_with_the_remedy(
+    data, token_file, tmp_path, in_process, blind, caplog
+):
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
+    assert [node.gpus for node in nodes()] == [2]
+    _, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
+    assert curves(results) == in_process
+    assert {device.kind for t in results.trials for r in t.replicates.values() for device in r.devices} == {"CPU"}
+    [said] = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(rf"TensorFlow sees 0 of 2 GPUs on [\d.]+, so CPUs train\. {REMEDY}", said)
+
+
+@pytest.mark.integration
+def test_a_share_of_a_gpu_that_tensorflow_does_not_see_is_refused_with_the_remedy(data, token_file, blind):
+    says = (
+        "no room for a worker: one needs 1 CPU and 0.5 GPU, the cluster has 2 CPU and 0 GPU. .* "
+        rf"TensorFlow sees 0 of 2 GPUs on [\d.]+\. {REMEDY}$"
+    )
+    with pytest.raises(WorkersError, match=says):
+        RayWorkers(lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
+
+
+@pytest.mark.integration
+def test_a_worker_with_a_share_and_no_visible_gpu_is_an_error_with_the_remedy(
+    data, token_file, tmp_path, blind, monkeypatch
+):
+    monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
+    says = rf"a worker on \S+ was given 1 GPU, and TensorFlow sees none there\. {REMEDY}"
+    with pytest.raises(WorkersError, match=f"^{says}$"):
+        sweep(small_plan(tmp_path), workers, tmp_path)
+
+
+def test_what_tensorflow_does_not_see_of_a_nodes_gpus_is_told_in_a_line():
+    found = nodes_of([{"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0, "GPU": 2.0}])
+    seen = {"node-0": 1, "node-2": 2, "node-3": 0}
+    assert [node.with_gpus(seen.get(node.identity)).gpus for node in found] == [1, 0, 1, 0]
+    assert unseen_gpus(found, seen) == "TensorFlow sees 1 of 4 GPUs on 10.0.0.0, 0 of 2 GPUs on 10.0.0.3"
+    assert unseen_gpus(found, {"node-2": 1}) == ""
+
+
+def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_where_it_does(monkeypatch, caplog):
+    workers = RayWorkers.__new__(RayWorkers)
+    vars(workers).update(_cpus=1, _limit=None, _gone=set(), _seen={})
+    asked = []
+    module = "clustersweep.ray_workers"
+    monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 2.0}]))
+    monkeypatch.setattr(f"{module}.tensorflow_gpus", lambda asks: asked.append(asks) or {"node-0": 0, "node-1": 2})
+    monkeypatch.setattr(f"{module}.fitting", lambda asks: asks)
+    assert [node.address for node in workers._first_room("auto", shared=True)] == ["10.0.0.1"]
+    assert (workers._room, workers._gpu_share) == ({"node-1": 4}, 0.5)
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0].startswith("TensorFlow sees 0 of 2 GPUs on 10.0.0.0, and no other is used there. Install it there")
+    assert told[1].startswith("no GPU, and so not used beside nodes with GPUs: 10.0.0.0.")
+    assert len(told) == 2
+    workers._first_room("auto", shared=True)
+    workers._seen = {}
+    workers._first_room(0, shared=True)
+    assert len([asks for asks in asked if asks]) == 1  # nobody is asked twice, nor where CPUs are wanted
+
+
+def test_a_node_that_joins_without_a_gpu_that_tensorflow_sees_is_told_and_left_alone(monkeypatch, caplog):
+    workers = RayWorkers.__new__(RayWorkers)
+    vars(workers).update(
+        _actors=dict.fromkeys("abc"), _where={"a": "node-0", "b": "node-1", "c": "node-1"}, _broken="", _limit=None,
+        _room={"node-0": 1, "node-1": 2}, _starting={1: "b", 2: "c"},
+    )  # fmt: skip
+    blind = ray.exceptions.RayTaskError(
+        "take", "a trace\nof pages", WorkersError("TensorFlow sees no GPU on b. Mend it")
+    )
+
+    def get(ref):
+        raise blind.as_instanceof_cause()
+
+    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+    workers._arrived(1)
+    workers._arrived(2)
+    assert (workers._room, [*workers._actors], workers._broken) == ({"node-0": 1, "node-1": 0}, ["a"], "")
+    assert [record.getMessage() for record in caplog.records] == [
+        "TensorFlow sees no GPU on b. Mend it. No more workers are started there"
+    ]
+    workers._starting = {3: "a"}
+    workers._arrived(3)
+    assert workers._broken == "TensorFlow sees no GPU on b. Mend it"  # nobody is left
+
+
 # --- workers that take too much memory --------------------------------------------------------------------------
 
 ATE_TOO_MUCH = {"kernel_size": 7, "conv_blocks": 1}
@@ -442,6 +558,43 @@ def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_ou
     [failed] = [replicate for trial in results.trials for replicate in trial.replicates.values()]
     assert failed.signature == "ResourceExhaustedError"
     assert failed.error.startswith("out of memory, also with nothing else training: MemoryError. ")
+
+
+@pytest.mark.integration
+def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
+    data, token_file, tmp_path, in_process, blind, monkeypatch, caplog
+):
+    class Capped(ray_workers._Actor):
+        """As on a GPU's share: one network finds no memory in less than a whole one. It trains on CPUs, though."""
+
+        def __init__(self, cpus, gpu_share, *others):
+            super().__init__(cpus, 0.0, *others)
+            self._whole = gpu_share == 1
+
+        def train(self, replicate, checkpoint):
+            if replicate.trial.params == ATE_TOO_MUCH and not self._whole:
+                raise MemoryError
+            yield from super().train(replicate, checkpoint)
+
+    capped = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Capped)
+    monkeypatch.setattr(ray_workers, "_REMOTE", capped)
+    monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
+    workers = RayWorkers(lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
+    seen, at_once = [], []
+
+    def notify(notice):
+        seen.append(notice)
+        if isinstance(notice, ReplicateBegan) and notice.replicate.trial.params == ATE_TOO_MUCH:
+            at_once.append((len(workers._actors), workers._gpu_share, ray.available_resources().get("GPU", 0.0)))
+
+    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path, notify)
+    assert (outcome.finished, outcome.failed) == (3, 0)
+    assert curves(results) == in_process
+    assert at_once == [(1, 1.0, 1.0)] * 2  # both seeds, one after the other, on one worker with one of the two GPUs
+    assert [record.getMessage() for record in caplog.records] == [
+        "out of memory with 0.5 GPU for a worker: what met it is trained once more, one replicate after another, on a "
+        "whole GPU. resources.gpus_per_worker: 1 gives every worker one"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -615,7 +768,7 @@ def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkey
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
         _head="127.0.0.1:1", _head_gone_since=None, _room={"node-0": 1}, _where={"worker-1": "node-0"}, _actors={},
-        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _gone=set(),
+        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _gone=set(), _seen={},
     )  # fmt: skip
     hired = []
     monkeypatch.setattr(workers, "_hire", hired.append, raising=False)

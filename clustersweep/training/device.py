@@ -3,7 +3,9 @@
 import contextlib
 import ctypes
 import gc
+import logging
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.cpus import cpu_model
-from clustersweep.errors import DataError, Problem
+from clustersweep.errors import UNSEEN_GPU_REMEDY, DataError, Problem, WorkersError
 from clustersweep.training.events import Device
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's own keras.json must not choose another
@@ -71,6 +73,7 @@ __all__ = [
     "choose_device",
     "configure_device",
     "device_in_use",
+    "gpu_for_auto",
     "has_gpu",
     "keras",
     "resident_variable",
@@ -78,6 +81,8 @@ __all__ = [
     "shared_tensor",
     "tf",
 ]
+
+_log = logging.getLogger(__name__)
 
 # TensorFlow's kernels load and store so many bytes at once, and refuse memory that does not begin at a multiple.
 ALIGNMENT = 64
@@ -93,6 +98,9 @@ def configure_device(cpus: int, gpu_share: float = 0.0, *, deterministic: bool =
         deterministic: Whether a GPU's sums are added up in one order always, so that a rerun on one GPU gives the same
             bits. Slower there; CPUs always do, and stay as they are.
 
+    Raises:
+        WorkersError: It is to have a share, and TensorFlow sees no GPU: it would train on CPUs in silence.
+
     Side effects: changes the process's TensorFlow configuration.
     """
     tf.config.threading.set_intra_op_parallelism_threads(cpus)
@@ -102,6 +110,11 @@ def configure_device(cpus: int, gpu_share: float = 0.0, *, deterministic: bool =
     if gpu_share <= 0:
         tf.config.set_visible_devices([], "GPU")
         return
+    if not gpus:
+        where = socket.gethostname()
+        raise WorkersError(
+            f"a worker on {where} was given {gpu_share:g} GPU, and TensorFlow sees none there. {UNSEEN_GPU_REMEDY}"
+        )
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     for gpu in gpus:
@@ -124,13 +137,29 @@ def choose_device(wanted: str, threads: int) -> None:
     Raises:
         DataError: A GPU is wanted, and TensorFlow sees none.
     """
-    with _hushed():
-        seen = bool(tf.config.list_physical_devices("GPU"))
-    if wanted == "gpu" and not seen:
+    share = 0.0 if wanted == "cpu" else gpu_for_auto(tell=wanted == "auto")
+    if wanted == "gpu" and not share:
         rule = "TensorFlow sees no GPU here"
         remedy = "Install it with CUDA's libraries (`make setup GPU=1`), check the driver (`nvidia-smi`), or use CPUs."
         raise DataError([Problem("--device", "gpu", "", rule, remedy)])
-    configure_device(threads, 1.0 if seen and wanted != "cpu" else 0.0)
+    configure_device(threads, share)
+
+
+def gpu_for_auto(*, tell: bool = True) -> float:
+    """Return the share of a GPU for who wants one where there is one: 1, or 0 where TensorFlow sees none.
+
+    Args:
+        tell: Warn where the machine has one that TensorFlow does not see.
+    """
+    with _hushed():
+        seen = bool(tf.config.list_physical_devices("GPU"))
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")  # by whoever wants CPUs
+    if tell and not seen and not hidden and _gpu_memory_mib() is not None:
+        _log.warning(
+            "`nvidia-smi` lists a GPU and TensorFlow sees none, so CPUs compute. Install it with CUDA's libraries "
+            "(`make setup GPU=1`)"
+        )
+    return float(seen)
 
 
 def set_precision(precision: str) -> None:
