@@ -141,6 +141,9 @@ class Watch:
     def survey(self, done: int, total: int) -> None:
         """See `launch.Watcher`."""
 
+    def waits(self, text: str) -> None:
+        """See `launch.Watcher`."""
+
     def begin(self, plan: "Plan", open_trials: "list[OpenTrial]") -> None:
         """See `launch.Watcher`."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from clustersweep import __version__, cli_operations, cli_survey, cli_training
-from clustersweep.cli_options import HomeOption, StorageOption, database_of, database_to_read, home_of
+from clustersweep.cli_options import HomeOption, StorageOption, WaitOption, database_of, database_to_read, home_of
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED, ClusterSweepError
 
@@ -137,11 +137,12 @@ def launch(
     storage: StorageOption = None,
     home: HomeOption = None,
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster. [default: RAY_ADDRESS, else Ray on this machine]")
+        str | None, typer.Option(help="A running Ray cluster. \\[default: RAY_ADDRESS, else Ray on this machine]")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="No more workers than this.")] = None,
     keep_failed: Annotated[bool, typer.Option(help="Do not try failed replicates once more.")] = False,
     in_process: Annotated[bool, typer.Option(help="Train in this process, without Ray, to debug a network.")] = False,
+    wait: WaitOption = None,
 ) -> None:
     """Train what is left of the study; the same command again goes on where it stopped, and repeats nothing."""
     from clustersweep.launch import Options, launch
@@ -153,6 +154,7 @@ def launch(
         workers=workers,
         in_process=in_process,
         retry_failed=not keep_failed,
+        wait_s=wait,
     )
     display = Display(_err())
     done = launch(study, str(study_file), place, lambda: database_of(storage, place), options, display)
@@ -226,7 +228,7 @@ def dashboard(
 @app.command()
 def report(
     study_file: StudyFile,
-    to: Annotated[Path | None, typer.Option(help="Folder to write to. [default: the study's run folder]")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder to write to. \\[default: the study's run folder]")] = None,
     as_json: JsonOption = False,
     storage: StorageOption = None,
     home: HomeOption = None,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder for the embedded database, surveys and runs. [default: CLUSTERSWEEP_HOME]"),
+    typer.Option("--home", help="Folder for the embedded database, surveys and runs. \\[default: CLUSTERSWEEP_HOME]"),
 ]
 StorageOption = Annotated[
     str | None,
@@ -20,6 +20,26 @@ StorageOption = Annotated[
         "--storage",
         help="PostgreSQL URL; a password is better given in CLUSTERSWEEP_STORAGE.",
         show_default="CLUSTERSWEEP_STORAGE, else the embedded server",
+    ),
+]
+
+
+def _seconds(text: str) -> float:
+    from clustersweep.durations import read_duration
+
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+WaitOption = Annotated[
+    float | None,
+    typer.Option(
+        parser=_seconds,
+        metavar="DURATION",
+        help="How long to wait for room: 90s, 30m, 2h, 1d; 0 for not at all. \\[default: 10m on a cluster; on this "
+        "machine until your launches that came first leave room]",
     ),
 ]
 

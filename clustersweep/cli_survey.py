@@ -13,12 +13,12 @@ Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the l
 Catalogue = Annotated[
     Path | None, typer.Option(help="FITS, feather or CSV; not needed for an npz or a survey's folder.")
 ]
-Mass = Annotated[str | None, typer.Option(help="Column of M500c in solar masses. [default: a known name]")]
-Redshift = Annotated[str | None, typer.Option(help="Column of the redshift. [default: a known name]")]
+Mass = Annotated[str | None, typer.Option(help="Column of M500c in solar masses. \\[default: a known name]")]
+Redshift = Annotated[str | None, typer.Option(help="Column of the redshift. \\[default: a known name]")]
 MassUnit = Annotated[
-    str | None, typer.Option(help="Unit of the masses, e.g. '1e14 solMass' or 'dex(solMass)'. [default: the file's]")
+    str | None, typer.Option(help="Unit of the masses, e.g. '1e14 solMass' or 'dex(solMass)'. \\[default: the file's]")
 ]
-Identifier = Annotated[str | None, typer.Option(help="Column that names the clusters. [default: a known name]")]
+Identifier = Annotated[str | None, typer.Option(help="Column that names the clusters. \\[default: a known name]")]
 
 
 def simulate(

@@ -42,7 +42,7 @@ def train(
     ] = available_cpus(),
     device: DeviceOption = "auto",
     home: Annotated[
-        Path | None, typer.Option("--home", help="Folder for simulated surveys. [default: CLUSTERSWEEP_HOME]")
+        Path | None, typer.Option("--home", help="Folder for simulated surveys. \\[default: CLUSTERSWEEP_HOME]")
     ] = None,
 ) -> None:
     """Train the final model: every stage, one network for each seed, measured once on the test part."""

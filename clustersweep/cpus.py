@@ -16,8 +16,12 @@ def available_cpus(root: Path = Path("/")) -> int:
     Args:
         root: Where `proc` and `sys` are.
     """
-    with_affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min([with_affinity, *_quotas(root)])))
+    return max(1, math.ceil(min([len(allowed_cpus()), *_quotas(root)])))
+
+
+def allowed_cpus() -> tuple[int, ...]:
+    """Return the numbers of the CPUs that this process may run on: a part of the machine's where it is pinned."""
+    return tuple(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 @functools.cache

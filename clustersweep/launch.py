@@ -1,11 +1,14 @@
 """What `launch` does, from a study file to a report: puts the pieces together, and holds no logic of theirs."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,7 @@ from clustersweep.survey.split import make_split
 from clustersweep.sweep import Sweep
 from clustersweep.training.data import TrainingData, parts_of
 from clustersweep.trial import LaunchTime, SweepResults, Trial, combination
+from clustersweep.turns import Turn, claim_of, folder_of_turns, wait_for_room
 
 if TYPE_CHECKING:
     from clustersweep.report import ReportFiles
@@ -46,6 +50,9 @@ class Watcher(Protocol):
 
     def survey(self, done: int, total: int) -> None:
         """Show how far the simulation of a survey is."""
+
+    def waits(self, text: str) -> None:
+        """Show what a launch waits for."""
 
     def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
         """Show the plan, and that training begins."""
@@ -67,6 +74,8 @@ class Options:
         in_process: Train in this process, without Ray.
         retry_failed: Try failed replicates once more.
         checkpoint_every_s: Least time between two checkpoints of a replicate.
+        wait_s: How long to wait for room; None for ten minutes on a cluster, and on this machine for as long as the
+            launches take that came before this one.
     """
 
     address: str | None = None
@@ -74,6 +83,7 @@ class Options:
     in_process: bool = False
     retry_failed: bool = True
     checkpoint_every_s: float = 10.0
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -162,8 +172,16 @@ def _launch(
                 reading = thread.submit(_read, plan, database, options, closing, record, home, survey)
                 try:
                     missing = record.missing if record else plan.replicates
-                    workers = _hire(plan, lambda: reading.result()[1], missing, home, options)
-                    closing.callback(workers.close)
+                    limit, each = min(missing, options.workers or missing), study.resources.cpus_per_worker
+                    pause = functools.partial(_pause, reading, home)
+                    if options.address is None and not options.in_process:
+                        claim = claim_of(study.name, limit, each, gpus=bool(study.resources.gpus_per_worker))
+                        turn = closing.enter_context(Turn(folder_of_turns(os.environ, os.geteuid()), claim))
+                        wait_for_room(turn, each, options.wait_s, watcher.waits, pause)
+                    known = reading.result()[0] if reading.done() else record
+                    if known is None or known.open_trials:
+                        workers = _hire(plan, reading, limit, home, options, pause)
+                        closing.callback(workers.close)
                     record, data = reading.result()
                 finally:
                     survey.abandon()
@@ -217,6 +235,9 @@ class _Record:
         return max(1, sum(seeds for _, seeds in self.work))
 
 
+_Reading = Future[tuple[_Record, TrainingData]]
+
+
 def _open(
     plan: Plan,
     database: Callable[[], Database],
@@ -248,6 +269,22 @@ def _read(
     """Open the database where that is still to be done, then read the survey, which may take minutes to simulate."""
     record = record or _open(plan, database, options, closing)
     return record, read_training_data(plan.study, home, survey)
+
+
+def _pause(reading: _Reading, home: Home, seconds: float) -> bool:
+    """Let time pass while there is no room for this launch; says whether it still has something to train.
+
+    Raises:
+        ClusterSweepError: What was read meanwhile cannot be; or another launch has taken the study.
+    """
+    if not reading.done():
+        wait([reading], seconds)
+        return True
+    record, _ = reading.result()
+    with contextlib.suppress(StorageAwayError):  # until it is needed
+        _keep_lock(record, home)
+    time.sleep(seconds)
+    return bool(record.open_trials)
 
 
 class _Abandonable:
@@ -329,7 +366,9 @@ def write_study_report(results: SweepResults, study: Study, data: str, to: Path,
     return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands))
 
 
-def _hire(plan: Plan, data: Callable[[], TrainingData], missing: int, home: Home, options: Options) -> "Workers":
+def _hire(
+    plan: Plan, reading: _Reading, limit: int, home: Home, options: Options, pause: Callable[[float], object]
+) -> "Workers":
     # Imported here: Ray takes half a second, and a finished study needs no workers.
     study = plan.study
     cpus = study.resources.cpus_per_worker
@@ -337,23 +376,25 @@ def _hire(plan: Plan, data: Callable[[], TrainingData], missing: int, home: Home
         from clustersweep.workers import InProcessWorkers
 
         return InProcessWorkers(
-            data(),
+            reading.result()[1],
             cpus=cpus,
             gpus_per_worker=study.resources.gpus_per_worker,
             deterministic=study.resources.deterministic,
             checkpoint_every_s=options.checkpoint_every_s,
         )
-    from clustersweep.ray_workers import RayWorkers
+    from clustersweep.ray_workers import WAIT_S, RayWorkers
 
     pixels = plan.header.clusters * math.prod(plan.header.image_shape)
     return RayWorkers(
-        data,
+        lambda: reading.result()[1],
         data_bytes=4 * pixels,  # no image is stored in more than float32
         address=options.address,
         cpus_per_worker=cpus,
         gpus_per_worker=study.resources.gpus_per_worker,
         deterministic=study.resources.deterministic,
-        limit=min(missing, options.workers or missing),
+        limit=limit,
         token_file=home.path / "ray_token",
         checkpoint_every_s=options.checkpoint_every_s,
+        wait_s=WAIT_S if options.wait_s is None else options.wait_s,
+        pause=pause,
     )

@@ -12,6 +12,7 @@ from rich.status import Status
 from rich.table import Table
 
 from clustersweep.cost import Speed
+from clustersweep.durations import duration
 from clustersweep.notices import (
     EpochDone,
     Notice,
@@ -25,7 +26,7 @@ from clustersweep.notices import (
 from clustersweep.plan import Plan
 from clustersweep.remaining import Remaining
 from clustersweep.storage import OpenTrial
-from clustersweep.tables import duration, params_text
+from clustersweep.tables import params_text
 from clustersweep.trial import Params, Replicate
 
 
@@ -54,6 +55,12 @@ class Steps:
         elif quarter != self._survey_told:
             self._survey_told = quarter
             self._say(f"  simulated {done:,} of {total:,} clusters")
+
+    def waits(self, text: str) -> None:
+        """Show what a launch waits for."""
+        if self._status is not None:
+            self._status.update("waiting for room on this machine")
+        self._say(f"[yellow]{escape(text)}[/yellow]")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)

@@ -135,8 +135,14 @@ class Connection:
                 self.own_node.close()
 
 
-def connect(address: str | None, data_bytes: int, token_file: Path) -> Connection:
+def connect(address: str | None, data_bytes: int, token_file: Path, most_cpus: int | None = None) -> Connection:
     """Start Ray on this machine, or reach the cluster at an address, which this machine joins if it is no part of it.
+
+    Args:
+        address: The cluster's; None for this machine alone.
+        data_bytes: At least as much memory as the data take.
+        token_file: Where the token of a cluster on this machine is kept.
+        most_cpus: No more CPUs than this of this machine alone; None for all.
 
     Raises:
         WorkersError: It does not answer, or does not let us in.
@@ -160,7 +166,8 @@ def connect(address: str | None, data_bytes: int, token_file: Path) -> Connectio
                 ray._raylet.Config.initialize("")
                 with _without_secrets():
                     ray.init(
-                        address="local", num_cpus=available_cpus(), object_store_memory=store_bytes,
+                        address="local", num_cpus=min(available_cpus(), most_cpus or available_cpus()),
+                        object_store_memory=store_bytes,
                         include_dashboard=False, **_QUIET,
                     )  # fmt: skip
             elif address == "auto":

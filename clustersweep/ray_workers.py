@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from clustersweep.durations import duration
 from clustersweep.errors import UNSEEN_GPU_REMEDY, WorkersError, first_line
 from clustersweep.ray_cluster import (
     Connection,
@@ -33,10 +34,11 @@ from clustersweep.workers import Lost, Station, WorkerEvent
 
 # So many workers in a row that die without having told anything mean that no worker can start.
 MAX_STILLBORN = 3
-# How long a sweep waits for a cluster that is full, before it says so and ends.
-START_PATIENCE_S = 600.0
-# How long a cluster without any room is waited for: its workers may be on their way.
-JOIN_PATIENCE_S = 60.0
+# How long a cluster without room is waited for: machines may be on their way to it, and others end.
+WAIT_S = 600.0
+# A worker may take so long to start where it has room; if none has until then, that is said.
+START_S = 60.0
+TELL_AFTER_S = 10.0
 # How often the cluster is looked at: machines may join it and leave it.
 LOOK_EVERY_S = 5.0
 # How long its head may be gone; after a minute Ray would end this process without a word.
@@ -88,6 +90,8 @@ class RayWorkers:
         limit: No more workers than this.
         token_file: Where the token of a cluster on this machine is kept, readable by its owner only.
         checkpoint_every_s: Least time between two checkpoints of a replicate.
+        wait_s: How long to wait for room on a cluster that has none for any worker.
+        pause: Lets so many seconds pass while there is no room yet; may raise what ends the wait.
 
     Raises:
         WorkersError: The cluster cannot be reached or has no room for one worker.
@@ -106,7 +110,10 @@ class RayWorkers:
         limit: int | None = None,
         token_file: Path,
         checkpoint_every_s: float = 10.0,
+        wait_s: float = WAIT_S,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
+        self._wait_s, self._pause = wait_s, pause
         self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._deterministic = deterministic
         self._where: dict[str, str] = {}  # the node of each worker
@@ -124,12 +131,13 @@ class RayWorkers:
         self._stillborn = 0
         self._short_of_memory = False  # and it has been told
         self._broken = ""
-        self._waiting_since = time.monotonic()
+        self._waiting_since, self._told_full = time.monotonic(), False
         self._looked_at = time.monotonic()
         self._head_gone_since: float | None = None
         self._cluster: Connection | None = None
         try:
-            self._cluster = connect(address, data_bytes, token_file)
+            most_cpus = None if limit is None else limit * cpus_per_worker
+            self._cluster = connect(address, data_bytes, token_file, most_cpus)
             self._head = self._cluster.head
             used = self._first_room(gpus_per_worker, address is not None)
             self._fill()
@@ -142,6 +150,7 @@ class RayWorkers:
             raise
         for name, actor in self._actors.items():
             self._give(name, actor)
+        self._waiting_since = time.monotonic()
 
     def idle(self) -> tuple[str, ...]:
         """See `workers.Workers`. One that Ray has not found room for yet is not idle."""
@@ -192,8 +201,7 @@ class RayWorkers:
         Raises:
             WorkersError: There is none, or nodes do not fit together.
         """
-        patience_s = JOIN_PATIENCE_S if shared else 0.0
-        deadline, told = time.monotonic() + patience_s, False
+        deadline, told = time.monotonic() + (self._wait_s if shared else 0.0), False
         while True:
             counted = nodes()
             if gpus != 0:
@@ -202,9 +210,11 @@ class RayWorkers:
             try:
                 self._room, self._gpu_share = room(alive, self._cpus, gpus, limit=self._limit)  # workers by node
             except WorkersError as error:
-                if time.monotonic() > deadline:
-                    raise WorkersError(f"{error}. {unseen}. {UNSEEN_GPU_REMEDY}" if unseen else str(error)) from None
+                problem = f"{error}. {unseen}. {UNSEEN_GPU_REMEDY}" if unseen else str(error)
+                if time.monotonic() >= deadline:
+                    raise WorkersError(problem) from None
             else:
+                problem = "no machine of the cluster answers"
                 used = [node for node in alive if self._room[node.identity]]
                 left = fitting(used) if shared else used
                 self._gone |= {node.identity for node in used if node not in left}
@@ -216,9 +226,9 @@ class RayWorkers:
                     self._tell_unused(alive)
                     return left
             if not told:
-                _log.warning("no machine of the cluster has room for a worker yet; waiting %.0f s for one", patience_s)
+                _log.warning("%s. Waiting for machines to join, %s at most (--wait)", problem, duration(self._wait_s))
                 told = True
-            time.sleep(1.0)
+            self._pause(1.0)
 
     def _alive(self) -> list[Node]:
         """List the nodes that are there, with no more GPUs than TensorFlow sees where it was asked."""
@@ -277,16 +287,25 @@ class RayWorkers:
         return [(worker, event)]
 
     def _check_room(self) -> None:
-        """Say so, next time, when nobody trains and Ray has found no room for anybody for minutes."""
+        """Say so when nobody trains and Ray has found no room for anybody; as an error, next time, when that lasts."""
         if self._streams or len(self._starting) < len(self._actors):
-            self._waiting_since = time.monotonic()
-        elif time.monotonic() - self._waiting_since > START_PATIENCE_S:
-            free = ray.available_resources()
+            self._waiting_since, self._told_full = time.monotonic(), False
+            return
+        waited_s, patience_s = time.monotonic() - self._waiting_since, max(self._wait_s, START_S)
+        if waited_s < (patience_s if self._told_full else TELL_AFTER_S):
+            return
+        free = ray.available_resources()
+        cpus, gpus = free.get("CPU", 0.0), free.get("GPU", 0.0)
+        needs = f"one needs {self._cpus} CPU and {self._gpu_share:g} GPU, the cluster has {cpus:g} CPU and {gpus:g} GPU"
+        if waited_s >= patience_s:
             self._broken = (
-                f"no worker could be started in {START_PATIENCE_S:.0f} s: one needs {self._cpus} CPU and "
-                f"{self._gpu_share:g} GPU, the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU "
-                "free. Wait for others to finish, or name another cluster with --address"
+                f"no worker could be started in {duration(waited_s)}: {needs} free. Wait longer for others to finish "
+                "(--wait), or name another cluster with --address"
             )
+        elif cpus < self._cpus or gpus < self._gpu_share:
+            until = f"Waiting for others to finish, {duration(self._wait_s)} at most (--wait)"
+            _log.warning("the cluster is full: %s free. %s", needs, until)
+            self._told_full = True
 
     def alone(self) -> bool:
         """See `workers.Workers`. Where workers share GPUs, one takes their place that has a whole one."""

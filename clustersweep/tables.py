@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clustersweep.cost import Speed, estimate_s, trial_s
+from clustersweep.durations import duration
 from clustersweep.network import Infeasible
 from clustersweep.plan import Left, Plan, left_json
 from clustersweep.ranking import best_learned_nothing, same_words, ties_of
@@ -242,13 +243,6 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people say it: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def params_text(params: Params) -> str:

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from clustersweep.durations import duration
 from clustersweep.progress import Steps
 from clustersweep.ranking import nothing_learned
-from clustersweep.tables import duration
 from clustersweep.training.evaluation import Evaluation
 from clustersweep.training.events import EpochEnd, Failed, Stopped
 from clustersweep.training.metrics import Estimate, Metrics

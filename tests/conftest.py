@@ -18,12 +18,19 @@ from playwright.sync_api import Browser, sync_playwright
 from clustersweep.home import Home, find_home
 from clustersweep.postgres import stop_embedded
 from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
+from clustersweep.turns import FOLDER as TURNS
 
 INTEGRATION_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
 
 
 def pytest_configure() -> None:
     give_children_default_signals()
+    # Launches of these tests wait for none of somebody else's on this machine, nor of tests in another process.
+    os.environ[TURNS] = tempfile.mkdtemp(prefix="clustersweep-turns-")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ[TURNS], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -43,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that the person who runs the tests has set may reach them."""
-    for name in list(os.environ):
+    for name in set(os.environ) - {TURNS}:
         if name == "RAY_ADDRESS" or name.startswith(("CLUSTERSWEEP_", "PG")):
             monkeypatch.delenv(name)
 

@@ -19,13 +19,14 @@ from clustersweep import cli
 from clustersweep.cli import print_result
 from clustersweep.commands import command
 from clustersweep.cost import Speed, Sums, fitted, measured_sums
+from clustersweep.durations import duration
 from clustersweep.launch import Launched, write_study_report
 from clustersweep.plan import make_plan, plan_json
 from clustersweep.progress import Display
 from clustersweep.storage import Storage
 from clustersweep.study import load_study
 from clustersweep.survey.source import read_header
-from clustersweep.tables import basis_words, duration, print_best, print_plan, print_status, status_json
+from clustersweep.tables import basis_words, print_best, print_plan, print_status, status_json
 from clustersweep.training.events import Device
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -55,6 +56,19 @@ def test_the_version_is_shown():
 def test_a_wrong_verb_or_option_exits_2():
     assert run("lunch").returncode == 2
     assert run("plan", SWEEPS / "grid.yaml", "--worker", "x").returncode == 2
+
+
+def test_a_time_to_wait_without_a_unit_is_refused_with_what_it_must_be():
+    done = run("launch", SWEEPS / "quickstart.yaml", "--wait", "30", COLUMNS="200")
+    assert done.returncode == 2
+    assert "'30' is not a number with its unit (s, m, h or d), as in 90s, 30m, 2h or 1d, nor 0" in done.stderr
+
+
+def test_help_tells_what_holds_where_an_option_is_left_out():
+    told = " ".join(run("launch", "--help", COLUMNS="300").stdout.split())
+    assert "[default: RAY_ADDRESS, else Ray on this machine]" in told
+    assert "[default: 10m on a cluster; on this machine until your launches that came first leave room]" in told
+    assert "[default: CLUSTERSWEEP_HOME]" in told
 
 
 def test_every_problem_of_a_study_file_is_listed_at_once_with_its_line_and_exit_2(tmp_path):

@@ -1,9 +1,11 @@
 """Whole launches through the command line: real PostgreSQL, Ray and TensorFlow, as a person runs them."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +16,14 @@ from rich.console import Console
 from small_study import small_study, write_study
 
 from clustersweep.cli import app
+from clustersweep.cpus import available_cpus
 from clustersweep.launch import Options, launch
 from clustersweep.postgres import open_database
 from clustersweep.progress import Display
 from clustersweep.speeds import read_speed
 from clustersweep.storage import Storage
 from clustersweep.study import load_study
+from clustersweep.turns import Turn, claim_of, folder_of_turns
 
 pytestmark = pytest.mark.integration
 
@@ -443,6 +447,86 @@ def test_sigterm_while_ray_starts_or_just_after_it_has_ended_exits_130_without_a
     assert running.returncode == 130, errors
     assert "Traceback" not in errors
     assert "***" not in errors
+
+
+# --- beside other launches on this machine ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def turn_of_another():
+    """The turn of a launch that takes all CPUs of this machine, as one of another study does."""
+    claim = claim_of("another", 10_000, 1, gpus=False)
+    with Turn(folder_of_turns(os.environ, os.geteuid()), claim) as turn:
+        yield turn
+
+
+@pytest.mark.timeout(300)
+def test_a_second_launch_on_this_machine_waits_and_goes_on_by_itself_when_the_first_is_killed(
+    drive, children, tmp_path, embedded_home, results
+):
+    first = drive(write_study(tmp_path, study="first", training={"epochs": 9000, "patience": 9000}))
+    wait_for(lambda: "first" in studies(embedded_home) and results("first").count("running"))
+    study = write_study(tmp_path, study="second")
+    env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
+    command = [sys.executable, "-m", "clustersweep", "launch", study]
+    second = children(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    said = ""
+    while "goes on by itself" not in said:
+        line = second.stderr.readline()
+        assert line, said
+        said += line
+    cpus = available_cpus()
+    assert f"no room on this machine yet: it takes {cpus} of {cpus} CPUs, and these came first:\n" in said
+    assert re.search(rf"  first: {cpus} CPUs?, process {first.pid}, since \d{{4}}-\d\d-\d\d \d\d:\d\d, trains\n", said)
+    assert "waiting, then this goes on by itself. Launches run side by side with fewer --workers each" in said
+    os.kill(first.pid, signal.SIGKILL)
+    _, errors = second.communicate(timeout=200)
+    assert second.returncode == 0, said + errors
+    assert "room on this machine after" in errors
+    assert results("second").count("complete") == 3
+
+
+def test_launches_that_fit_beside_each_other_do_not_wait(runner, tmp_path):
+    claim = dataclasses.replace(claim_of("another", 1, 1, gpus=False), cpus=available_cpus() - 1)
+    with Turn(folder_of_turns(os.environ, os.geteuid()), claim):
+        done = runner("launch", write_study(tmp_path, study="beside"), "--workers", "1")
+    assert "no room" not in done.stderr
+
+
+def test_a_launch_that_is_told_not_to_wait_exits_3_and_says_for_whom_it_would(runner, tmp_path, turn_of_another):
+    refused = runner("launch", write_study(tmp_path, study="hurried"), "--wait", "0", code=3)
+    assert re.search(r"error: no room on this machine: it takes \d+ of \d+ CPUs, and these came first:", refused.stderr)
+    assert f"  another: {available_cpus()} CPU" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_what_is_wrong_with_a_study_is_told_while_it_waits(runner, tmp_path, embedded_home, turn_of_another):
+    runner("launch", write_study(tmp_path, study="altered"), "--in-process")
+    shutil.rmtree(embedded_home.run("altered"))  # only what is launched here for the first time is compared so late
+    refused = runner("launch", write_study(tmp_path, study="altered", training={"epochs": 4}), code=2)
+    assert "training.epochs: 3 -> 4" in refused.stderr
+
+
+def test_a_launch_with_nothing_to_train_waits_for_nobody(runner, tmp_path, embedded_home, turn_of_another):
+    study = write_study(tmp_path, study="nothing")
+    runner("launch", study, "--in-process")
+    assert "0 of 6 replicates to train" in runner("launch", study).stderr
+    shutil.rmtree(embedded_home.run("nothing"))  # as in a home of another machine: now the database has to be asked
+    assert "0 of 6 replicates to train" in runner("launch", study).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_launch_that_waits_for_room_can_be_interrupted(tmp_path, embedded_home, turn_of_another, number):
+    running = begun(write_study(tmp_path, study=f"impatient-{number.name}"), embedded_home)
+    said = ""
+    while "goes on by itself" not in said:
+        line = running.stderr.readline()
+        assert line, said
+        said += line
+    os.kill(running.pid, number)
+    _, errors, code = ended(running)
+    assert code == 130, errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.timeout(300)

@@ -156,7 +156,7 @@ def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(slots, token_fi
 @pytest.mark.parametrize(("gpus", "told"), [("auto", True), (0, False)])
 def test_a_launch_says_which_nodes_without_a_gpu_it_leaves_alone(monkeypatch, caplog, gpus, told):
     workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=2, _limit=None, _gone=set(), _seen={"node-0": 1})
+    vars(workers).update(_cpus=2, _limit=None, _gone=set(), _seen={"node-0": 1}, _wait_s=0.0)
     has = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {"CPU": 0.0}, {"CPU": 2.0}]
     module = "clustersweep.ray_workers"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of(has))
@@ -408,7 +408,7 @@ def test_what_tensorflow_does_not_see_of_a_nodes_gpus_is_told_in_a_line():
 
 def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_where_it_does(monkeypatch, caplog):
     workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=1, _limit=None, _gone=set(), _seen={})
+    vars(workers).update(_cpus=1, _limit=None, _gone=set(), _seen={}, _wait_s=0.0)
     asked = []
     module = "clustersweep.ray_workers"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 2.0}]))
@@ -664,6 +664,93 @@ def cluster(monkeypatch, token_file):
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.mark.integration
+def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_there_is_some(
+    data, token_file, tmp_path, cluster, in_process, monkeypatch, caplog
+):
+    monkeypatch.setattr("clustersweep.ray_workers.TELL_AFTER_S", 1.0)
+    monkeypatch.setattr("clustersweep.ray_workers.START_S", 1.0)
+    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    others = _Where.options(num_cpus=1).remote()  # stands for another launch, and came first:
+    ray.kill(next(iter(workers._actors.values())))
+    ray.get(others.gpus.remote())
+    deadline = time.monotonic() + 60
+    while not caplog.records:
+        assert workers.events(0.2) == []
+        assert time.monotonic() < deadline
+    assert workers.idle() == ()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == (
+        "the cluster is full: one needs 1 CPU and 0 GPU, the cluster has 0 CPU and 0 GPU free. Waiting for others to "
+        "finish, 10 min at most (--wait)"
+    )
+    ray.kill(others)
+    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
+    assert (outcome.finished, outcome.failed) == (3, 0)
+    assert curves(results) == in_process
+
+
+@pytest.mark.integration
+def test_a_launch_that_finds_no_room_on_a_full_cluster_as_long_as_it_was_told_to_wait_says_what_it_needs(
+    data, token_file, cluster, monkeypatch
+):
+    monkeypatch.setattr("clustersweep.ray_workers.START_S", 1.0)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    others = _Where.options(num_cpus=1, lifetime="detached", name="others").remote()
+    ray.get(others.gpus.remote())
+    ray.shutdown()
+    monkeypatch.setattr("clustersweep.ray_workers.TELL_AFTER_S", 0.1)
+    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file, wait_s=3.0)
+    began = time.monotonic()
+    try:
+        with pytest.raises(
+            WorkersError,
+            match=r"no worker could be started in \d+ s: one needs 1 CPU and 0 GPU, the cluster has 0 CPU and 0 GPU "
+            r"free\. Wait longer for others to finish \(--wait\), or name another cluster with --address",
+        ):
+            all(workers.events(0.2) == [] for _ in range(1000))
+    finally:
+        workers.close()
+    assert time.monotonic() - began >= 3.0
+
+
+@pytest.mark.integration
+def test_a_launch_waits_for_machines_to_join_and_what_goes_wrong_meanwhile_is_told_at_once(
+    data, token_file, cluster, caplog
+):
+    def paused(seconds):
+        raise OSError("no such catalogue")
+
+    given = {"address": cluster.address, "cpus_per_worker": 2, "token_file": token_file}
+    with pytest.raises(OSError, match="no such catalogue"):
+        RayWorkers(lambda: data, data.bytes, **given, pause=paused)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == (
+        "no room for a worker: one needs 2 CPU and 0 GPU, the cluster has 1 CPU and 0 GPU. Lower "
+        "resources.cpus_per_worker or resources.gpus_per_worker, or name a larger cluster with --address. Waiting for "
+        "machines to join, 10 min at most (--wait)"
+    )
+    with pytest.raises(WorkersError, match="no room for a worker: one needs 2 CPU and 0 GPU, the cluster has 1 CPU"):
+        RayWorkers(lambda: data, data.bytes, **given, wait_s=0.0)
+    joined = []
+
+    def join(seconds):
+        joined.append(cluster.add_node(num_cpus=2, object_store_memory=200 * 2**20))
+
+    workers = RayWorkers(lambda: data, data.bytes, **given, pause=join)
+    workers.close()
+    assert len(joined) == 1
+
+
+@pytest.mark.integration
+def test_ray_on_this_machine_takes_no_more_cpus_than_the_workers_need(data, token_file):
+    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, limit=1)
+    try:
+        assert ray.cluster_resources()["CPU"] == 1
+    finally:
+        workers.close()
 
 
 @pytest.mark.integration

@@ -1,0 +1,26 @@
+"""How long something takes or may take, in words: as a person is told it, and as a person says it."""
+
+import re
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def read_duration(text: str) -> float:
+    """Return the seconds of what a person writes: `90s`, `30m`, `1.5h`, `2d` or `0`.
+
+    Raises:
+        ValueError: It is something else; says what it must be.
+    """
+    if text.strip() == "0":
+        return 0.0
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a number with its unit (s, m, h or d), as in 90s, 30m, 2h or 1d, nor 0")
+    return float(found[1]) * _UNITS[found[2]]

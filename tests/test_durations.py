@@ -1,0 +1,23 @@
+"""Times as a person writes and reads them."""
+
+import pytest
+
+from clustersweep.durations import duration, read_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5h", 5400), ("1d", 86400), (" 10 m ", 600), ("0", 0), ("0s", 0)],
+)
+def test_a_duration_is_a_number_with_its_unit(text, seconds):
+    assert read_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["30", "", "m", "-5m", "1h30m", "inf", "nan", "10 minutes", "1e3s"])
+def test_what_is_no_duration_is_refused_with_what_it_must_be(text):
+    with pytest.raises(ValueError, match=r"is not a number with its unit \(s, m, h or d\), as in 90s, 30m, 2h or 1d"):
+        read_duration(text)
+
+
+def test_a_duration_is_told_in_the_unit_that_fits():
+    assert [duration(seconds) for seconds in (0, 89, 600, 5400)] == ["1 s", "89 s", "10 min", "1.5 h"]
