@@ -339,8 +339,10 @@ class _Stored(NamedTuple):
 def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
     """Return a study's results, having made sure that the file is still the study that they belong to.
 
-    Where the data are not there, all else is compared, and stderr says so.
+    Where the data are not there, or a launch would refuse them, all else is compared, and stderr says so: what an
+    earlier version trained on stays readable.
     """
+    from clustersweep.errors import DataError
     from clustersweep.storage import Storage
     from clustersweep.study import takes_redshift
     from clustersweep.survey.source import absent_file, read_header
@@ -348,11 +350,17 @@ def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
     database = database_to_read(storage, home)
     opened = Storage.connect(database.url)
     absent = absent_file(study.data)
-    header = None if absent else read_header(study.data, needs_redshift=takes_redshift(study))
+    header, refused = None, None
+    try:
+        header = None if absent else read_header(study.data, needs_redshift=takes_redshift(study))
+    except DataError as error:
+        refused = error
     data_digest = opened.require_same(study, header.digest if header else None)
+    compared = "all but the data was compared with what is stored"
     if absent:
-        said = "is not to be found here: all but the data was compared with what is stored"
-        print(f"{absent} {said}", file=sys.stderr)
+        print(f"{absent} is not to be found here: {compared}", file=sys.stderr)
+    if refused:
+        print(f"{refused}\nthese data cannot be used: {compared}", file=sys.stderr)
     return _Stored(database, opened, opened.results(study.name), data_digest, header, absent)
 
 

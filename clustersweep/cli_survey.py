@@ -13,12 +13,12 @@ Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the l
 Catalogue = Annotated[
     Path | None, typer.Option(help="FITS, feather or CSV; not needed for an npz or a survey's folder.")
 ]
-Mass = Annotated[str | None, typer.Option(help="Column of M500c in solar masses. \\[default: a known name]")]
-Redshift = Annotated[str | None, typer.Option(help="Column of the redshift. \\[default: a known name]")]
+Mass = Annotated[str | None, typer.Option(help="Column of M500c. \\[default: a usual name]")]
+Redshift = Annotated[str | None, typer.Option(help="Column of the redshift. \\[default: a usual name]")]
 MassUnit = Annotated[
     str | None, typer.Option(help="Unit of the masses, e.g. '1e14 solMass' or 'dex(solMass)'. \\[default: the file's]")
 ]
-Identifier = Annotated[str | None, typer.Option(help="Column that names the clusters. \\[default: a known name]")]
+Identifier = Annotated[str | None, typer.Option(help="Column that names the clusters. \\[default: a usual name]")]
 
 
 def simulate(
@@ -56,8 +56,9 @@ def show(
 
     choice = Choice(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
-        dataset = read_source(*located(images, catalogue), choice, progress, needs_redshift=False).dataset
-    for name, value in summary(dataset).items():
+        source = read_source(*located(images, catalogue), choice, progress, needs_redshift=False)
+    dataset = source.dataset
+    for name, value in (*summary(dataset).items(), ("columns", source.labels.words)):
         print(f"{name:<24} {value}")
     print(write_survey_page(dataset, to, str(images)))
 
@@ -81,8 +82,13 @@ def convert(
 
     choice = Choice(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
-        dataset = converted(images, catalogue, to, choice=choice, progress=progress, drop_invalid=drop_invalid)
+        words: list[str] = []
+        dataset = converted(
+            images, catalogue, to, choice=choice, progress=progress, drop_invalid=drop_invalid,
+            taken=lambda labels: words.append(labels.words),
+        )  # fmt: skip
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
+    print(f"taken from {catalogue or images}: {words[0]}")
 
 
 @contextmanager

@@ -72,9 +72,7 @@ def predict(
     images: Images,
     to: Annotated[Path, typer.Option(help="The FITS table to write, e.g. masses.fits.")],
     catalogue: Catalogue = None,
-    mass: Annotated[
-        str | None, typer.Option(help="Column of M500c in solar masses, where it is known: to compare with.")
-    ] = None,
+    mass: Annotated[str | None, typer.Option(help="Column of M500c, where it is known: to compare with.")] = None,
     redshift: Redshift = None,
     identifier: Identifier = None,
     mass_unit: MassUnit = None,
@@ -94,7 +92,9 @@ def predict(
     needs_redshift = trained.network.redshift != "none"
     with progress_bar("reading") as progress:
         source = open_observations(images, catalogue, choice, needs_redshift=needs_redshift, progress=progress)
-    truth = None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier, mass_unit))
+    truth = (
+        None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier, mass_unit, usual))
+    )
     with progress_bar("predicting") as progress:
         done = predicted(
             trained, digest, source, to, threads=threads, device=device, overwrite=force, progress=progress, known=known
@@ -106,7 +106,7 @@ def predict(
 
 
 def _columns_of_training(model: Path) -> "Choice":
-    """Give the columns that the model's configuration names, so that nobody has to name them again."""
+    """Give the columns and the unit that the model's configuration names, so that nobody has to name them again."""
     from clustersweep.survey.catalogue import Choice
     from clustersweep.training.configuration import load_configuration
     from clustersweep.training.model_folder import CONFIGURATION
@@ -114,7 +114,7 @@ def _columns_of_training(model: Path) -> "Choice":
     if not (model / CONFIGURATION).exists():
         return Choice()
     data = load_configuration(model / CONFIGURATION).data
-    return Choice(data.mass, data.redshift, data.identifier)
+    return Choice(data.mass, data.redshift, data.identifier, data.mass_unit)
 
 
 def _true_masses(catalogue: Path | None, choice: "Choice") -> "NDArray[np.float64]":

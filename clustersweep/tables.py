@@ -37,7 +37,7 @@ def print_plan(
     """
     seeds = plan.study.seeds
     shape = " x ".join(map(str, plan.header.image_shape))
-    known = f"digest {plan.digest}" if plan.digest else "its digest is known once the data are read"
+    known = f"study digest {plan.digest}" if plan.digest else "the study's digest is known once the data are read"
     out.print(
         f"[bold]{plan.study.name}[/bold]: {escape(plan.header.source)}; images {shape}; {known}",
         highlight=False,

@@ -5,12 +5,14 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from astropy.table import Table
 from example_results import grid_results
 from rich.console import Console
 from small_study import DROPOUT, small_plan, write_study
@@ -20,6 +22,7 @@ from clustersweep.cli import print_result
 from clustersweep.commands import command
 from clustersweep.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.durations import duration
+from clustersweep.errors import DataError
 from clustersweep.launch import Launched, write_study_report
 from clustersweep.plan import make_plan, plan_json
 from clustersweep.progress import Display
@@ -455,6 +458,35 @@ def test_status_and_report_work_where_the_data_are_not_mounted_and_say_what_was_
     assert "2 combinations: 1 complete, 1 infeasible\n" in shown.stdout
     assert "what a launch would train is not told" in shown.stderr
     assert str(images) in (embedded_home.run("unmounted") / "report.html").read_text()
+
+
+@pytest.mark.integration
+def test_status_and_report_of_what_is_stored_go_on_where_the_data_would_now_be_refused(
+    unmounted, embedded_home, tmp_path
+):
+    """Masses that no cluster has, which earlier versions trained on; a survey edited under its old stamp."""
+    folder, study, before = unmounted
+    survey = folder / "survey"
+    shutil.copytree(folder / "elsewhere", survey)
+    try:
+        table = Table.read(survey / "catalogue.fits")
+        table["M500c"][:] = table["M500c"] / 1e14
+        table.write(survey / "catalogue.fits", overwrite=True)
+        with pytest.raises(DataError, match="1e14 solar masses"):
+            read_header(load_study(study).data)
+        for verb in ("status", "report"):
+            done = run(verb, study, "--json", home=embedded_home.path)
+            assert done.returncode == 0, done.stderr
+            assert "they look like units of 1e14 solar masses" in done.stderr
+            assert "these data cannot be used: all but the data was compared with what is stored" in done.stderr
+            known = json.loads(before[verb].stdout)
+            assert json.loads(done.stdout) == (known | {"left": None} if verb == "status" else known)
+        for verb in ("plan", "launch", "export"):
+            done = run(verb, study, home=embedded_home.path)
+            assert done.returncode == 2
+            assert "they look like units of 1e14 solar masses" in done.stderr
+    finally:
+        shutil.rmtree(survey)
 
 
 @pytest.mark.integration

@@ -281,9 +281,12 @@ def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(
     done = typed("show", "i.fits", "--catalogue", "own.fits")
     assert done.code == 0, done.err
     assert "2 clusters have none" in done.out
+    said = "mass MASS_500 in 1e+14 solMass, redshift REDSHIFT, identifier ID"
+    assert f"columns                  {said}\n" in done.out
     converted = typed("convert", "i.fits", "--catalogue", "own.fits", "--to", "survey", "--drop-invalid")
     assert converted.code == 0, converted.err
     assert converted.out.startswith("survey: 10 clusters")
+    assert f"taken from own.fits: {said}\n" in converted.out
     assert "dropped 2 of 12 rows with no redshift in `REDSHIFT`: 2, 7" in caplog.text
     assert Table.read(lab / "survey" / "catalogue.fits").colnames == ["ID", "z", "M500c"]
     needing = study(lab, "images: survey").read_text().replace("kernel_size: 3", "kernel_size: 3, redshift: head")

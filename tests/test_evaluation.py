@@ -4,12 +4,14 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from clustersweep.report.training_tables import baselines_html
 from clustersweep.training.calibration import (
     ONE_SIGMA,
     calibration,
@@ -227,6 +229,20 @@ def test_each_baseline_reaches_the_scatter_that_it_cannot_explain() -> None:
     assert rmse["linear in z"].value == pytest.approx(math.hypot(0.2, 0.3 * 0.4), rel=0.06)
     assert rmse["counts and z"].value == pytest.approx(0.2, rel=0.06)
     assert all(estimate.low < estimate.value < estimate.high for estimate in rmse.values())
+
+
+def test_without_any_redshift_no_baseline_claims_one() -> None:
+    """Not even by its name: a regression on missing redshifts is the constant, or that on counts alone."""
+    nowhere = [dataclasses.replace(part, redshift=np.full(len(part.log_mass), np.nan))
+               for part in (TRAIN, VALIDATION.clusters, TEST.clusters)]  # fmt: skip
+    parts = [dataclasses.replace(one, clusters=part) for one, part in zip((VALIDATION, TEST), nowhere[1:], strict=True)]
+    found = evaluate(nowhere[0], *parts, factor=1.0, resamples=50)
+    assert [one.name for one in found.baselines] == ["constant", "counts", "central counts, counts"]
+    assert found.baselines[1].rmse.value < found.baselines[0].rmse.value
+    assert found.by_redshift == ()
+    listed = re.sub(r"<[^>]+>", " ", baselines_html(found))
+    assert "second-order polynomial in the logarithm of the whole image’s counts" in listed
+    assert "redshift" not in listed
 
 
 def test_the_second_order_regression_knows_squares_and_the_product() -> None:

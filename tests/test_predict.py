@@ -151,15 +151,35 @@ def test_masses_are_not_needed_and_the_redshift_is_that_of_a_training(tmp_path):
     assert opened(tmp_path / "i.npz", needs_redshift=False).redshift is None
 
 
+def test_columns_of_the_models_configuration_and_identifiers_in_any_case_are_found_without_being_named(tmp_path):
+    """`usual` names the columns of the training: they are tried first, and not missed."""
+    table = {"NAME": np.array(["a", "b", "c", "d", "e"]), "z": np.full(5, 0.1), "zzz": np.full(5, 0.2)}
+    np.savez(tmp_path / "i.npz", images=counts(5), **table)
+    assert opened(tmp_path / "i.npz").identifiers.tolist() == table["NAME"].tolist()
+    usual = Choice(mass="mine", redshift="zzz", identifier="halo")
+    found = opened(tmp_path / "i.npz", usual=usual)
+    assert (found.redshift[0], found.identifiers[0]) == (0.2, "a")
+    assert opened(tmp_path / "i.npz", usual=usual, redshift="z").redshift[0] == 0.1
+
+
+@pytest.mark.parametrize(("scale", "unit", "chosen"), [(1e14, "", None), (1, "", None), (1, "solMass", None),
+                                                       (1e13, "", "1e13 solMass")])  # fmt: skip
+def test_known_masses_are_in_the_unit_of_the_models_configuration_where_no_other_is_said_or_seen(scale, unit, chosen):
+    usual = Choice(mass="M", mass_unit="1e14 solMass")
+    table = Catalogue("c", {"M": np.array([2e14, 5e14, 1e15]) / scale}, {"M": unit})
+    found = masses(table, Choice(mass_unit=chosen, usual=usual))
+    assert found == pytest.approx(np.log10([2e14, 5e14, 1e15]))
+
+
 def test_a_redshift_that_is_needed_and_missing_is_explained(tmp_path):
     images, table = counts(5), columns(5)
     folder = write_fits(tmp_path / "s", images, {"SRC_ID_IN": table["SRC_ID_IN"], "zz": table["z"]})
     message = refused(
-        r"catalogue.fits: z: no known redshift \(z, z_final, redshift_R\) is in the catalogue", opened, folder
+        r"catalogue.fits: z: no usual name of a redshift \(z, REDSHIFT, .*\) is in the catalogue", opened, folder
     )
     assert (
-        "which has: SRC_ID_IN, zz. Did you mean `zz`? Name the column with `--redshift` on the command line, "
-        in message
+        "which has: SRC_ID_IN, zz, and the network takes the redshift. Did you mean `zz`? Name the column with "
+        "`--redshift` on the command line, " in message
     )
     refused(
         "images.fits: needs a catalogue: the network takes the redshift. Name .*--catalogue FILE",
@@ -475,9 +495,8 @@ def test_each_row_is_flagged_for_what_is_doubtful_about_it(tmp_path, trained, ta
     raised = list(Flag) if takes == "head" else [Flag.COUNTS, Flag.NO_REDSHIFT]
     assert [header[f"NFLAG{flag.value}"] for flag in raised] == [flags[flag] for flag in raised]
     assert ("NFLAG1" in header) == ("flag 1:" in str(header["COMMENT"])) == (takes == "head")
-    assert f"flag 4: no redshift, {'hence no mass' if takes == 'head' else 'and the network takes none'}" in str(
-        header["COMMENT"]
-    )
+    said = ", hence no mass" if takes == "head" else "; the network needs none: the mass stands"
+    assert f"flag 4: no redshift{said}" in str(header["COMMENT"])
     assert header["NFLAG"] == summary.flagged == (expected != 0).sum()
     assert dict(summary.flags) == flags
     assert summary.without_mass == len(unknown)
@@ -791,7 +810,7 @@ def test_a_column_that_cannot_be_masses_is_refused(column, match):
     refused(match, masses, Catalogue("c", {"mass": column}), Choice(mass="mass"))
     refused("masss: is not a column .*Did you mean `mass`", masses, Catalogue("c", {"mass": column}), Choice("masss"))
     other = Catalogue("c", {"x": np.ones(2)})
-    refused(r"no known mass \(M500c, m500_wl_final, HALO_M500c\) is in the cat", masses, other, Choice())
+    refused(r"no usual name of a mass \(M500c, .*\) is in the cat", masses, other, Choice())
 
 
 def test_masses_are_read_without_redshifts_and_the_unknown_ones_are_nan():

@@ -322,6 +322,73 @@ def test_everything_that_is_wrong_is_told_at_once(files: Files) -> None:
     assert "NaN pixels in cluster 7" in message
 
 
+def test_what_stands_where_a_redshift_should_is_told_when_it_is_taken_for_none(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.columns["z"][[1, 3, 5]] = np.nan, -99, 30000
+    read_source(*files.write("fits"), Choice(), needs_redshift=False)
+    said = "z = -99 in row 3, 30000 in row 5: taken for no redshift, which is above 0 and at most 5"
+    assert caplog.text.count(said) == 1
+
+
+def test_a_unit_that_is_not_known_is_told_once(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+    images, catalogue = files.write("fits")
+    with fits.open(catalogue, mode="update") as hdus:
+        hdus[1].header["TUNIT2"] = "h-1 Msun"
+    read_source(images, catalogue, Choice())
+    assert caplog.text.count("the unit of M500c is 'h-1 Msun', which is no known unit of mass") == 1
+    assert "Another one is `mass_unit: UNIT` in a study, `--mass-unit 'UNIT'` to a verb" in caplog.text
+    assert "with h = 0.7, masses in Msun/h are in 1.42857 solMass" in caplog.text
+
+
+@pytest.mark.parametrize("drop_invalid", [False, True])
+def test_convert_takes_a_survey_without_any_redshift_and_drops_only_what_has_no_mass_or_good_pixels(
+    files: Files, caplog: pytest.LogCaptureFixture, *, drop_invalid: bool
+) -> None:
+    del files.columns["z"]
+    if drop_invalid:
+        files.images[7, 0, 0, 0] = np.nan
+    dataset = convert(*files.write("fits"), files.folder / "survey", drop_invalid=drop_invalid)
+    assert len(dataset) == CLUSTERS - drop_invalid
+    assert np.isnan(dataset.redshift).all()
+    assert "has no column of redshifts: only networks that take none can be trained on it" in caplog.text
+    assert "--drop-invalid" not in caplog.text
+
+
+def test_one_cube_of_three_axes_for_each_band_is_not_taken_for_the_first_band(files: Files) -> None:
+    images, catalogue = files.write("fits")
+    bands = [fits.ImageHDU(files.images[..., band], name=f"BAND{band}") for band in range(3)]
+    fits.HDUList([fits.PrimaryHDU(), *bands]).writeto(images, overwrite=True)
+    message = refused((images, catalogue), r"images = BAND0 \(12, 6, 6\), BAND1 \(12, 6, 6\), BAND2")
+    assert "must hold the images in one cube, with an axis for the bands: (cluster, height, width, band)" in message
+    assert "numpy.stack" in message
+    with pytest.raises(DataError, match="in one cube"):
+        read_header(DataSpec(images=images, catalogue=catalogue))
+
+
+def test_an_edited_catalogue_is_noticed_before_any_pixel_is_read(files: Files) -> None:
+    """A selection that keeps the header keeps the stamp, by which a plan would take it for the whole."""
+    convert(*files.write("fits"), files.folder / "survey")
+    images, catalogue = files.folder / "survey" / "images.fits", files.folder / "survey" / "catalogue.fits"
+    with fits.open(images) as hdus:
+        fits.PrimaryHDU(hdus[0].data[:7], hdus[0].header).writeto(files.folder / "near.fits")
+    Table.read(catalogue)[:7].write(files.folder / "near-c.fits")
+    with pytest.raises(DataError, match=r"near-c.fits: digest = .*: was edited since it was written"):
+        read_header(DataSpec(images=files.folder / "near.fits", catalogue=files.folder / "near-c.fits"))
+
+
+def test_tables_of_text_that_are_no_csv_are_told_how_to_become_one(files: Files) -> None:
+    images, _ = files.write("fits")
+    for name, text in (("c.txt", "# M500c z\n"), ("c.vot", "<?xml version='1.0'?>"), ("c.tsv", "M500c\tz\n")):
+        (files.folder / name).write_text(text)
+        message = refused((images, files.folder / name), "is not FITS, npz, feather or pickle")
+        assert "nor CSV or ECSV, which are known by their names' ends" in message
+        assert f"a catalogue becomes FITS by astropy's Table.read('{files.folder / name}', format=...)" in message
+    (files.folder / "c.csv").write_text("M500c;z\n1e14;0.2\n")
+    message = refused((images, files.folder / "c.csv"), "columns = M500c;z: are separated by ';'")
+    assert message.endswith("Write one line of column names, then one line for each cluster, with commas between.")
+
+
 def test_clusters_without_redshift_serve_networks_that_take_none(files: Files) -> None:
     files.columns["z"][[3, 5]] = np.nan, -99
     paths = files.write("fits")
@@ -333,7 +400,7 @@ def test_clusters_without_redshift_serve_networks_that_take_none(files: Files) -
     del files.columns["z"]
     paths = files.write("fits")
     assert np.isnan(read_source(*paths, Choice(), needs_redshift=False).dataset.redshift).all()
-    refused(paths, "no known pair of mass and redshift")
+    refused(paths, "no usual name of a redshift")
 
 
 @pytest.mark.parametrize("form", ["lab", "npz", "fits"])
@@ -368,6 +435,22 @@ def test_convert_writes_standard_names_and_solar_masses(files: Files) -> None:
     again = read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset
     assert again.digest == dataset.digest
     assert np.array_equal(again.log_mass, dataset.log_mass)
+
+
+def test_convert_names_identifiers_that_it_finds_in_any_case_of_letters(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What an earlier version read as it stands keeps its digest: there, such a column names nothing."""
+    files.columns["NAME"] = np.array([f"X {row // 2}" for row in range(CLUSTERS)])
+    del files.columns["SRC_ID_IN"]
+    assert read_source(*files.write("fits"), Choice()).dataset.identifiers.tolist() == list(range(CLUSTERS))
+    assert not caplog.records
+    dataset = convert(*files.write("fits"), files.folder / "survey")
+    assert Table.read(files.folder / "survey" / "catalogue.fits").colnames == ["M500c", "z", "identifier"]
+    assert dataset.identifiers.tolist() == files.columns["NAME"].tolist()
+    assert "6 of 6 identifiers are repeated" in caplog.text
+    again = open_dataset(DataSpec(images=files.folder / "survey"), files.folder)
+    assert (again.digest, again.identifiers.tolist()) == (dataset.digest, dataset.identifiers.tolist())
 
 
 def test_csv_and_ecsv_catalogues_are_read(files: Files) -> None:
@@ -426,9 +509,7 @@ def test_identifiers_that_match_no_column_leave_a_warning(files: Files, caplog: 
 @pytest.mark.parametrize("form", ["lab", "npz", "fits"])
 def test_a_catalogue_without_the_columns_lists_those_it_has(files: Files, form: str) -> None:
     files.columns["M_500cc"] = files.columns.pop("M500c")
-    message = refused(
-        files.write(form), r"no known pair of mass and redshift \(M500c/z, m500_wl_final/z_final, HALO_M500c/"
-    )
+    message = refused(files.write(form), r"no usual name of a mass \(M500c, M500, MASS_500, mass, .* in any case")
     assert "which has: SRC_ID_IN, z, M_500cc" in message
     assert "Did you mean `M_500cc`? Name the column with `mass:`" in message
 
@@ -439,6 +520,23 @@ def test_a_column_that_does_not_exist_suggests_the_nearest(files: Files) -> None
     assert "Did you mean `M500c`? Name the column with `mass:`" in message
     assert "c.f: zz: is not a column" in message
     assert "Did you mean `SRC_ID_IN`? Name the column with `identifier:`" in message
+
+
+@pytest.mark.parametrize("name", ["M200c", "m_200", "Mvir", "M2500"])
+def test_a_mass_of_another_overdensity_is_never_suggested_for_m500c(files: Files, name: str) -> None:
+    files.columns[name] = files.columns.pop("M500c")
+    message = refused(files.write("npz"), "no usual name of a mass")
+    assert "Did you mean" not in message
+    assert f"`{name}` looks like a mass of another overdensity: M500c has to be computed from it" in message
+
+
+def test_a_study_whose_networks_take_a_redshift_that_is_not_there_is_told_both_ways_out(files: Files) -> None:
+    del files.columns["z"]
+    message = refused(files.write("fits"), r"no usual name of a redshift \(z, REDSHIFT, z_spec, photo_z, ")
+    assert "which has: SRC_ID_IN, M500c, and the network takes the redshift" in message
+    assert "pair" not in message
+    assert message.endswith("Name the column with `redshift:` in a study or configuration, `--redshift` on the command "
+                            "line. Networks with `redshift: none` need none.")  # fmt: skip
 
 
 def test_a_column_of_text_is_no_mass(files: Files) -> None:

@@ -1,6 +1,7 @@
 """What a person sees of a data set: the summary, the figures' data, and the page."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ def make_dataset(clusters: int = 40, pixels: int = 10) -> Dataset:
     rng = np.random.default_rng(8)
     images = rng.poisson(2.0, (clusters, pixels, pixels, 3)).astype(np.uint8)
     mass, redshift = rng.uniform(13.0, 15.0, clusters), rng.uniform(0.02, 0.98, clusters)
-    return Dataset(images, mass, redshift, np.arange(clusters), BANDS, "0123456789abcdef")
+    return Dataset(images, mass, redshift, np.arange(clusters) + 100, BANDS, "0123456789abcdef")
 
 
 def test_the_summary_says_what_there_is() -> None:
@@ -35,6 +36,33 @@ def test_the_summary_says_what_there_is() -> None:
     assert len(lines) == len(found.items())  # no name twice: each says whose quantiles they are
     assert lines["image, 5 25 50 75 95 %"].endswith(" counts in all")
     assert lines["digest"] == dataset.digest
+
+
+def test_row_numbers_are_no_identifiers_and_faint_images_are_no_zeros() -> None:
+    full = make_dataset()
+    lines = dict(figures.summary(replace(full, identifiers=np.arange(40) + 1)).items())
+    assert lines["identifiers"] == "none: the rows are counted"
+    lines = dict(figures.summary(replace(full, images=full.images / np.float32(1234.5))).items())
+    assert float(lines["image, 5 25 50 75 95 %"].split()[2]) == pytest.approx(0.486, rel=0.05)
+
+
+@pytest.mark.parametrize("known", [0, 30])
+def test_a_survey_with_missing_redshifts_is_summarised_and_drawn_without_a_nan(known: int) -> None:
+    full = make_dataset()
+    dataset = replace(full, redshift=np.where(np.arange(40) < known, full.redshift, np.nan))
+    lines = dict(figures.summary(dataset).items())
+    page = survey_page(dataset, "s")
+    words = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"\bnan\b", words + " ".join(lines.values()), re.IGNORECASE)
+    assert "no redshift, sum" in words
+    assert ("figure-plane" in page) == (known > 0)
+    if known:
+        assert lines["redshift"].endswith("; 10 clusters have none")
+        assert "10 clusters without a redshift are not drawn" in words
+    else:
+        assert lines["redshift"] == "none"
+        assert "z, 5 25 50 75 95 %" not in lines
+        assert "No cluster has a redshift" in words
 
 
 def test_the_summary_names_what_is_unusual() -> None:

@@ -30,21 +30,31 @@ def write_survey_page(dataset: Dataset, to: Path, source: str) -> Path:
 def survey_page(dataset: Dataset, source: str) -> str:
     """Give the whole page as HTML that needs nothing else."""
     facts = definitions((name.strip(), escape(value)) for name, value in figures.summary(dataset).items())
-    histograms = figures.mass_histogram(dataset), figures.redshift_histogram(dataset)
-    points = draw(plane_figure(figures.mass_redshift(dataset)), "figure-plane")
-    distribution = figure(
-        draw(histogram_figure(*histograms), "figure-histograms"),
-        "Figure 1. Masses and redshifts of the clusters. Dotted lines: medians.",
-    ) + figure(points, "Figure 2. Mass against redshift, coloured by the sum of the image.")
+    missing = int(np.isnan(dataset.redshift).sum())
+    if missing < len(dataset):
+        without = f" {missing:,} clusters without a redshift are not drawn." if missing else ""
+        histograms = figures.mass_histogram(dataset), figures.redshift_histogram(dataset)
+        points = draw(plane_figure(figures.mass_redshift(dataset)), "figure-plane")
+        distribution = figure(
+            draw(histogram_figure(*histograms), "figure-histograms"),
+            f"Figure 1. Masses and redshifts of the clusters. Dotted lines: medians.{without}",
+        ) + figure(points, f"Figure 2. Mass against redshift, coloured by the sum of the image.{without}")
+        first_example = 3
+    else:
+        distribution = figure(
+            draw(histogram_figure(figures.mass_histogram(dataset)), "figure-histograms"),
+            "Figure 1. Masses of the clusters. Dotted line: median. No cluster has a redshift.",
+        )
+        first_example = 2
     shown = figures.examples(dataset)
     body = paragraph(
         "From the lightest to the heaviest, one panel a band. The colour is the square root of a pixel's value, on "
         "one scale for all bands of a cluster, from black for 0; about one pixel in a thousand is above its end.",
         "note",
     )
-    for number, example in enumerate(shown, start=1):
-        drawn = draw(example_figure(example), f"figure-example-{number}")
-        body += figure(drawn, _caption(number + 2, example))
+    for number, example in enumerate(shown):
+        drawn = draw(example_figure(example), f"figure-example-{number + 1}")
+        body += figure(drawn, _caption(number + first_example, example))
     sections = [
         Section("summary", "The data", facts),
         Section("distribution", "Masses and redshifts", distribution),
@@ -130,8 +140,9 @@ def example_figure(example: Example) -> go.Figure:
 
 
 def _caption(number: int, example: Example) -> str:
+    redshift = f"z = {example.redshift:.3f}" if np.isfinite(example.redshift) else "no redshift"
     return (
         f"Figure {number}. Cluster {example.identifier} (row {example.row}): log M = {example.log_mass:.2f}, "
-        f"z = {example.redshift:.3f}, sum {example.counts:,.0f}; heavier than {example.share:.0%} of the clusters. "
+        f"{redshift}, sum {example.counts:,.0f}; heavier than {example.share:.0%} of the clusters. "
         f"Above each panel: the band and its sum. Brightest colour: {example.brightest:.3g} or more in a pixel."
     )

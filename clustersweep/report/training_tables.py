@@ -47,7 +47,9 @@ def baselines_html(evaluation: Evaluation) -> str:
         "counts and z": "second-order polynomial in the logarithm of the whole image’s counts and in redshift",
         "central counts, counts and z": "the same with the logarithm of the counts of the image’s centre as well: "
         f"within {share} of the image’s width of its middle",
+        "counts": "second-order polynomial in the logarithm of the whole image’s counts",
     }
+    what["central counts, counts"] = what["central counts, counts and z"]
     rows = [
         ("", [text(b.name), text(what[b.name], kind="wrap"), _estimate(b.rmse, ".4f")]) for b in evaluation.baselines
     ]

@@ -5,7 +5,8 @@ Works on columns in memory; the formats are in `fitsfile`, `npzfile` and `lab`.
 
 import difflib
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey.mass_unit import EXAMPLES, LARGEST_LOG, LEAST_LOG, RANGE, SOLAR, MassUnit, mass_unit
-from clustersweep.survey.names import ALIASES, IDENTIFIERS, PAIRS
+from clustersweep.survey.names import ALIASES, IDENTIFIERS, OTHER_MASS, PAIRS, SHOWN
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ Array = NDArray[Any]
 _REMOVE = "Remove these rows, and their images, as `clustersweep convert --drop-invalid` does, or correct them."
 LARGEST_REDSHIFT = 5.0
 _NAMED = 5  # rows that a message names
+_HUBBLE = re.compile(r"(?<![a-z])h(?:_?\d+)?(?![a-z])", re.IGNORECASE)  # as in Msun/h, h-1 Msun, h70^-1 Msun
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Labels:
     """What the data set takes from a catalogue, `(cluster,)` each; `identifier` is None without a column.
 
     `redshift` is NaN where there is none; `columns` names the columns of mass, redshift and identifier, empty
-    where there is none; `unit` is that of the column of masses.
+    where there is none; `unit` is that of the column of masses; `notes` is what was made of odd values.
     """
 
     log_mass: NDArray[np.float64]
@@ -80,6 +82,13 @@ class Labels:
     identifier: Array | None
     columns: tuple[str, str, str]
     unit: MassUnit = SOLAR
+    notes: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """Say which columns were taken, and in which unit."""
+        mass, redshift, identifier = self.columns
+        return f"mass {mass} in {self.unit}, redshift {redshift or 'none'}, identifier {identifier or 'none'}"
 
     @property
     def decisive(self) -> tuple[str, ...]:
@@ -126,7 +135,7 @@ def labels(catalogue: Catalogue, choice: Choice, *, needs_redshift: bool = True)
     unit = unit_of(catalogue, choice, mass_name)
     log_mass = unit.log_mass(catalogue.columns[mass_name].astype(np.float64))
     problems = _bad_masses(catalogue, mass_name, unit, log_mass)
-    redshift = np.full(len(catalogue), np.nan)
+    redshift, notes = np.full(len(catalogue), np.nan), tuple[str, ...]()
     if redshift_name:
         redshift = catalogue.columns[redshift_name].astype(np.float64)
         bad = ~_is_redshift(redshift)
@@ -134,34 +143,41 @@ def labels(catalogue: Catalogue, choice: Choice, *, needs_redshift: bool = True)
             rule = f"must be a redshift above 0 and at most {LARGEST_REDSHIFT:g}"
             problems += _bad_rows(catalogue, redshift_name, bad, rule)
         elif bad.any():
+            notes = _odd_redshifts(catalogue, redshift_name, bad & np.isfinite(redshift))
             redshift = np.where(bad, np.nan, redshift)
     if problems:
         raise DataError(problems)
     own, identifier = identifiers(catalogue, choice)
-    return Labels(log_mass, redshift, identifier, (mass_name, redshift_name, own), unit)
+    return Labels(log_mass, redshift, identifier, (mass_name, redshift_name, own), unit, notes)
 
 
 def invalid_rows(catalogue: Catalogue, choice: Choice) -> dict[str, NDArray[np.bool_]]:
     """Return which rows have no possible mass and which no redshift, `(cluster,)` each, by what is wrong with them.
 
+    Where there is no column of redshifts, none is missing: only networks that take none can be meant.
+
     Raises:
         DataError: A column is missing or no number, or so many masses are impossible that their unit must be wrong.
     """
-    mass_name, redshift_name = mass_and_redshift(catalogue, choice, needs_redshift=True)
-    numbers = {"mass": mass_name, "redshift": redshift_name}
+    mass_name, redshift_name = mass_and_redshift(catalogue, choice, needs_redshift=False)
+    numbers = {"mass": mass_name} | ({"redshift": redshift_name} if redshift_name else {})
     _require_present(catalogue, choice, numbers)
     _require_numbers(catalogue, numbers)
     unit = unit_of(catalogue, choice, mass_name)
     log_mass = unit.log_mass(catalogue.columns[mass_name].astype(np.float64))
     if (_is_mass(log_mass) | ~np.isfinite(log_mass)).mean() < 0.5:
         raise DataError(_bad_masses(catalogue, mass_name, unit, log_mass))
-    redshift = catalogue.columns[redshift_name].astype(np.float64)
-    return {f"no possible mass in `{mass_name}`": ~_is_mass(log_mass),
-            f"no redshift in `{redshift_name}`": ~_is_redshift(redshift)}  # fmt: skip
+    bad = {f"no possible mass in `{mass_name}`": ~_is_mass(log_mass)}
+    if redshift_name:
+        redshift = catalogue.columns[redshift_name].astype(np.float64)
+        bad[f"no redshift in `{redshift_name}`"] = ~_is_redshift(redshift)
+    return bad
 
 
 def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
-    """Return the unit of a column of masses: the one that was given, else the file's, else solar masses.
+    """Return the unit of a column of masses: the one that was given, the file's, the usual one, or solar masses.
+
+    The usual one where the numbers are masses of clusters in it rather than in solar masses.
 
     Raises:
         DataError: The one that was given is no unit of mass.
@@ -169,8 +185,16 @@ def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
     own = mass_unit(catalogue.units.get(name, "") or "solMass")
     if choice.mass_unit is None:
         if own is None:
-            text = "%s: the unit of %s is %r, which is no known unit of mass: it is taken for solar masses"
+            text = "%s: the unit of %s is %r, which is no known unit of mass: it is taken for solar masses. "
+            text += "Another one is `mass_unit: UNIT` in a study, `--mass-unit 'UNIT'` to a verb"
+            if _HUBBLE.search(catalogue.units[name]):
+                text += f"; with h = 0.7, masses in Msun/h are in {1 / 0.7:.6g} solMass"
             log.warning(text, catalogue.where, name, catalogue.units[name])
+        usual = mass_unit(choice.usual.mass_unit) if choice.usual is not None and choice.usual.mass_unit else None
+        if usual is not None and not catalogue.units.get(name):
+            column = catalogue.columns[name].astype(np.float64)
+            if _is_mass(usual.log_mass(column)).sum() > _is_mass(SOLAR.log_mass(column)).sum():
+                return usual
         return own or MassUnit()
     given = mass_unit(choice.mass_unit)
     if given is None:
@@ -183,8 +207,14 @@ def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
     return given
 
 
-def identifiers(catalogue: Catalogue, choice: Choice) -> tuple[str, Array | None]:
+def identifiers(catalogue: Catalogue, choice: Choice, *, any_case: bool = False) -> tuple[str, Array | None]:
     """Give the identifier's name and column; an empty name and None where none is chosen and no known one is there.
+
+    Args:
+        catalogue: The table.
+        choice: The columns that were chosen.
+        any_case: Whether the case of letters does not matter. It does where digests and splits hang on the column:
+            there, earlier versions took `NAME` for no identifier.
 
     Raises:
         DataError: The chosen column is missing.
@@ -193,6 +223,9 @@ def identifiers(catalogue: Catalogue, choice: Choice) -> tuple[str, Array | None
         _require_present(catalogue, choice, {"identifier": choice.identifier}, typed=True)
     usual = () if choice.usual is None or choice.usual.identifier is None else (choice.usual.identifier,)
     own = choice.identifier or next((n for n in (*usual, *IDENTIFIERS) if n in catalogue.columns), "")
+    if not own and any_case:
+        known = {name.lower() for name in IDENTIFIERS}
+        own = next((name for name in catalogue.columns if name.lower() in known), "")
     if not own:
         return "", None
     identifier = catalogue.columns[own]
@@ -251,7 +284,7 @@ def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> ND
 
 def concerns(found: Labels) -> tuple[str, ...]:
     """List what is suspect about the labels but might be meant, each with its likely cause."""
-    messages = []
+    messages = list(found.notes)
     if found.identifier is not None:
         values, counts = np.unique(found.identifier, return_counts=True)
         repeated = values[counts > 1]
@@ -320,6 +353,15 @@ def _is_redshift(redshift: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.asarray(np.isfinite(redshift) & (redshift > 0) & (redshift <= LARGEST_REDSHIFT))
 
 
+def _odd_redshifts(catalogue: Catalogue, name: str, odd: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say which numbers are taken for no redshift: -99 is meant so, a velocity in km/s is not."""
+    rows = np.flatnonzero(odd)
+    if not rows.size:
+        return ()
+    rule = f"taken for no redshift, which is above 0 and at most {LARGEST_REDSHIFT:g}"
+    return (f"{name} = {_shown(catalogue, name, rows)}: {rule}",)
+
+
 def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArray[np.float64]) -> list[Problem]:
     """Tell of rows without a mass, and of masses that no cluster has, with the likely cause where they are many."""
     known = np.isfinite(log_mass)
@@ -350,21 +392,24 @@ def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, 
     for option, name in wanted.items():
         if name in catalogue.columns:
             continue
-        near = _nearest(name, option, catalogue.columns)
-        hint = f"Did you mean `{near[0]}`? " if near else ""
+        others = [column for column in catalogue.columns if option == "mass" and OTHER_MASS.search(column)]
+        near = _nearest(name, option, [column for column in catalogue.columns if column not in others])
+        remedy = (f"Did you mean `{near[0]}`? " if near else "") + _naming(option, typed=typed)
         rule = f"is not a column of the catalogue, which has: {present}"
         if getattr(choice, option) is None:
-            pairs = ", ".join(f"{m}/{z}" for m, z in PAIRS)
-            known = f"no known pair of mass and redshift ({pairs})"
-            if not {"mass", "redshift"} <= set(wanted):
-                known = f"no known {option} ({', '.join(pair[option == 'redshift'] for pair in PAIRS)})"
-            rule = f"{known} is in the catalogue, which has: {present}"
-        problems.append(Problem(catalogue.where, name, "", rule, f"{hint}{_naming(option, typed=typed)}"))
+            shown = f"{', '.join(SHOWN[option])}, ..., in any case of letters"
+            rule = f"no usual name of a {option} ({shown}) is in the catalogue, which has: {present}"
+            if option == "redshift":  # which is asked for where it is needed only
+                rule += ", and the network takes the redshift"
+                remedy += "" if typed else " Networks with `redshift: none` need none."
+        if others:
+            remedy += f" `{others[0]}` looks like a mass of another overdensity: M500c has to be computed from it."
+        problems.append(Problem(catalogue.where, name, "", rule, remedy))
     if problems:
         raise DataError(problems)
 
 
-def _nearest(name: str, option: str, columns: Mapping[str, Array]) -> list[str]:
+def _nearest(name: str, option: str, columns: Iterable[str]) -> list[str]:
     """Return the column that is most like a name or one of its aliases, if any is."""
     own = {column.lower(): column for column in columns}
     for wanted in (name.lower(), *sorted(ALIASES.get(option, ()))):
@@ -398,9 +443,12 @@ def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str
     rows = np.flatnonzero(bad)
     if not rows.size:
         return []
+    return [Problem(catalogue.where, name, _shown(catalogue, name, rows), rule, _REMOVE)]
+
+
+def _shown(catalogue: Catalogue, name: str, rows: NDArray[np.int64]) -> str:
     shown = ", ".join(f"{catalogue.columns[name][row]:g} in row {row}" for row in rows[:_NAMED])
-    more = f" and {rows.size - _NAMED} more" if rows.size > _NAMED else ""
-    return [Problem(catalogue.where, name, shown + more, rule, _REMOVE)]
+    return shown + (f" and {rows.size - _NAMED} more" if rows.size > _NAMED else "")
 
 
 def _list(values: Array) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.survey.dataset import Dataset, chunks
+from clustersweep.survey.groups import is_count
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +77,7 @@ class Summary:
     repeated_identifiers: int
     digest: str
     without_redshift: int = 0
+    rows_are_counted: bool = False
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """Give names and values as text, in the order in which a person wants to know them."""
@@ -86,21 +88,27 @@ class Summary:
         unit = "counts in all" if self.is_counts else "in all"
         repeated = f"{self.repeated_identifiers:,} clusters share an identifier with another"
         missing = f"; {self.without_redshift:,} clusters have none" if self.without_redshift else ""
-        return (
+        redshift = f"{near:.3f} to {far:.3f}{missing}" if self.without_redshift < self.clusters else "none"
+        counts = _row(self.counts_quantiles, ",.0f" if self.is_counts else ".3g")
+        identifiers = repeated if self.repeated_identifiers else "all different"
+        if self.rows_are_counted:
+            identifiers = "none: the rows are counted"
+        lines = (
             ("clusters", f"{self.clusters:,}"),
-            ("images", f"{height} x {width} pixels x {bands} bands, {edges}"),
+            ("images", f"{height} x {width} pixels x {bands} band{'s' * (bands != 1)}, {edges}"),
             ("pixels", f"{kind}, {self.pixel_type}, {self.bytes / 2**20:,.0f} MiB"),
             (
                 "log10 M500c / Msun",
                 f"mean {self.log_mass_mean:.2f}, sd {self.log_mass_sd:.3f}, {low:.2f} to {high:.2f}",
             ),
             ("log M, 5 25 50 75 95 %", _row(self.log_mass_quantiles, ".2f")),
-            ("redshift", f"{near:.3f} to {far:.3f}{missing}"),
-            ("z, 5 25 50 75 95 %", _row(self.redshift_quantiles, ".2f")),
-            ("image, 5 25 50 75 95 %", f"{_row(self.counts_quantiles, ',.0f')} {unit}"),
-            ("identifiers", repeated if self.repeated_identifiers else "all different"),
+            ("redshift", redshift),
+            ("z, 5 25 50 75 95 %", _row(self.redshift_quantiles, ".2f") if redshift != "none" else ""),
+            ("image, 5 25 50 75 95 %", f"{counts} {unit}"),
+            ("identifiers", identifiers),
             ("digest", self.digest),
         )
+        return tuple((name, value) for name, value in lines if value)
 
 
 def summary(dataset: Dataset) -> Summary:
@@ -125,6 +133,7 @@ def summary(dataset: Dataset) -> Summary:
         counts_quantiles=_quantiles(image_sums(dataset)),
         repeated_identifiers=int(repeats[repeats > 1].sum()),
         digest=dataset.digest,
+        rows_are_counted=is_count(dataset.identifiers),
     )
 
 

@@ -64,7 +64,10 @@ def kind_of(path: Path) -> Kind:
     if path.suffix.lower() in (".csv", ".ecsv"):
         return "csv"
     rule = f"is not FITS, npz, feather or pickle; it begins with {start!r}"
-    raise DataError([Problem(where, "", "", rule, "Convert it to FITS or npz.")])
+    rule += ", nor CSV or ECSV, which are known by their names' ends"
+    remedy = f"Write it as FITS: a catalogue becomes FITS by astropy's Table.read({where!r}, format=...).write("
+    remedy += "'catalogue.fits'), images by fits.PrimaryHDU(images).writeto('images.fits')."
+    raise DataError([Problem(where, "", "", rule, remedy)])
 
 
 def not_a_source(path: Path, kind: Kind) -> DataError:

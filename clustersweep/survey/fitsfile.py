@@ -23,6 +23,7 @@ from clustersweep.survey.dataset import ImagesDigest, catalogue_digest, chunks
 Array = NDArray[Any]
 
 _BLOCK = 2880
+_AS_CSV = "Write one line of column names, then one line for each cluster, with commas between."
 _STORED = {
     "uint8": (8, "u1", 0),
     "uint16": (16, ">i2", 2**15),
@@ -169,8 +170,10 @@ def read_text(path: Path) -> Catalogue:
                 units[name] = str(table[name].unit or "")
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         rule = f"cannot be read as {path.suffix[1:].upper()} ({str(error).splitlines()[0] if str(error) else error!r})"
-        remedy = "Write one line of column names, then one line for each cluster, with commas between."
-        raise DataError([Problem(str(path), "", "", rule, remedy)]) from error
+        raise DataError([Problem(str(path), "", "", rule, _AS_CSV)]) from error
+    if len(columns) == 1 and (mark := next((mark for mark in ";\t|" if mark in next(iter(columns))), "")):
+        rule = f"are separated by {mark!r}, and a {path.suffix[1:].upper()} file has commas"
+        raise DataError([Problem(str(path), "columns", next(iter(columns)), rule, _AS_CSV)])
     return Catalogue(str(path), columns, units)
 
 
@@ -226,13 +229,17 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
 def _cube(path: Path, hdus: fits.HDUList) -> Any:
     """Find the images: the first extension with four axes, else with three, which has one band."""
     images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 0]
-    for axes in (4, 3):
-        for hdu in images:
-            if len(hdu.shape) == axes:
-                _check_complete(path, hdu)
-                return hdu
-    _check_blocks(path)
     value = ", ".join(f"{hdu.name or 'HDU'} {tuple(hdu.shape)}" for hdu in images) or "no image"
+    for axes in (4, 3):
+        found = [hdu for hdu in images if len(hdu.shape) == axes]
+        if axes == 3 and len([hdu for hdu in found if hdu.shape == found[0].shape]) > 1:
+            rule = "must hold the images in one cube, with an axis for the bands: (cluster, height, width, band)"
+            remedy = "Write fits.PrimaryHDU(numpy.stack([hdu.data for hdu in cubes], axis=3)); of one band, it alone."
+            raise DataError([Problem(str(path), "images", value, rule, remedy)])
+        for hdu in found[:1]:
+            _check_complete(path, hdu)
+            return hdu
+    _check_blocks(path)
     rule = "must hold images with four axes, in numpy's order (cluster, height, width, band), or three for one band"
     raise DataError([Problem(str(path), "images", value, rule, "Write one cube of all clusters.")])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey import fitsfile, npzfile
-from clustersweep.survey.catalogue import Catalogue, Choice, concerns, invalid_rows, labels
+from clustersweep.survey.catalogue import Catalogue, Choice, Labels, concerns, identifiers, invalid_rows, labels
 from clustersweep.survey.checks import PixelCheck, check_axes, check_digest, check_pixels, check_rows
 from clustersweep.survey.dataset import Dataset, catalogue_digest, chunks, images_digest, joint_digest
 from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source, written_beside
@@ -35,6 +35,7 @@ class Source:
 
     dataset: Dataset
     catalogue: Catalogue
+    labels: Labels
 
 
 def read_images_header(path: Path) -> ImagesHeader:
@@ -81,6 +82,7 @@ def read_source(
     edited: bool = False,
     needs_redshift: bool = True,
     drop_invalid: bool = False,
+    told: bool = True,
 ) -> Source:
     """Read images and catalogue of any format and check them against each other.
 
@@ -91,15 +93,17 @@ def read_source(
         progress: Called with images read and their total.
         edited: Whether files may have been edited since they were written: their digests are not compared.
         needs_redshift: Whether every cluster must have a redshift.
-        drop_invalid: Leave out clusters without a mass, a redshift (where they are needed) or good pixels, and say so.
+        drop_invalid: Leave out clusters without a mass, a redshift (where there are any) or good pixels, and say so.
+        told: Whether to warn of what is suspect.
 
     Raises:
         DataError: Everything that is wrong, with the rows concerned.
     """
     table = read_catalogue(catalogue)
     problems: list[Problem] = []
+    found: Labels | None = None
     with _collected(problems):
-        labels(table, choice, needs_redshift=needs_redshift and not drop_invalid)
+        found = labels(table, choice, needs_redshift=needs_redshift and not drop_invalid)
     if drop_invalid:
         problems.clear()
     with _collected(problems):
@@ -111,19 +115,20 @@ def read_source(
         raise DataError(problems)
     if drop_invalid:
         table, header, pixels = _without_invalid(images, table, header, pixels, choice)
-    found = labels(table, choice, needs_redshift=needs_redshift)
-    for concern in concerns(found):
+    if drop_invalid or found is None:
+        found = labels(table, choice, needs_redshift=needs_redshift)
+    for concern in concerns(found) if told else ():
         log.warning("%s: %s", catalogue, concern)
     digests = images_digest(pixels), catalogue_digest(table.columns)
     if not edited:
         check_digest(str(images), header.digest, digests[0])
         check_digest(str(catalogue), table.digest, digests[1])
-    identifiers = found.identifier if found.identifier is not None else header.identifiers
-    if identifiers is None:
-        identifiers = np.arange(len(table))
+    named = found.identifier if found.identifier is not None else header.identifiers
+    if named is None:
+        named = np.arange(len(table))
     digest = joint_digest(*digests, found.decisive)
-    dataset = Dataset(pixels, found.log_mass, found.redshift, identifiers, header.bands_kev, digest)
-    return Source(dataset, table)
+    dataset = Dataset(pixels, found.log_mass, found.redshift, named, header.bands_kev, digest)
+    return Source(dataset, table, found)
 
 
 @contextmanager
@@ -177,6 +182,7 @@ def convert(
     choice: Choice | None = None,
     progress: Progress | None = None,
     drop_invalid: bool = False,
+    taken: Callable[[Labels], None] | None = None,
 ) -> Dataset:
     """Turn any source into FITS or npz, checked, once; give the data set that was written.
 
@@ -189,6 +195,7 @@ def convert(
         choice: Columns that the checks use; all columns with one number or text a row are kept.
         progress: Called with images read and their total.
         drop_invalid: Leave out clusters that cannot be used, and say which and why.
+        taken: Called, when all is written, with what was taken from the catalogue.
 
     Raises:
         DataError: What is wrong with the source, or `to` is there already or cannot be written.
@@ -200,16 +207,22 @@ def convert(
         raise DataError([Problem(str(to), "", "", "is there already", "Remove it, or write to another place.")])
     choice = choice or Choice()
     source = read_source(
-        *located(images, catalogue), choice, progress, edited=True, needs_redshift=False, drop_invalid=drop_invalid
-    )
+        *located(images, catalogue), choice, progress,
+        edited=True, needs_redshift=False, drop_invalid=drop_invalid, told=False,
+    )  # fmt: skip
     table = standard(source.catalogue, choice)
     found = labels(table, Choice(), needs_redshift=False)
+    for concern in (*source.labels.notes, *concerns(replace(found, notes=()))):
+        log.warning("%s: %s", table.where, concern)
     missing = int(np.isnan(found.redshift).sum())
-    if missing:
+    if not found.columns[1]:
+        log.warning("%s: has no column of redshifts: only networks that take none can be trained on it", table.where)
+    elif missing:
         text = "%s: %s of %s clusters have no redshift: only networks that take none can be trained on them. "
         log.warning(text + "--drop-invalid leaves them out", table.where, missing, len(table))
     digest = joint_digest(images_digest(source.dataset.images), catalogue_digest(table.columns), found.decisive)
-    dataset = replace(source.dataset, log_mass=found.log_mass, digest=digest)
+    named = source.dataset.identifiers if found.identifier is None else found.identifier
+    dataset = replace(source.dataset, log_mass=found.log_mass, identifiers=named, digest=digest)
     with written_beside(to) as beside:
         if to.suffix == ".npz":
             npzfile.write(beside, dataset, table)
@@ -217,6 +230,9 @@ def convert(
             beside.mkdir()
             fitsfile.write_catalogue(beside / CATALOGUE_FILE, table)
             fitsfile.write_images(beside / IMAGES_FILE, _to_write(dataset))
+    if taken:
+        own, _ = identifiers(source.catalogue, choice, any_case=True)
+        taken(replace(source.labels, columns=(*source.labels.columns[:2], own)))
     return dataset
 
 

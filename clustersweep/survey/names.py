@@ -1,9 +1,15 @@
 """Names of columns that are known: of masses, redshifts and identifiers. Knows no catalogue."""
 
+import re
+
 PAIRS = (("M500c", "z"), ("m500_wl_final", "z_final"), ("HALO_M500c", "redshift_R"))
 """Mass and redshift in the eFEDS simulation, the observed eFEDS clusters, and other simulations."""
 IDENTIFIERS = ("identifier", "SRC_ID_IN", "input_SRC_ID", "ID_SRC_OUT", "Name", "name", "ID", "id")
 """Names of an identifier, best first. `SRC_ID_IN` is the halo, which several realisations may show."""
+SHOWN = {"mass": ("M500c", "M500", "MASS_500", "mass"), "redshift": ("z", "REDSHIFT", "z_spec", "photo_z")}
+"""Some of the names, for messages."""
+OTHER_MASS = re.compile(r"200|2500|1000|180|vir", re.IGNORECASE)
+"""In the name of a mass within another overdensity than 500."""
 # fmt: off
 ALIASES = {
     "mass": {

@@ -153,7 +153,7 @@ def open_observations(
         if table.digest is not None:
             check_digest(table.where, table.digest, catalogue_digest(table.columns))
         redshift = redshifts(table, choice, needed=needs_redshift)
-        _, own = identifiers(table, choice)
+        _, own = identifiers(table, choice, any_case=True)
     names = own if own is not None else header.identifiers
     if names is None:
         names = np.arange(header.shape[0])

@@ -11,8 +11,8 @@ from pathlib import Path
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey import tables
 from clustersweep.survey.catalogue import Choice, labels
-from clustersweep.survey.checks import check_axes
-from clustersweep.survey.dataset import Dataset, Header, joint_digest, rebinned_shape
+from clustersweep.survey.checks import check_axes, check_digest
+from clustersweep.survey.dataset import Dataset, Header, catalogue_digest, joint_digest, rebinned_shape
 from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source
 from clustersweep.survey.groups import groups_concern
 from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
@@ -45,6 +45,8 @@ def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
     table = formats.read_catalogue(catalogue)  # a few thousand rows; all but the pixels is checked before a launch
     check_axes(images, header.shape, len(table), len(header.bands_kev))
     found = labels(table, _choice(spec), needs_redshift=needs_redshift)
+    if table.digest is not None:  # a selection that keeps its header keeps the stamp of the whole
+        check_digest(str(catalogue), table.digest, catalogue_digest(table.columns))
     digest = joint_digest(header.digest, table.digest, found.decisive) if header.digest and table.digest else None
     clusters, height, width, bands = header.shape
     return Header(clusters, rebinned_shape((height, width, bands), spec.rebin), digest, str(images))

@@ -19,7 +19,7 @@ def standard(catalogue: Catalogue, choice: Choice) -> Catalogue:
     """
     mass_name, redshift_name = mass_and_redshift(catalogue, choice, needs_redshift=False)
     unit = unit_of(catalogue, choice, mass_name)
-    identifier, _ = identifiers(catalogue, choice)
+    identifier, _ = identifiers(catalogue, choice, any_case=True)
     names: dict[str, str] = {}
     if (mass_name, redshift_name) not in PAIRS or unit != MassUnit() or mass_and_redshift(catalogue, Choice()) != (
         mass_name, redshift_name,

@@ -174,7 +174,8 @@ class MassTable:
 def flag_words(flag: Flag, model: TrainedModel) -> str:
     """Say what a flag means for this model."""
     if flag == Flag.NO_REDSHIFT:
-        return "no redshift, " + ("hence no mass" if model.network.redshift != "none" else "and the network takes none")
+        takes = model.network.redshift != "none"
+        return "no redshift" + (", hence no mass" if takes else "; the network needs none: the mass stands")
     what, limits = ("redshift", model.redshift_range) if flag == Flag.REDSHIFT else ("counts", model.counts_range)
     return f"{what} outside the training part's, {limits[0]:.6g} to {limits[1]:.6g}"
 
