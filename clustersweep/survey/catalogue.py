@@ -3,10 +3,8 @@
 Works on columns in memory; the formats are in `fitsfile`, `npzfile` and `lab`.
 """
 
-import difflib
 import logging
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.mass_unit import EXAMPLES, LARGEST_LOG, LEAST_LOG, RANGE, SOLAR, MassUnit, mass_unit
-from clustersweep.survey.names import ALIASES, IDENTIFIERS, OTHER_MASS, PAIRS, SHOWN
+from clustersweep.survey.columns import absent, another, naming
+from clustersweep.survey.mass_unit import (
+    EXAMPLES, LARGEST_LOG, LEAST_LOG, RANGE, SOLAR, MassUnit, hubble_words, is_mass, mass_unit,
+)  # fmt: skip
+from clustersweep.survey.names import ALIASES, IDENTIFIERS, PAIRS
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ Array = NDArray[Any]
 _REMOVE = "Remove these rows, and their images, as `clustersweep convert --drop-invalid` does, or correct them."
 LARGEST_REDSHIFT = 5.0
 _NAMED = 5  # rows that a message names
-_HUBBLE = re.compile(r"(?<![a-z])h(?:_?\d+)?(?![a-z])", re.IGNORECASE)  # as in Msun/h, h-1 Msun, h70^-1 Msun
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ def invalid_rows(catalogue: Catalogue, choice: Choice) -> dict[str, NDArray[np.b
     _require_numbers(catalogue, numbers)
     unit = unit_of(catalogue, choice, mass_name)
     log_mass = unit.log_mass(catalogue.columns[mass_name].astype(np.float64))
-    if (_is_mass(log_mass) | ~np.isfinite(log_mass)).mean() < 0.5:
+    if (is_mass(log_mass) | ~np.isfinite(log_mass)).mean() < 0.5:
         raise DataError(_bad_masses(catalogue, mass_name, unit, log_mass))
-    bad = {f"no possible mass in `{mass_name}`": ~_is_mass(log_mass)}
+    bad = {f"no possible mass in `{mass_name}`": ~is_mass(log_mass)}
     if redshift_name:
         redshift = catalogue.columns[redshift_name].astype(np.float64)
         bad[f"no redshift in `{redshift_name}`"] = ~_is_redshift(redshift)
@@ -187,13 +187,11 @@ def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
         if own is None:
             text = "%s: the unit of %s is %r, which is no known unit of mass: it is taken for solar masses. "
             text += "Another one is `mass_unit: UNIT` in a study, `--mass-unit 'UNIT'` to a verb"
-            if _HUBBLE.search(catalogue.units[name]):
-                text += f"; with h = 0.7, masses in Msun/h are in {1 / 0.7:.6g} solMass"
-            log.warning(text, catalogue.where, name, catalogue.units[name])
+            log.warning(text + hubble_words(catalogue.units[name]), catalogue.where, name, catalogue.units[name])
         usual = mass_unit(choice.usual.mass_unit) if choice.usual is not None and choice.usual.mass_unit else None
         if usual is not None and not catalogue.units.get(name):
             column = catalogue.columns[name].astype(np.float64)
-            if _is_mass(usual.log_mass(column)).sum() > _is_mass(SOLAR.log_mass(column)).sum():
+            if is_mass(usual.log_mass(column)).sum() > is_mass(SOLAR.log_mass(column)).sum():
                 return usual
         return own or MassUnit()
     given = mass_unit(choice.mass_unit)
@@ -269,7 +267,7 @@ def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
     known = np.isfinite(log_mass)
     if not known.any():
         rule = "must hold positive masses in solar masses, and has none"
-        raise DataError([Problem(catalogue.where, name, _list(mass), rule, _another("mass", typed=True))])
+        raise DataError([Problem(catalogue.where, name, _list(mass), rule, another("mass", typed=True))])
     if problems := _bad_masses(catalogue, name, unit, np.where(known, log_mass, LEAST_LOG)):
         raise DataError(problems)
     return np.where(known, log_mass, np.nan)
@@ -339,13 +337,8 @@ def _found(
     candidates = [name for name in columns if name.lower() in wanted]
     if len(candidates) > 1:
         value, rule = ", ".join(candidates), f"each of them may be the {option}"
-        problems.append(Problem(catalogue.where, "columns", value, rule, _naming(option, typed=False)))
+        problems.append(Problem(catalogue.where, "columns", value, rule, naming(option, typed=False)))
     return candidates[0] if candidates else chosen or known
-
-
-def _is_mass(log_mass: NDArray[np.float64]) -> NDArray[np.bool_]:
-    with np.errstate(invalid="ignore"):
-        return np.asarray((log_mass >= LEAST_LOG) & (log_mass <= LARGEST_LOG))
 
 
 def _is_redshift(redshift: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -366,7 +359,7 @@ def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArr
     """Tell of rows without a mass, and of masses that no cluster has, with the likely cause where they are many."""
     known = np.isfinite(log_mass)
     problems = _bad_rows(catalogue, name, ~known, "must be a positive mass in solar masses")
-    outside = known & ~_is_mass(log_mass)
+    outside = known & ~is_mass(log_mass)
     if outside.sum() <= known.sum() / 2:
         rule = f"is {unit} and no mass of a cluster, which has {RANGE}"
         return problems + _bad_rows(catalogue, name, outside, rule)
@@ -387,35 +380,15 @@ def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArr
 
 def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, str], *, typed: bool = False) -> None:
     """Refuse a catalogue without these columns, given as option and name; `typed` where no study can name them."""
-    present = ", ".join(catalogue.columns) or "none"
-    problems = []
-    for option, name in wanted.items():
-        if name in catalogue.columns:
-            continue
-        others = [column for column in catalogue.columns if option == "mass" and OTHER_MASS.search(column)]
-        near = _nearest(name, option, [column for column in catalogue.columns if column not in others])
-        remedy = (f"Did you mean `{near[0]}`? " if near else "") + _naming(option, typed=typed)
-        rule = f"is not a column of the catalogue, which has: {present}"
-        if getattr(choice, option) is None:
-            shown = f"{', '.join(SHOWN[option])}, ..., in any case of letters"
-            rule = f"no usual name of a {option} ({shown}) is in the catalogue, which has: {present}"
-            if option == "redshift":  # which is asked for where it is needed only
-                rule += ", and the network takes the redshift"
-                remedy += "" if typed else " Networks with `redshift: none` need none."
-        if others:
-            remedy += f" `{others[0]}` looks like a mass of another overdensity: M500c has to be computed from it."
-        problems.append(Problem(catalogue.where, name, "", rule, remedy))
+    problems = [
+        absent(
+            catalogue.where, catalogue.columns, option, name, chosen=getattr(choice, option) is not None, typed=typed
+        )
+        for option, name in wanted.items()
+        if name not in catalogue.columns
+    ]
     if problems:
         raise DataError(problems)
-
-
-def _nearest(name: str, option: str, columns: Iterable[str]) -> list[str]:
-    """Return the column that is most like a name or one of its aliases, if any is."""
-    own = {column.lower(): column for column in columns}
-    for wanted in (name.lower(), *sorted(ALIASES.get(option, ()))):
-        if near := difflib.get_close_matches(wanted, own, n=1, cutoff=0.6):
-            return [own[near[0]]]
-    return []
 
 
 def _require_numbers(catalogue: Catalogue, wanted: Mapping[str, str], *, typed: bool = False) -> None:
@@ -424,19 +397,9 @@ def _require_numbers(catalogue: Catalogue, wanted: Mapping[str, str], *, typed: 
         column = catalogue.columns[name]
         if column.dtype.kind not in "iuf":
             rule = f"holds text, and the {option} must be a number"
-            problems.append(Problem(catalogue.where, name, str(column[:1]), rule, _another(option, typed=typed)))
+            problems.append(Problem(catalogue.where, name, str(column[:1]), rule, another(option, typed=typed)))
     if problems:
         raise DataError(problems)
-
-
-def _naming(option: str, *, typed: bool) -> str:
-    """Say how to name a column, first as whoever reads this most likely does."""
-    ways = f"`{option}:` in a study or configuration", f"`--{option}` on the command line"
-    return "Name the column with " + ", ".join(reversed(ways) if typed else ways) + "."
-
-
-def _another(option: str, *, typed: bool) -> str:
-    return _naming(option, typed=typed).replace("the column", "another column")
 
 
 def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str) -> list[Problem]:

@@ -19,6 +19,7 @@ _POWER = re.compile(
     r"^(?:10\s*(?:\*\*|\^)\s*\(?\s*[+]?(\d+)\s*\)?|1(?:\.0*)?e[+]?(\d+))\s*[*.]?\s*(.+)$", re.IGNORECASE
 )
 _SUN = re.compile(r"^(?:sol_?mass|m_?sun|m_?sol|m_?\{?\\?odot\}?|solar\s*mass(?:es)?)$", re.IGNORECASE)
+_HUBBLE = re.compile(r"(?<![a-z])h(?:_?\d+)?(?![a-z])", re.IGNORECASE)  # as in Msun/h, h-1 Msun, h70^-1 Msun
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,17 @@ class MassUnit:
 
 
 SOLAR = MassUnit()
+
+
+def is_mass(log_mass: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which of log10 of solar masses, `(cluster,)`, a cluster may have."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((log_mass >= LEAST_LOG) & (log_mass <= LARGEST_LOG))
+
+
+def hubble_words(text: str) -> str:
+    """Return what to do about a unit with the Hubble constant in it; empty where there is none."""
+    return f"; with h = 0.7, masses in Msun/h are in {1 / 0.7:.6g} solMass" if _HUBBLE.search(text) else ""
 
 
 def mass_unit(text: str) -> MassUnit | None:
