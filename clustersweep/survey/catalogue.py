@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey.columns import absent, another, naming
 from clustersweep.survey.mass_unit import (
-    EXAMPLES, LARGEST_LOG, LEAST_LOG, RANGE, SOLAR, MassUnit, hubble_words, is_mass, mass_unit,
+    EXAMPLES,
+    LARGEST_LOG,
+    LEAST_LOG,
+    RANGE,
+    SOLAR,
+    MassUnit,
+    hubble_words,
+    is_mass,
+    mass_unit,
 )  # fmt: skip
 from clustersweep.survey.names import ALIASES, IDENTIFIERS, PAIRS
 
@@ -278,21 +286,6 @@ def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> ND
     _require_present(catalogue, choice, {option: name}, typed=True)
     _require_numbers(catalogue, {option: name}, typed=True)
     return catalogue.columns[name].astype(np.float64)
-
-
-def concerns(found: Labels) -> tuple[str, ...]:
-    """List what is suspect about the labels but might be meant, each with its likely cause."""
-    messages = list(found.notes)
-    if found.identifier is not None:
-        values, counts = np.unique(found.identifier, return_counts=True)
-        repeated = values[counts > 1]
-        if repeated.size:
-            messages.append(
-                f"{repeated.size} of {values.size} identifiers are repeated ({_list(repeated)}): the same halo may "
-                "stand on both sides of the split and flatter the result. `split: {by: identifier}` keeps each on "
-                "one side."
-            )
-    return tuple(messages)
 
 
 def mass_and_redshift(

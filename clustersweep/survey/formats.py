@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey import fitsfile, npzfile
-from clustersweep.survey.catalogue import Catalogue, Choice, Labels, concerns, identifiers, invalid_rows, labels
+from clustersweep.survey.catalogue import Catalogue, Choice, Labels, identifiers, invalid_rows, labels
 from clustersweep.survey.checks import PixelCheck, check_axes, check_digest, check_pixels, check_rows
 from clustersweep.survey.dataset import Dataset, catalogue_digest, chunks, images_digest, joint_digest
 from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source, written_beside
 from clustersweep.survey.fitsfile import ImagesHeader
+from clustersweep.survey.groups import concerns
 from clustersweep.survey.stack import ImageStack
 from clustersweep.survey.standard import standard
 

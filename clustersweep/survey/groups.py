@@ -1,12 +1,28 @@
-"""Whether a split by identifier can keep the rows of one halo together. Decides on columns in memory."""
+"""Whether rows show one halo, and a split by identifier can keep them together. Decides on columns in memory."""
 
 import numpy as np
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Array, Catalogue, Choice, identifiers
+from clustersweep.survey.catalogue import Array, Catalogue, Choice, Labels, identifiers
 from clustersweep.survey.names import IDENTIFIERS
 
-_NAMED = 5  # columns that a message suggests
+_NAMED = 5  # columns or identifiers that a message names
+
+
+def concerns(found: Labels) -> tuple[str, ...]:
+    """List what is suspect about the labels but might be meant, each with its likely cause."""
+    messages = list(found.notes)
+    if found.identifier is not None:
+        values, counts = np.unique(found.identifier, return_counts=True)
+        repeated = values[counts > 1]
+        if repeated.size:
+            shown = ", ".join(map(str, repeated[:_NAMED])) + (", ..." if repeated.size > _NAMED else "")
+            messages.append(
+                f"{repeated.size} of {values.size} identifiers are repeated ({shown}): the same halo may "
+                "stand on both sides of the split and flatter the result. `split: {by: identifier}` keeps each on "
+                "one side."
+            )
+    return tuple(messages)
 
 
 def groups_concern(catalogue: Catalogue, choice: Choice, of_images: Array | None) -> str:
