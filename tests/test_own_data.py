@@ -72,6 +72,52 @@ def test_everything_on_the_page_runs_as_it_stands_from_own_files_to_masses(embed
     assert len(Table.read(tmp_path / "survey" / "catalogue.fits")) == 54
 
 
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_a_survey_without_any_redshift_goes_from_its_files_to_masses_of_images_alone(
+    embedded_home, made, tmp_path, monkeypatch, capsys, caplog
+):
+    """In one process: every verb's own start would be most of the time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLUSTERSWEEP_HOME", str(embedded_home.path))
+    table = Table.read(made / "clusters.fits")
+    table["ID", "MASS_500"].write("blind.fits")
+    table["MASS_500"].name = "my_m500"
+    table["ID", "my_m500"].write("named.fits")
+    data = f"images: {made / 'images.fits'}, catalogue: named.fits, mass: my_m500, mass_unit: 1e14 solMass"
+    Path("blind.yaml").write_text(
+        f"study: blind\ndata: {{{data}}}\nsearch_space: {{filters: [2]}}\nseeds: [0]\n"
+        "network: {kernel_size: 3, conv_blocks: 1, dense_layers: 1, dense_units: [4]}\n"
+        "training: {epochs: 2, batch_size: 8}\n"
+    )
+
+    def said(*words):
+        code, out, err = typed(monkeypatch, capsys, *words)
+        assert code == 0, err
+        return out
+
+    said("launch", "blind.yaml", "--in-process")
+    assert "1 complete" in said("status", "blind.yaml")
+    assert "equal within" in said("export", "blind.yaml", "--to", "best")
+    recipe = Path("best/config.yaml").read_text()
+    Path("recipe.yaml").write_text(re.sub(r"(?s)\nprobabilistic:.*?\n\n", "\nprobabilistic: {epochs: 1}\n\n", recipe))
+    trained = said("train", "recipe.yaml", "--to", "model", "--threads", 1)
+    assert "RMSE of `counts`" in trained
+    assert not re.search(r"\bz\b|\bnan\b", trained)
+    images = made / "images.fits"
+    alone = said("predict", "model", images, "--to", "alone.fits", "--threads", 1)
+    assert "flag 4             60: no redshift; the network needs none: the mass stands" in alone
+    masses = Table.read("alone.fits")
+    assert np.isfinite(masses["log_mass"]).all()
+    assert set(masses["flag"] & 4) == {4}
+    # The columns and the unit are those of the model's configuration; an option says others.
+    words = ["predict", "model", images, "--threads", 1, "--catalogue"]
+    assert "RMSE [dex]" in said(*words, "named.fits", "--to", "named-m.fits", "--mass", "my_m500")
+    unit = ["--mass", "MASS_500", "--mass-unit", "1e14 solMass"]
+    assert "RMSE [dex]" in said(*words, "blind.fits", "--to", "blind-m.fits", *unit)
+    assert np.array_equal(Table.read("blind-m.fits")["log_mass"], masses["log_mass"])
+
+
 def changed(folder, made, what):
     """Write the page's files changed as a row of its table says; gives the options that `show` is then given."""
     table, images, unit = Table.read(made / "clusters.fits"), fits.getdata(made / "images.fits"), UNIT

@@ -497,6 +497,7 @@ def test_each_row_is_flagged_for_what_is_doubtful_about_it(tmp_path, trained, ta
     assert ("NFLAG1" in header) == ("flag 1:" in str(header["COMMENT"])) == (takes == "head")
     said = ", hence no mass" if takes == "head" else "; the network needs none: the mass stands"
     assert f"flag 4: no redshift{said}" in str(header["COMMENT"])
+    assert ("ZMIN" in header) == ("ZMAX" in header) == (takes == "head")  # what it took no redshift of has no range
     assert header["NFLAG"] == summary.flagged == (expected != 0).sum()
     assert dict(summary.flags) == flags
     assert summary.without_mass == len(unknown)

@@ -368,6 +368,20 @@ def test_a_training_of_one_stage_and_one_seed_has_a_page_too() -> None:
     assert "Retraining on outliers" not in text
 
 
+def test_a_survey_without_any_redshift_makes_a_page_that_speaks_of_none() -> None:
+    train, *parts = example_clusters(500, 1), example_judged(500, 2), example_judged(500, 3)
+    blind = [dataclasses.replace(part, redshift=np.full(500, np.nan)) for part in (train, *(p.clusters for p in parts))]
+    validation, test = (dataclasses.replace(p, clusters=c) for p, c in zip(parts, blind[1:], strict=True))
+    found = evaluate(blind[0], validation, test, factor=1.0, resamples=10)
+    page = dataclasses.replace(PAGE, evaluation=found, test=test, facts={})
+    words = re.sub(r"<script.*?</script>|<style.*?</style>|<[^>]+>", " ", training_page(page), flags=re.DOTALL)
+    assert "redshift" not in words.rpartition("Beside the published values")[0]
+    assert not re.search(r"\bnan\b|\bz\b", words, re.IGNORECASE)
+    drawn = training_figures(page)
+    assert "xaxis3" not in drawn["residuals"].to_dict()["layout"]
+    assert "colorbar" not in str(drawn["masses"].data[0].marker.to_plotly_json())
+
+
 def test_a_handful_of_clusters_makes_a_page() -> None:
     found = evaluate(example_clusters(20, 1), example_judged(6, 2), example_judged(5, 3), factor=1.0, resamples=10)
     page = dataclasses.replace(PAGE, evaluation=found, test=example_judged(5, 3))

@@ -61,11 +61,14 @@ def _draw_clusters(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> 
         "title": {"text": "z", "side": "top"}, "orientation": "v", "x": 0.455, "xanchor": "right", "y": 0.03,
         "yanchor": "bottom", "len": 0.4, "thickness": 10, "outlinewidth": 0, "tickfont": {"size": 11},
     }  # fmt: skip
+    marker, z = {"color": data.redshift.astype(np.float32), "colorbar": bar, **scale}, ", z = %{customdata[3]:.3f}"
+    if np.isnan(data.redshift).all():
+        marker, z = {"color": BLUE}, ""
     figure.add_scatter(
         x=_solar(data.true), y=_solar(predicted), mode="markers", name="cluster", showlegend=False,
-        marker={"size": 4, "opacity": 0.45, "color": data.redshift.astype(np.float32), "colorbar": bar, **scale},
+        marker={"size": 4, "opacity": 0.45, **marker},
         customdata=labels,
-        hovertemplate="true log M = %{customdata[0]:.3f}, z = %{customdata[3]:.3f}<br>predicted %{customdata[1]:.3f} "
+        hovertemplate=f"true log M = %{{customdata[0]:.3f}}{z}<br>predicted %{{customdata[1]:.3f}} "
                       "± %{customdata[2]:.3f}<br>pull %{customdata[4]:.2f}<extra></extra>",
         **axes,
     )  # fmt: skip

@@ -140,7 +140,7 @@ class ResidualPanel:
 
 
 def residuals(test: Judged, evaluation: Evaluation) -> tuple[ResidualPanel, ...]:
-    """Give the errors against true mass, against predicted mass and against redshift."""
+    """Give the errors against true mass, against predicted mass and, where there is any, against redshift."""
     known = test.clusters
     panels = []
     error = test.predicted - known.log_mass
@@ -151,6 +151,8 @@ def residuals(test: Judged, evaluation: Evaluation) -> tuple[ResidualPanel, ...]
         ("predicted", _near(test.predicted, known.log_mass), evaluation.by_predicted_mass),
         ("redshift", known.redshift, evaluation.by_redshift),
     ):
+        if np.isnan(x).all():
+            continue  # no cluster has a redshift
         order = np.argsort(x, kind="stable")
         if len(x) > _MOST_POINTS:
             order = order[np.linspace(0, len(x) - 1, _MOST_POINTS).round().astype(int)]

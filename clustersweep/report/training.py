@@ -85,8 +85,10 @@ def training_page(page: TrainingPage) -> str:
         ("predicted log M", found.by_predicted_mass),
         ("redshift", found.by_redshift),
     ):
+        if not bins:  # no cluster has a redshift
+            continue
         masses += f"<h3>By {escape(name)}</h3>\n" + tables.bins_html(name, bins, found.best_baseline)
-    masses += paragraph(tables.BINS_NOTE, "note")
+    masses += paragraph(tables.bins_note(found), "note")
     honesty = drawn["reliability"] + drawn["uncertainty"] + tables.calibration_html(found)
     training = drawn.get("curves", "") + tables.stages_html(page.stages)
     sections = [
@@ -121,7 +123,7 @@ def _illustrations(page: TrainingPage) -> Iterator[Illustration]:
     plane, errors = mass_plane(page.test, found), residuals(page.test, found)
     yield Illustration("masses", mass_figures.plane_figure(plane), words.plane_caption(plane))
     best = found.best_baseline
-    yield Illustration("residuals", mass_figures.residual_figure(errors, best), words.residual_caption(errors[0], best))
+    yield Illustration("residuals", mass_figures.residual_figure(errors, best), words.residual_caption(errors, best))
     yield Illustration("reliability", calibration_figures.reliability_figure(found), words.reliability_caption(found))
     sd = found.factor * page.test.sd
     drawn = calibration_figures.uncertainty_figure(found.test_calibration, sd)

@@ -66,10 +66,13 @@ def baselines_html(evaluation: Evaluation) -> str:
     )
 
 
-BINS_NOTE = (
-    "In bins of true mass even a perfect estimator is drawn towards the mean at both ends, and its coverage drops "
-    "there; in bins of predicted mass and of redshift neither should happen."
-)
+def bins_note(evaluation: Evaluation) -> str:
+    """Say what to expect in bins."""
+    quantities = "predicted mass and of redshift" if evaluation.by_redshift else "predicted mass"
+    return (
+        "In bins of true mass even a perfect estimator is drawn towards the mean at both ends, and its coverage drops "
+        f"there; in bins of {quantities} neither should happen."
+    )
 
 
 def bins_html(name: str, bins: Sequence[Bin], baseline: str) -> str:

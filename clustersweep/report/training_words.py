@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
+import numpy as np
+
 from clustersweep.ranking import nothing_learned
 from clustersweep.report.masses import FAR_DEX, MassPlane, ResidualPanel
 from clustersweep.report.page import paragraph, signed
@@ -193,21 +195,24 @@ def plane_caption(plane: MassPlane) -> str:
     some = (
         f"{shown:,} of the {total:,} clusters, spread evenly over the true mass" if shown < total else "every cluster"
     )
+    coloured = "" if np.isnan(plane.redshift).all() else ", coloured by redshift"
     return (
-        f"Predicted against true mass of the test part. Left: {some}, coloured by redshift; error bars are the "
+        f"Predicted against true mass of the test part. Left: {some}{coloured}; error bars are the "
         "recalibrated standard deviations, of clusters chosen by their true mass alone. Right: density of all "
         "clusters (logarithmic), with the median prediction and the range of 68% in bins of true mass. Where the "
         f"median crosses the diagonal flatly, predictions are drawn towards the mean.{beyond}"
     )
 
 
-def residual_caption(panel: ResidualPanel, name: str) -> str:
-    """Say what the residuals show."""
+def residual_caption(panels: tuple[ResidualPanel, ...], name: str) -> str:
+    """Say what the residuals show; without any redshift there are two panels."""
+    panel, drawn = panels[0], "true mass, predicted mass and redshift" if len(panels) > 2 else "true and predicted mass"
+    middle = "middle" if len(panels) > 2 else "right"
     beyond = f" {panel.beyond} clusters lie beyond the picture and are drawn at its edge." if panel.beyond else ""
     return (
-        "Error against true mass, predicted mass and redshift. Black: mean and standard deviation in bins; dashed: "
+        f"Error against {drawn}. Black: mean and standard deviation in bins; dashed: "
         f"plus and minus the RMSE of the best baseline ({name}) in the same bins. A slope in the left panel is the "
-        f"pull towards the mean; the middle panel, which a user’s own clusters follow, should be flat.{beyond}"
+        f"pull towards the mean; the {middle} panel, which a user’s own clusters follow, should be flat.{beyond}"
     )
 
 

@@ -156,6 +156,8 @@ class MassTable:
             "CTSMAX": (model.counts_range[1], "highest"),
             "NFLAG": (flagged, "rows with any flag"),
         }
+        if Flag.REDSHIFT not in self.flags:
+            del notes["ZMIN"], notes["ZMAX"]
         notes |= {f"NFLAG{flag.value}": (flags[flag], f"rows with flag {flag.value}") for flag in self.flags}
         if self._known is not None:
             notes |= {key: (parts[part], f"rows of its {part} part") for key, part in zip(KNOWN, PARTS, strict=True)}
