@@ -331,6 +331,16 @@ def test_what_stands_where_a_redshift_should_is_told_when_it_is_taken_for_none(
     assert caplog.text.count(said) == 1
 
 
+def test_what_is_dropped_for_want_of_a_redshift_is_told_with_what_stands_there(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.columns["z"] *= 299792.458
+    with pytest.raises(DataError, match="has no cluster with a mass, a redshift and good pixels"):
+        convert(*files.write("fits"), files.folder / "survey", drop_invalid=True)
+    assert f"z = {files.columns['z'][0]:g} in row 0" in caplog.text
+    assert "and 7 more: taken for no redshift, which is above 0 and at most 5" in caplog.text
+
+
 def test_a_unit_that_is_not_known_is_told_once(files: Files, caplog: pytest.LogCaptureFixture) -> None:
     images, catalogue = files.write("fits")
     with fits.open(catalogue, mode="update") as hdus:

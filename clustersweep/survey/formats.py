@@ -115,6 +115,8 @@ def read_source(
     if problems:
         raise DataError(problems)
     if drop_invalid:
+        for note in found.notes if found is not None else ():
+            log.warning("%s: %s", catalogue, note)
         table, header, pixels = _without_invalid(images, table, header, pixels, choice)
     if drop_invalid or found is None:
         found = labels(table, choice, needs_redshift=needs_redshift)
