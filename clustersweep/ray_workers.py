@@ -114,6 +114,7 @@ class RayWorkers:
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._wait_s, self._pause = wait_s, pause
+        self._shared = address is not None
         self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._deterministic = deterministic
         self._where: dict[str, str] = {}  # the node of each worker
@@ -139,7 +140,7 @@ class RayWorkers:
             most_cpus = None if limit is None else limit * cpus_per_worker
             self._cluster = connect(address, data_bytes, token_file, most_cpus)
             self._head = self._cluster.head
-            used = self._first_room(gpus_per_worker, address is not None)
+            used = self._first_room(gpus_per_worker, self._shared)
             self._fill()
             given = data()
             self._data_bytes = given.bytes
@@ -302,7 +303,7 @@ class RayWorkers:
                 f"no worker could be started in {duration(waited_s)}: {needs} free. Wait longer for others to finish "
                 "(--wait), or name another cluster with --address"
             )
-        elif cpus < self._cpus or gpus < self._gpu_share:
+        elif self._shared and (cpus < self._cpus or gpus < self._gpu_share):  # else its own workers, on their way
             until = f"Waiting for others to finish, {duration(self._wait_s)} at most (--wait)"
             _log.warning("the cluster is full: %s free. %s", needs, until)
             self._told_full = True

@@ -366,8 +366,9 @@ REMEDY = (
 
 @pytest.mark.integration
 def test_cpus_train_where_tensorflow_sees_no_gpu_and_that_is_told_with_the_remedy(
-    data, token_file, tmp_path, in_process, blind, caplog
+    data, token_file, tmp_path, in_process, blind, caplog, monkeypatch
 ):
+    monkeypatch.setattr(ray_workers, "TELL_AFTER_S", 0.0)  # workers that are on their way fill their own machine
     workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
     assert [node.gpus for node in nodes()] == [2]
     _, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
