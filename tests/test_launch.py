@@ -396,8 +396,7 @@ def ended(running, seconds=90):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("after_s", [0.0, 2.0, 4.0])
+@pytest.mark.parametrize(("number", "after_s"), [(signal.SIGTERM, 0.0), (signal.SIGHUP, 2.0), (signal.SIGTERM, 4.0)])
 def test_a_signal_while_a_launch_prepares_exits_130_without_a_trace(tmp_path, embedded_home, number, after_s):
     data = {"simulate": {"clusters": 4000, "seed": 1000 + 10 * int(after_s) + number, "pixels": 12}}  # not there yet
     study = write_study(tmp_path, study=f"prepares-{number.name}-{after_s}", data=data)

@@ -58,6 +58,16 @@ def token_file(tmp_path_factory):
     return tmp_path_factory.mktemp("ray") / "token"
 
 
+@pytest.fixture
+def token(monkeypatch, token_file):
+    """Have Ray, which a test starts itself, ask for a token: a process that had one once does so from then on."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ray_cluster._make_token(token_file)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token_file))
+    ray._raylet.Config.initialize("")
+
+
 def sweep(plan, workers, folder: Path, notify=lambda notice: None, **options):
     storage = Storage.in_memory()
     try:
@@ -71,13 +81,23 @@ def curves(results):
     return {(tuple(t.params.items()), seed): r.curve for t in results.trials for seed, r in t.replicates.items()}
 
 
-@pytest.fixture(scope="module")
-def in_process(data, tmp_path_factory):
-    """The losses of an undisturbed sweep in this process."""
-    folder = tmp_path_factory.mktemp("in_process")
-    outcome, results = sweep(small_plan(folder, training=LONG), InProcessWorkers(data), folder)
+def undisturbed(data, folder: Path, **training):
+    """Return the losses of an undisturbed sweep in this process."""
+    outcome, results = sweep(small_plan(folder, training=training), InProcessWorkers(data), folder)
     assert outcome.finished == 3
     return curves(results)
+
+
+@pytest.fixture(scope="module")
+def in_process(data, tmp_path_factory):
+    """The losses of the small study, trained as long as `LONG` says, in this process."""
+    return undisturbed(data, tmp_path_factory.mktemp("in_process"), **LONG)
+
+
+@pytest.fixture(scope="module")
+def in_process_in_short(data, tmp_path_factory):
+    """The losses of the small study as it is, in this process."""
+    return undisturbed(data, tmp_path_factory.mktemp("in_process_in_short"))
 
 
 @ray.remote
@@ -136,19 +156,19 @@ def test_workers_are_spread_over_all_gpus_before_two_share_one(nodes, limit, cou
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("slots", [4, 5, 7, 8])
-def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(slots, token_file):
-    # With the token of the other tests here: a process keeps the first that it has used.
-    ray_cluster.connect(None, 0, token_file).close()
+def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(token):
+    ray.init(
+        address="local", num_cpus=8, num_gpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
     try:
-        ray.init(
-            address="local", num_cpus=slots, num_gpus=4, include_dashboard=False, log_to_driver=False,
-            logging_level="ERROR",
-        )  # fmt: skip
-        counts, share = room(nodes(), 1, "auto")
-        actors = [_Where.options(num_cpus=1, num_gpus=share).remote() for _ in range(sum(counts.values()))]
-        used = {gpu for found in ray.get([actor.gpus.remote() for actor in actors]) for gpu in found}
-        assert len(used) == 4
+        [node] = nodes()
+        for slots in (4, 5, 7, 8):
+            counts, share = room([Node(node.identity, node.address, {"CPU": float(slots), "GPU": 4.0})], 1, "auto")
+            actors = [_Where.options(num_cpus=1, num_gpus=share).remote() for _ in range(sum(counts.values()))]
+            used = {gpu for found in ray.get([actor.gpus.remote() for actor in actors]) for gpu in found}
+            assert len(used) == 4, slots
+            for actor in actors:
+                ray.kill(actor)
     finally:
         ray.shutdown()
 
@@ -366,13 +386,13 @@ REMEDY = (
 
 @pytest.mark.integration
 def test_cpus_train_where_tensorflow_sees_no_gpu_and_that_is_told_with_the_remedy(
-    data, token_file, tmp_path, in_process, blind, caplog, monkeypatch
+    data, token_file, tmp_path, in_process_in_short, blind, caplog, monkeypatch
 ):
     monkeypatch.setattr(ray_workers, "TELL_AFTER_S", 0.0)  # workers that are on their way fill their own machine
     workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
     assert [node.gpus for node in nodes()] == [2]
-    _, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
-    assert curves(results) == in_process
+    _, results = sweep(small_plan(tmp_path), workers, tmp_path)
+    assert curves(results) == in_process_in_short
     assert {device.kind for t in results.trials for r in t.replicates.values() for device in r.devices} == {"CPU"}
     [said] = [record.getMessage() for record in caplog.records]
     assert re.fullmatch(rf"TensorFlow sees 0 of 2 GPUs on [\d.]+, so CPUs train\. {REMEDY}", said)
@@ -563,7 +583,7 @@ def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_ou
 
 @pytest.mark.integration
 def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
-    data, token_file, tmp_path, in_process, blind, monkeypatch, caplog
+    data, token_file, tmp_path, in_process_in_short, blind, monkeypatch, caplog
 ):
     class Capped(ray_workers._Actor):
         """As on a GPU's share: one network finds no memory in less than a whole one. It trains on CPUs, though."""
@@ -588,9 +608,9 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
         if isinstance(notice, ReplicateBegan) and notice.replicate.trial.params == ATE_TOO_MUCH:
             at_once.append((len(workers._actors), workers._gpu_share, ray.available_resources().get("GPU", 0.0)))
 
-    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path, notify)
+    outcome, results = sweep(small_plan(tmp_path), workers, tmp_path, notify)
     assert (outcome.finished, outcome.failed) == (3, 0)
-    assert curves(results) == in_process
+    assert curves(results) == in_process_in_short
     assert at_once == [(1, 1.0, 1.0)] * 2  # both seeds, one after the other, on one worker with one of the two GPUs
     assert [record.getMessage() for record in caplog.records] == [
         "out of memory with 0.5 GPU for a worker: what met it is trained once more, one replicate after another, on a "
@@ -651,16 +671,10 @@ def test_a_token_file_that_a_killed_launch_left_empty_gets_its_token(tmp_path):
 
 
 @pytest.fixture
-def cluster(monkeypatch, token_file):
+def cluster(token):
     """A Ray cluster with a head of one CPU, to which nodes can be added and from which they can be taken."""
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    # As a cluster should be; and a process that had a token once asks for one from then on.
-    ray_cluster._make_token(token_file)
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token_file))
-    ray._raylet.Config.initialize("")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 200 * 2**20})
     yield cluster
     ray.shutdown()
@@ -669,7 +683,7 @@ def cluster(monkeypatch, token_file):
 
 @pytest.mark.integration
 def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_there_is_some(
-    data, token_file, tmp_path, cluster, in_process, monkeypatch, caplog
+    data, token_file, tmp_path, cluster, in_process_in_short, monkeypatch, caplog
 ):
     monkeypatch.setattr("clustersweep.ray_workers.TELL_AFTER_S", 1.0)
     monkeypatch.setattr("clustersweep.ray_workers.START_S", 1.0)
@@ -688,9 +702,9 @@ def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_ther
         "finish, 10 min at most (--wait)"
     )
     ray.kill(others)
-    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
+    outcome, results = sweep(small_plan(tmp_path), workers, tmp_path)
     assert (outcome.finished, outcome.failed) == (3, 0)
-    assert curves(results) == in_process
+    assert curves(results) == in_process_in_short
 
 
 @pytest.mark.integration
@@ -794,7 +808,7 @@ def kill_node(node):
 
 @pytest.mark.integration
 def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
-    data, token_file, tmp_path, late_to_notice, cluster, in_process, monkeypatch, caplog
+    data, token_file, tmp_path, late_to_notice, cluster, in_process_in_short, monkeypatch, caplog
 ):
     killed = cluster.add_node(num_cpus=1, object_store_memory=200 * 2**20)
     kill_node(killed)
@@ -802,9 +816,9 @@ def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
     monkeypatch.setattr(ray_cluster, "folder_of_node_here", lambda address: None)
     workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
     assert killed.node_id in {node.identity for node in ray_cluster.nodes()}
-    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
+    outcome, results = sweep(small_plan(tmp_path), workers, tmp_path)
     assert (outcome.finished, outcome.failed) == (3, 0)
-    assert curves(results) == in_process
+    assert curves(results) == in_process_in_short
     [said] = [record.getMessage() for record in caplog.records]
     assert re.match(
         r"the node .* is gone and not used: (cannot be asked: .* doesn't exist any more|does not answer)", said
