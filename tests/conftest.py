@@ -20,6 +20,10 @@ from clustersweep.postgres import stop_embedded
 from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
 from clustersweep.turns import FOLDER as TURNS
 
+# They begin first where several processes share the files of tests, so that none works alone at the end.
+LONGEST = [
+    "test_images.py", "test_workers.py", "test_launch.py", "test_hosts.py", "test_own_data.py", "test_training.py",
+]  # fmt: skip
 INTEGRATION_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
 
 
@@ -42,6 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=needs_gpu)
         items[:] = [item for item in items if item not in needs_gpu]
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         if item.get_closest_marker("integration") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(INTEGRATION_TIMEOUT_S))
