@@ -17,6 +17,7 @@ from small_study import small_study, write_study
 
 from clustersweep.cli import app
 from clustersweep.cpus import available_cpus
+from clustersweep.errors import StorageError
 from clustersweep.launch import Options, launch
 from clustersweep.postgres import open_database
 from clustersweep.progress import Display
@@ -113,7 +114,7 @@ def alive(pid):
 def undisturbed(runner, embedded_home, tmp_path_factory):
     """What the long study gives when nothing happens to it."""
     study = write_study(tmp_path_factory.mktemp("undisturbed"), study="undisturbed", training=LONG)
-    runner("launch", study)
+    runner("launch", study, "--in-process")
     storage = Storage.connect(open_database(None, {}, embedded_home).url)
     yield numbers(storage.results("undisturbed"))
     storage.close()
@@ -151,12 +152,12 @@ def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(tmp_path
 
 
 def test_a_new_value_and_a_new_seed_train_only_what_is_new(runner, tmp_path, results):
-    runner("launch", write_study(tmp_path, study="grows"))
+    runner("launch", write_study(tmp_path, study="grows"), "--in-process")
     before = replicates(results("grows"))
-    grown = runner("launch", write_study(tmp_path, study="grows", search_space={"kernel_size": [3, 5, 7]}))
+    more = {"search_space": {"kernel_size": [3, 5, 7]}}
+    grown = runner("launch", write_study(tmp_path, study="grows", **more), "--in-process")
     assert "2 of 8 replicates to train" in grown.stderr
-    bigger = {"search_space": {"kernel_size": [3, 5, 7]}, "seeds": [0, 1, 2]}
-    grown = runner("launch", write_study(tmp_path, study="grows", **bigger))
+    grown = runner("launch", write_study(tmp_path, study="grows", **more, seeds=[0, 1, 2]), "--in-process")
     assert "4 of 12 replicates to train" in grown.stderr
     after = results("grows")
     assert {key: r for key, r in replicates(after).items() if key in before} == before
@@ -183,7 +184,7 @@ def test_the_next_launch_removes_what_one_that_was_killed_left(runner, tmp_path,
 
 
 def test_a_changed_study_is_refused_with_a_diff_and_nothing_is_lost(runner, tmp_path, results):
-    runner("launch", write_study(tmp_path, study="changes"))
+    runner("launch", write_study(tmp_path, study="changes"), "--in-process")
     before = replicates(results("changes"))
     refused = runner("launch", write_study(tmp_path, study="changes", training={"epochs": 4}), code=2)
     assert "training.epochs: 3 -> 4" in refused.stderr
@@ -207,7 +208,7 @@ def test_after_kill_9_of_the_driver_a_relaunch_gives_the_same_bits_and_repeats_n
     driver.wait()
     assert 0 < len(done_before) < 6
     wait_for(lambda: not any(alive(pid) for pid in workers))  # no worker outlives its driver
-    again = runner("launch", study)
+    again = runner("launch", study, "--in-process")
     assert f"{6 - len(replicates_told(again))} of 6" in again.stderr
     after = replicates(results("killed"))
     assert numbers(results("killed")) == undisturbed
@@ -228,20 +229,23 @@ def test_ctrl_c_checkpoints_says_how_to_go_on_and_a_relaunch_gives_the_same_bits
 ):
     study = write_study(tmp_path, study="stopped", training=LONG)
     driver = drive(study)
-    wait_for(lambda: "stopped" in studies(embedded_home) and results("stopped").count("running"))
+    wait_for(lambda: trains(embedded_home, "stopped"))
     wait_for(lambda: any((embedded_home.run("stopped") / "checkpoints").glob("*.npz")))
     os.kill(driver.pid, signal.SIGINT)
     assert driver.wait(90) == 130
     assert results("stopped").count("complete") < 3
-    again = runner("launch", study)
+    again = runner("launch", study, "--in-process")
     assert "Preparing the survey and the workers" in again.stderr
     assert numbers(results("stopped")) == undisturbed
 
 
-def studies(home):
+def trains(home, study):
+    """Say whether a launch of a study trains by now: its record is there, and a trial has begun."""
     storage = Storage.connect(open_database(None, {}, home).url)
     try:
-        return storage.studies()
+        return study in storage.studies() and storage.results(study).count("running") > 0
+    except StorageError:  # it is being created
+        return False
     finally:
         storage.close()
 
@@ -250,7 +254,7 @@ def studies(home):
 def test_a_second_launch_while_the_first_lives_is_refused_and_names_it(drive, runner, tmp_path, results, embedded_home):
     study = write_study(tmp_path, study="once", training={"epochs": 5000, "patience": 5000, "batch_size": 2})
     driver = drive(study)
-    wait_for(lambda: "once" in studies(embedded_home) and results("once").count("running"))
+    wait_for(lambda: trains(embedded_home, "once"))
     refused = runner("launch", study, code=3)
     assert f"pid {driver.pid}" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -265,7 +269,7 @@ def test_ctrl_c_in_the_command_line_exits_130_with_the_way_on(children, tmp_path
     command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "1"]
     # A session of its own, so that its whole process group can be interrupted, as a terminal does.
     running = children(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-    wait_for(lambda: "typed" in studies(embedded_home) and results("typed").count("running"))
+    wait_for(lambda: trains(embedded_home, "typed"))
     time.sleep(1)
     os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=90)
@@ -339,7 +343,8 @@ def test_no_output_report_or_row_holds_the_databases_password(runner, tmp_path, 
         }
     home = tmp_path / "home"
     said = []
-    for words in (["launch", study], ["status", study], ["report", study, "--to", tmp_path / "out"]):
+    launched = ["launch", study, *([] if given == "in the URL" else ["--in-process"])]
+    for words in (launched, ["status", study], ["report", study, "--to", tmp_path / "out"]):
         done = runner(*words, "--home", home, **environ)
         said += [done.stdout, done.stderr]
     said += [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
@@ -464,7 +469,7 @@ def test_a_second_launch_on_this_machine_waits_and_goes_on_by_itself_when_the_fi
     drive, children, tmp_path, embedded_home, results
 ):
     first = drive(write_study(tmp_path, study="first", training={"epochs": 9000, "patience": 9000}))
-    wait_for(lambda: "first" in studies(embedded_home) and results("first").count("running"))
+    wait_for(lambda: trains(embedded_home, "first"))
     study = write_study(tmp_path, study="second")
     env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
     command = [sys.executable, "-m", "clustersweep", "launch", study]
@@ -536,7 +541,7 @@ def test_a_signal_while_a_launch_trains_checkpoints_also_when_the_whole_terminal
     name = f"trains-{number.name}"
     study = write_study(tmp_path, study=name, training={"epochs": 9000, "patience": 9000, "batch_size": 2})
     running = begun(study, embedded_home)
-    wait_for(lambda: name in studies(embedded_home) and results(name).count("running"))
+    wait_for(lambda: trains(embedded_home, name))
     time.sleep(2)
     (os.killpg if number == signal.SIGHUP else os.kill)(running.pid, number)
     _, errors, code = ended(running)
@@ -549,7 +554,7 @@ def test_a_signal_while_a_launch_trains_checkpoints_also_when_the_whole_terminal
 def test_a_launch_under_nohup_outlives_its_terminal(tmp_path, embedded_home, results):
     study = write_study(tmp_path, study="nohup", training={"epochs": 30, "batch_size": 2})
     running = begun(study, embedded_home, ignored=signal.SIGHUP)
-    wait_for(lambda: "nohup" in studies(embedded_home) and results("nohup").count("running"))
+    wait_for(lambda: trains(embedded_home, "nohup"))
     os.killpg(running.pid, signal.SIGHUP)
     _, errors, code = ended(running)
     assert code == 0, errors
