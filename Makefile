@@ -42,7 +42,7 @@ dashboard: setup  ## Open the Optuna dashboard on http://127.0.0.1:8080/
 
 .PHONY: test
 test: check  ## Run all checks and all tests, real PostgreSQL, Ray, TensorFlow and Chromium included
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-fast
 test-fast: setup  ## Run the fast tests only

@@ -19,6 +19,7 @@ os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "."
 
 import ray
 import ray.exceptions
+from ray._private.node import Node as RayNode
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clustersweep.cpus import available_cpus
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 # At most so many workers share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
 AUTO_WORKERS_PER_GPU = 4
+# Ray's own starters of such processes, as far as this version of it has them.
+_IDLE = ("start_monitor", "start_log_monitor", "start_api_server")
 _QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 # What a node has to have as the driver has it: other versions may give other numbers, or none.
 SAME = ("python", "clustersweep", "ray", "tensorflow")
@@ -114,6 +117,25 @@ def _signals_kept() -> Iterator[None]:
         ray._private.utils.set_sigterm_handler = handled_by_ray
 
 
+@contextlib.contextmanager
+def _no_idle_processes() -> Iterator[None]:
+    """Start Ray on this machine without what one launch has no use for: 6 of the 19 CPU seconds of a small one.
+
+    That is what passes logs on, which are not shown; what would make a cluster grow; what a dashboard asks, of which
+    there is none; and Python processes that wait for tasks, while every worker gets one of its own.
+    """
+    for name in ("RAY_enable_worker_prestart", "RAY_prestart_worker_first_driver"):
+        os.environ[name] = "false"
+    starters = {name: vars(RayNode)[name] for name in _IDLE if name in vars(RayNode)}
+    for name in starters:
+        setattr(RayNode, name, lambda node, **given: None)
+    try:
+        yield
+    finally:
+        for name, starter in starters.items():
+            setattr(RayNode, name, starter)
+
+
 @dataclass(frozen=True)
 class Connection:
     """A cluster that this process is connected to.
@@ -162,9 +184,9 @@ def connect(address: str | None, data_bytes: int, token_file: Path, most_cpus: i
             if address is None:
                 os.environ["RAY_AUTH_MODE"] = "token"
                 os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_file)
-                # Ray has read its environment when it was imported; this is how it reads it again itself.
-                ray._raylet.Config.initialize("")
-                with _without_secrets():
+                with _without_secrets(), _no_idle_processes():
+                    # Ray has read its environment when it was imported; this is how it reads it again itself.
+                    ray._raylet.Config.initialize("")
                     ray.init(
                         address="local", num_cpus=min(available_cpus(), most_cpus or available_cpus()),
                         object_store_memory=store_bytes,

@@ -332,6 +332,9 @@ def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_
         children = psutil.Process().children(recursive=True)
         environments = [child.environ() for child in children if child.is_running()]
         assert any("gcs_server" in child.name() for child in children)
+        # Nothing that one launch has no use for: what passes logs on, makes a cluster grow, serves a dashboard.
+        commands = [" ".join(child.cmdline()) for child in children if child.is_running()]
+        assert not [one for one in commands if re.search(r"/(log_monitor|monitor|dashboard)\.py|ray::IDLE", one)]
         assert len(environments) > 4
         assert not [e for e in environments if "hunter" in str(e)]
         assert os.environ["PGPASSWORD"] == "hunter3"
