@@ -14,15 +14,19 @@ import psycopg2
 import pytest
 from children import Children, give_children_default_signals
 from playwright.sync_api import Browser, sync_playwright
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from clustersweep.home import Home, find_home
 from clustersweep.postgres import stop_embedded
 from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
 from clustersweep.turns import FOLDER as TURNS
 
-# They begin first where several processes share the files of tests, so that none works alone at the end.
-LONGEST = [
-    "test_images.py", "test_workers.py", "test_launch.py", "test_hosts.py", "test_own_data.py", "test_training.py",
+# Each of these has several processes of its own most of the time: where tests are shared among processes, one process
+# takes all of them, from the beginning, so that no two run side by side.
+CROWDED = [
+    "test_images.py", "test_workers.py", "test_launch.py", "test_quickstart.py", "test_hosts.py", "test_chaos.py",
+    "test_full_disk.py", "test_slurm.py",
 ]  # fmt: skip
 INTEGRATION_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
 
@@ -46,10 +50,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=needs_gpu)
         items[:] = [item for item in items if item not in needs_gpu]
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(key=lambda item: CROWDED.index(item.path.name) if item.path.name in CROWDED else len(CROWDED))
     for item in items:
         if item.get_closest_marker("integration") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(INTEGRATION_TIMEOUT_S))
+
+
+class ByFile(LoadFileScheduling):
+    """Shares the files of tests among processes, the crowded ones as if they were one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "crowded" if Path(file).name in CROWDED else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Share the tests among processes in the order above."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
