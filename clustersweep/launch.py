@@ -164,7 +164,8 @@ def _launch(
         apart = files.path.exists() or any(name in os.environ for name in VARIABLES)
         record = _open(plan, database, options, closing, watcher.step) if apart else None
         workers = None
-        if record is None or record.open_trials:
+        data = None
+        if record is None or record.work:
             database_too = "the database, " if record is None else ""
             # Side by side: workers start and import TensorFlow while this process reads.
             with watcher.step(f"Preparing {database_too}the survey and the workers"):
@@ -179,21 +180,24 @@ def _launch(
                         turn = closing.enter_context(Turn(folder_of_turns(os.environ, os.geteuid()), claim))
                         wait_for_room(turn, each, options.wait_s, watcher.waits, pause)
                     known = reading.result()[0] if reading.done() else record
-                    if known is None or known.open_trials:
+                    if known is None or known.work:
                         workers = _hire(plan, reading, limit, home, options, pause)
                         closing.callback(workers.close)
                     record, data = reading.result()
                 finally:
                     survey.abandon()
                     wait([reading])  # it must not write to the database once the lock is given back
+        # Only now: what cannot be trained leaves nothing behind, and a study as it was.
+        open_trials = record.storage.begin(plan, retry_failed=options.retry_failed)
+        if data is not None:
             record.storage.describe_data(study.name, data.label_variance)
-        remove_leftovers(plan, record.storage, record.open_trials, files)
-        watcher.begin(plan, list(record.open_trials))
+        remove_leftovers(plan, record.storage, open_trials, files)
+        watcher.begin(plan, open_trials)
         outcome = None
-        if workers is not None and record.open_trials:
+        if workers is not None and open_trials:
             with stop_on_signals() as stop:
                 sweep = Sweep(
-                    plan, record.open_trials, record.storage, workers, files,
+                    plan, open_trials, record.storage, workers, files,
                     notify=watcher.notice, stop=stop, still_ours=lambda: _keep_lock(record, home), speed=speed,
                 )  # fmt: skip
                 try:
@@ -216,18 +220,12 @@ def _launch(
 
 @dataclass(frozen=True)
 class _Record:
-    """The opened database, and what is left of the study."""
+    """The opened database, and what is left of the study: every trial with the number of seeds that it lacks."""
 
     storage: Storage
     database: Database
     lock: StudyLock
-    open_trials: tuple[OpenTrial, ...]
-    seeds: tuple[int, ...]
-
-    @property
-    def work(self) -> list[tuple[Trial, int]]:
-        """The trials that are left, each with the number of seeds that it lacks."""
-        return [(one.trial, len(set(self.seeds) - set(one.done))) for one in self.open_trials]
+    work: tuple[tuple[Trial, int], ...]
 
     @property
     def missing(self) -> int:
@@ -245,7 +243,7 @@ def _open(
     closing: ExitStack,
     step: Callable[[str], AbstractContextManager[None]] = lambda text: nullcontext(),
 ) -> _Record:
-    """Start or reach the database, and take the study for this launch."""
+    """Start or reach the database, take the study for this launch, and look at it; nothing is written yet."""
     with step("Opening the database"):
         opened = database()
         lock = StudyLock.acquire(opened.url, plan.study.name)
@@ -253,8 +251,8 @@ def _open(
         storage = Storage.connect(opened.url)
         closing.callback(storage.close)
     with step("Reading the study's record"):
-        open_trials = storage.begin(plan, retry_failed=options.retry_failed)
-    return _Record(storage, opened, lock, tuple(open_trials), plan.study.seeds)
+        work = storage.open_work(plan, retry_failed=options.retry_failed)
+    return _Record(storage, opened, lock, work)
 
 
 def _read(
@@ -284,7 +282,7 @@ def _pause(reading: _Reading, home: Home, seconds: float) -> bool:
     with contextlib.suppress(StorageAwayError):  # until it is needed
         _keep_lock(record, home)
     time.sleep(seconds)
-    return bool(record.open_trials)
+    return bool(record.work)
 
 
 class _Abandonable:

@@ -149,6 +149,32 @@ class Storage:
             StudyChangedError: The stored study is another one; the message is a diff.
             StorageError: The database cannot be used.
         """
+        compared = self._compared(plan)
+        if compared is None:
+            return None
+        record, newest = compared
+        lacking = _lacking(plan, newest, retry_failed=True)
+        work = tuple((trial, seeds) for trial, seeds in lacking if seeds)
+        every = [*(trial.params for trial in plan.trials), *(params for params, _ in plan.infeasible)]
+        return Left(
+            work=work,
+            finished=plan.replicates - sum(seeds for _, seeds in work),
+            new=sum(combination(params) not in newest for params in every),
+            new_seeds=len(set(plan.study.seeds) - set(record["seeds"])),
+        )
+
+    def open_work(self, plan: Plan, *, retry_failed: bool = True) -> tuple[tuple[Trial, int], ...]:
+        """Return the trials that `begin` would, each with the number of seeds that it lacks, and write nothing.
+
+        Raises:
+            StudyChangedError: The stored study is another one; the message is a diff.
+            StorageError: The database cannot be used.
+        """
+        compared = self._compared(plan)
+        return plan.work if compared is None else _lacking(plan, compared[1], retry_failed=retry_failed)
+
+    def _compared(self, plan: Plan) -> tuple[dict[str, Any], dict[Any, FrozenTrial]] | None:
+        """Return a stored study's record and the newest trial of every combination; None where it is not stored."""
         name, study = plan.study.name, plan.study
         with translated():
             if name not in self.studies():
@@ -157,20 +183,9 @@ class Storage:
             record = self._record(study_id, name)
             if record is None:
                 return None
-            require_extension(
-                study, record, plan.definition or definition(study, record["definition"]["data"]["digest"])
-            )
-            newest = {combination(t.params): t for t in read_trials(self._backend, study_id)}
-        todo = list(_unfinished(plan, newest, retry_failed=True))
-        lacking = ((trial, len(set(study.seeds) - set(done))) for trial, done, _ in todo)
-        work = tuple((trial, seeds) for trial, seeds in lacking if seeds)
-        every = [*(trial.params for trial in plan.trials), *(params for params, _ in plan.infeasible)]
-        return Left(
-            work=work,
-            finished=plan.replicates - sum(seeds for _, seeds in work),
-            new=sum(combination(params) not in newest for params in every),
-            new_seeds=len(set(study.seeds) - set(record["seeds"])),
-        )
+            digest = record["definition"]["data"]["digest"]
+            require_extension(study, record, plan.definition or definition(study, digest))
+            return record, {combination(t.params): t for t in read_trials(self._backend, study_id)}
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
@@ -353,6 +368,14 @@ def _unfinished(
             done = {seed: result for seed, result in done.items() if result.state == "complete"}
         if stored is None or not stored.state.is_finished() or not set(plan.study.seeds) <= set(done):
             yield trial, done, stored
+
+
+def _lacking(
+    plan: Plan, newest: Mapping[tuple[tuple[str, Scalar], ...], FrozenTrial], *, retry_failed: bool
+) -> tuple[tuple[Trial, int], ...]:
+    """Return each trial with work left and the number of its missing seeds: none where only its end is unwritten."""
+    todo = _unfinished(plan, newest, retry_failed=retry_failed)
+    return tuple((trial, len(set(plan.study.seeds) - set(done))) for trial, done, _ in todo)
 
 
 @contextlib.contextmanager

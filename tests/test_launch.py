@@ -12,6 +12,7 @@ import sys
 import time
 
 import pytest
+from astropy.io import fits
 from rich.console import Console
 from small_study import small_study, write_study
 
@@ -24,6 +25,8 @@ from clustersweep.progress import Display
 from clustersweep.speeds import read_speed
 from clustersweep.storage import Storage
 from clustersweep.study import load_study
+from clustersweep.survey.simulate import write_survey
+from clustersweep.survey.spec import SimulateSpec
 from clustersweep.turns import Turn, claim_of, folder_of_turns
 
 pytestmark = pytest.mark.integration
@@ -192,6 +195,27 @@ def test_a_changed_study_is_refused_with_a_diff_and_nothing_is_lost(runner, tmp_
     assert replicates(results("changes")) == before
 
 
+def test_a_launch_whose_data_turn_out_to_be_edited_leaves_no_study_behind_and_one_that_is_there_as_it_was(
+    runner, tmp_path, results, embedded_home
+):
+    survey = tmp_path / "survey"
+    write_survey(SimulateSpec(clusters=60, seed=1, pixels=12), survey)
+    data = {"simulate": None, "images": str(survey / "images.fits"), "catalogue": str(survey / "catalogue.fits")}
+    good = (survey / "images.fits").read_bytes()
+    runner("launch", write_study(tmp_path, study="trusted", data=data), "--in-process")
+    before = results("trusted")
+    with fits.open(survey / "images.fits", mode="update") as images:  # which keeps the stamp
+        images[0].data[0, 0, 0, 0] += 1
+    for name, more in (("trusted", {"seeds": [0, 1, 2]}), ("never-stored", {})):
+        refused = runner("launch", write_study(tmp_path, study=name, data=data, **more), "--in-process", code=2)
+        assert "was edited since it was written" in refused.stderr
+    assert results("trusted") == before
+    assert not has_study(embedded_home, "never-stored")
+    (survey / "images.fits").write_bytes(good)
+    again = runner("launch", write_study(tmp_path, study="trusted", data=data), "--in-process")
+    assert "0 of 6 replicates to train" in again.stderr
+
+
 @pytest.mark.timeout(300)
 def test_after_kill_9_of_the_driver_a_relaunch_gives_the_same_bits_and_repeats_nothing(
     drive, runner, tmp_path, results, embedded_home, undisturbed
@@ -237,6 +261,15 @@ def test_ctrl_c_checkpoints_says_how_to_go_on_and_a_relaunch_gives_the_same_bits
     again = runner("launch", study, "--in-process")
     assert "Preparing the survey and the workers" in again.stderr
     assert numbers(results("stopped")) == undisturbed
+
+
+def has_study(home, study):
+    """Say whether a database has a study of a name, with or without a record."""
+    storage = Storage.connect(open_database(None, {}, home).url)
+    try:
+        return study in storage.studies()
+    finally:
+        storage.close()
 
 
 def trains(home, study):
