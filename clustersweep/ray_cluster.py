@@ -19,7 +19,6 @@ os.environ["RAY_DEDUP_LOGS_SKIP_REGEX"] = "."
 
 import ray
 import ray.exceptions
-from ray._private.node import Node as RayNode
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clustersweep.cpus import available_cpus
@@ -36,8 +35,6 @@ _log = logging.getLogger(__name__)
 
 # At most so many workers share a GPU when `gpus_per_worker` is `auto`: small networks leave most of one idle.
 AUTO_WORKERS_PER_GPU = 4
-# Ray's own starters of such processes, as far as this version of it has them.
-_IDLE = ("start_monitor", "start_log_monitor", "start_api_server")
 _QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 # What a node has to have as the driver has it: other versions may give other numbers, or none.
 SAME = ("python", "clustersweep", "ray", "tensorflow")
@@ -126,14 +123,15 @@ def _no_idle_processes() -> Iterator[None]:
     """
     for name in ("RAY_enable_worker_prestart", "RAY_prestart_worker_first_driver"):
         os.environ[name] = "false"
-    starters = {name: vars(RayNode)[name] for name in _IDLE if name in vars(RayNode)}
+    node, idle = ray._private.node.Node, ("start_monitor", "start_log_monitor", "start_api_server")
+    starters = {name: vars(node)[name] for name in idle if name in vars(node)}  # where this version of Ray has them
     for name in starters:
-        setattr(RayNode, name, lambda node, **given: None)
+        setattr(node, name, lambda node, **given: None)
     try:
         yield
     finally:
         for name, starter in starters.items():
-            setattr(RayNode, name, starter)
+            setattr(node, name, starter)
 
 
 @dataclass(frozen=True)
@@ -187,10 +185,10 @@ def connect(address: str | None, data_bytes: int, token_file: Path, most_cpus: i
                 with _without_secrets(), _no_idle_processes():
                     # Ray has read its environment when it was imported; this is how it reads it again itself.
                     ray._raylet.Config.initialize("")
+                    cpus = available_cpus()
                     ray.init(
-                        address="local", num_cpus=min(available_cpus(), most_cpus or available_cpus()),
-                        object_store_memory=store_bytes,
-                        include_dashboard=False, **_QUIET,
+                        address="local", num_cpus=cpus if most_cpus is None else min(cpus, most_cpus),
+                        object_store_memory=store_bytes, include_dashboard=False, **_QUIET,
                     )  # fmt: skip
             elif address == "auto":
                 ray.init(address=address, **_QUIET)

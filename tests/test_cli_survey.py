@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,10 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from children import Children
+from command_line import Done, type_command
 from pyarrow import feather
 from rich.console import Console
 
-from clustersweep import cli
 from clustersweep.home import Home
 from clustersweep.launch import read_plan
 from clustersweep.progress import Display
@@ -30,15 +29,6 @@ from clustersweep.survey.catalogue import Choice
 from clustersweep.survey.formats import read_source
 
 CLUSTERS = 12
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
 
 
 Type = Callable[..., Done]
@@ -50,15 +40,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     monkeypatch.chdir(tmp_path)
 
     def run(*words: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["clustersweep", *map(str, words)])
-        code: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        assert isinstance(code, int)
-        return Done(code, said.out, said.err)
+        return type_command(monkeypatch, capsys, *words)
 
     return run
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from command_line import type_command
 
-from clustersweep import cli
 from clustersweep.survey.catalogue import Choice
 from clustersweep.survey.formats import convert
 
@@ -26,17 +26,6 @@ def run(folder, *words, home=None):
     env = {**os.environ, "CLUSTERSWEEP_HOME": str(home or folder / "home")}
     command = [sys.executable, "-m", "clustersweep", *words]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300)
-
-
-def typed(monkeypatch, capsys, *words):
-    """Type a command in this process, where a subprocess would be most of the time; gives code, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["clustersweep", *map(str, words)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as end:
-        code = end.code or 0
-    return code, *capsys.readouterr()
 
 
 def python(folder, code):
@@ -92,7 +81,7 @@ def test_a_survey_without_any_redshift_goes_from_its_files_to_masses_of_images_a
     )
 
     def said(*words):
-        code, out, err = typed(monkeypatch, capsys, *words)
+        code, out, err = type_command(monkeypatch, capsys, *words)
         assert code == 0, err
         return out
 
@@ -223,7 +212,7 @@ def changed(folder, made, what):
 def test_what_the_table_says_is_said(what, said, made, tmp_path, monkeypatch, capsys, caplog):
     words = changed(tmp_path, made, what)
     monkeypatch.chdir(tmp_path)
-    code, out, err = typed(monkeypatch, capsys, "show", *words, "--to", "page.html")
+    code, out, err = type_command(monkeypatch, capsys, "show", *words, "--to", "page.html")
     quoted = re.fullmatch('"(.+)"', said)
     assert code == (0 if quoted or said == "taken" else 2), err
     assert said == "taken" or (quoted[1] if quoted else said) in out + err + caplog.text

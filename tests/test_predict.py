@@ -17,10 +17,10 @@ import pytest
 from astropy import units
 from astropy.io import fits
 from astropy.table import QTable, Table
+from command_line import type_command
 from pyarrow import feather
 from small_model import BANDS, NETWORK, small_model
 
-from clustersweep import cli
 from clustersweep.errors import DataError, ModelError
 from clustersweep.network import NetworkSpec
 from clustersweep.survey import dataset as dataset_module
@@ -617,13 +617,7 @@ def typed(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
-        monkeypatch.setattr(sys, "argv", ["clustersweep", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        return (code, *capsys.readouterr())
+        return type_command(monkeypatch, capsys, *words)
 
     return run
 

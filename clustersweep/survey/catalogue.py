@@ -275,7 +275,7 @@ def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
     known = np.isfinite(log_mass)
     if not known.any():
         rule = "must hold positive masses in solar masses, and has none"
-        raise DataError([Problem(catalogue.where, name, _list(mass), rule, another("mass", typed=True))])
+        raise DataError([Problem(catalogue.where, name, listed(mass), rule, another("mass", typed=True))])
     if problems := _bad_masses(catalogue, name, unit, np.where(known, log_mass, LEAST_LOG)):
         raise DataError(problems)
     return np.where(known, log_mass, np.nan)
@@ -407,6 +407,7 @@ def _shown(catalogue: Catalogue, name: str, rows: NDArray[np.int64]) -> str:
     return shown + (f" and {rows.size - _NAMED} more" if rows.size > _NAMED else "")
 
 
-def _list(values: Array) -> str:
+def listed(values: Array) -> str:
+    """Return the first few values for a message."""
     shown = ", ".join(str(value) for value in values[:_NAMED])
     return shown + (", ..." if values.size > _NAMED else "")

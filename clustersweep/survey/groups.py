@@ -3,10 +3,10 @@
 import numpy as np
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Array, Catalogue, Choice, Labels, identifiers
+from clustersweep.survey.catalogue import Array, Catalogue, Choice, Labels, identifiers, listed
 from clustersweep.survey.names import IDENTIFIERS
 
-_NAMED = 5  # columns or identifiers that a message names
+_NAMED = 5  # columns that a message names
 
 
 def concerns(found: Labels) -> tuple[str, ...]:
@@ -16,9 +16,8 @@ def concerns(found: Labels) -> tuple[str, ...]:
         values, counts = np.unique(found.identifier, return_counts=True)
         repeated = values[counts > 1]
         if repeated.size:
-            shown = ", ".join(map(str, repeated[:_NAMED])) + (", ..." if repeated.size > _NAMED else "")
             messages.append(
-                f"{repeated.size} of {values.size} identifiers are repeated ({shown}): the same halo may "
+                f"{repeated.size} of {values.size} identifiers are repeated ({listed(repeated)}): the same halo may "
                 "stand on both sides of the split and flatter the result. `split: {by: identifier}` keeps each on "
                 "one side."
             )
