@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from measuring import QUIET, ROOT, fresh_home, options, read_result, run_json, table, write_result, write_study
 
 if TYPE_CHECKING:
-    from clustersweep.notices import Notice
-    from clustersweep.plan import Plan
-    from clustersweep.storage import OpenTrial
+    from clustersweep.storage.store import OpenTrial
+    from clustersweep.study.plan import Plan
+    from clustersweep.sweep.events import Notice
 
 # Of the grid: the smallest and the largest, and what a change of one factor does between them.
 NETWORKS: list[dict[str, int]] = [
@@ -46,10 +46,10 @@ def measure_here(clusters: int, epochs: int, threads: int, networks: int, side: 
     configure_device(threads)
     import numpy as np
 
-    from clustersweep.network import Infeasible, NetworkSpec, flops_per_image, layers, training_flops_per_image
+    from clustersweep.study.events import EpochEnd
     from clustersweep.training.data import prepare
     from clustersweep.training.engine import DeviceData, Trainer, forget_networks
-    from clustersweep.training.events import EpochEnd
+    from clustersweep.training.network import Infeasible, NetworkSpec, flops_per_image, layers, training_flops_per_image
     from clustersweep.training.spec import TrainingSpec
 
     found: dict[str, Any] = {"threads": threads, "matrix_product": matrix_product(side), "networks": []}
@@ -149,7 +149,7 @@ class Watch:
 
     def notice(self, notice: "Notice") -> None:
         """See `launch.Watcher`."""
-        from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone
+        from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone
 
         now = time.monotonic()
         match notice:
@@ -191,9 +191,9 @@ class Watch:
 def watch_here(study_file: Path, home_folder: Path) -> dict[str, Any]:
     """Launch a study in this process's own home, and give what its workers did."""
     from clustersweep.home import Home
-    from clustersweep.launch import Options, launch
-    from clustersweep.postgres import open_database
-    from clustersweep.study import load_study
+    from clustersweep.postgres.location import open_database
+    from clustersweep.study.study import load_study
+    from clustersweep.sweep.launch import Options, launch
 
     home, watch = Home(home_folder), Watch()
     launch(load_study(study_file), str(study_file), home, lambda: open_database(None, {}, home), Options(), watch)

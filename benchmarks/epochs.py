@@ -1,4 +1,4 @@
-"""How long epochs of known networks take, for the fit that `clustersweep plan` estimates with (`clustersweep/cost.py`).
+"""How long epochs of known networks take, for what `clustersweep plan` estimates with (`clustersweep/study/cost.py`).
 
 The networks of `sweeps/quickstart.yaml`, of the speed benchmark (`sweep.py`), and some of `sweeps/grid.yaml` on fewer
 clusters: one thread, several rounds, each network built anew in every round. Wall-clock and processor seconds are noted
@@ -46,10 +46,10 @@ def measure_here(sets: list[str], seed: int, most: int | None) -> list[dict[str,
     configure_device(1)
     import numpy as np
 
-    from clustersweep.network import Infeasible, NetworkSpec, layers
+    from clustersweep.study.events import EpochEnd
     from clustersweep.training.data import prepare
     from clustersweep.training.engine import DeviceData, Trainer, forget_networks
-    from clustersweep.training.events import EpochEnd
+    from clustersweep.training.network import Infeasible, NetworkSpec, layers
     from clustersweep.training.spec import TrainingSpec
 
     work = [one for one in networks() if one[0] in sets][:most]

@@ -47,9 +47,9 @@ def measure_here(task: Mapping[str, Any]) -> dict[str, Any]:
         tf.config.optimizer.set_jit(True)
     import numpy as np
 
-    from clustersweep.network import NetworkSpec
     from clustersweep.training.data import prepare
     from clustersweep.training.engine import forget_networks
+    from clustersweep.training.network import NetworkSpec
     from clustersweep.training.spec import TrainingSpec
 
     rng = np.random.default_rng(0)
@@ -73,8 +73,8 @@ def measure_here(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def own_epochs(network: Any, training: Any, data: Any) -> tuple[list[float], float]:
     """Train as a sweep does; seconds of each epoch, and the best validation loss."""
+    from clustersweep.study.events import EpochEnd, Finished
     from clustersweep.training.engine import DeviceData, Trainer
-    from clustersweep.training.events import EpochEnd, Finished
 
     events = list(Trainer(network, training, DeviceData(data)).replicate(0, checkpoint_every_s=1e9))
     end = events[-1]

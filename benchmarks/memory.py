@@ -20,9 +20,9 @@ import psutil
 from measuring import fresh_home, options, run_json, table, write_result, write_study
 
 if TYPE_CHECKING:
-    from clustersweep.notices import Notice
-    from clustersweep.plan import Plan
-    from clustersweep.storage import OpenTrial
+    from clustersweep.storage.store import OpenTrial
+    from clustersweep.study.plan import Plan
+    from clustersweep.sweep.events import Notice
 
 CLUSTERS = (120, 7946)
 MIB = 2**20
@@ -53,7 +53,7 @@ class Watch:
 
     def notice(self, notice: "Notice") -> None:
         """See `launch.Watcher`."""
-        from clustersweep.notices import EpochDone, ReplicateBegan
+        from clustersweep.sweep.events import EpochDone, ReplicateBegan
 
         match notice:
             case ReplicateBegan(worker, _, _, _, pid):
@@ -88,9 +88,9 @@ class Watch:
 def watch_here(study_file: Path, home_folder: Path, workers: int) -> dict[str, Any]:
     """Launch a study in this process, and give what was seen."""
     from clustersweep.home import Home
-    from clustersweep.launch import Options, launch, read_training_data
-    from clustersweep.postgres import open_database
-    from clustersweep.study import load_study
+    from clustersweep.postgres.location import open_database
+    from clustersweep.study.study import load_study
+    from clustersweep.sweep.launch import Options, launch, read_training_data
 
     study, home = load_study(study_file), Home(home_folder)
     watch = Watch(workers, study.training.epochs)

@@ -21,15 +21,16 @@ import ray
 import sqlalchemy
 from rich.console import Console
 
-from clustersweep import ray_workers, workers
+from clustersweep.cli.progress import Display
 from clustersweep.home import Home
-from clustersweep.launch import Options, launch
-from clustersweep.notices import Notice, TrialDone
-from clustersweep.postgres import open_database
-from clustersweep.progress import Display
-from clustersweep.storage import Storage
-from clustersweep.study import load_study
-from clustersweep.training.events import EpochEnd, Finished
+from clustersweep.postgres.location import open_database
+from clustersweep.storage.store import Storage
+from clustersweep.study.events import EpochEnd, Finished
+from clustersweep.study.study import load_study
+from clustersweep.sweep.events import Notice, TrialDone
+from clustersweep.sweep.launch import Options, launch
+from clustersweep.workers import protocol as workers
+from clustersweep.workers import ray_pool as ray_workers
 
 EPOCHS = 3
 CURVE = tuple((2.0 / epoch, 1.0 / epoch) for epoch in range(1, EPOCHS + 1))

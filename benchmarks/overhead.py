@@ -129,7 +129,7 @@ def measure_ray_tune(peers: Path, trials: int, kind: str) -> dict[str, Any]:
 def measure_optuna(trials: int) -> dict[str, Any]:
     """Run Optuna's own loop on an embedded server of its own."""
     from clustersweep.home import Home
-    from clustersweep.postgres import open_database
+    from clustersweep.postgres.location import open_database
 
     with fresh_home() as home:
         database = open_database(None, {}, Home(home))

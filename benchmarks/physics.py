@@ -1,7 +1,7 @@
 """Draw the figures of clustersweep/survey/PHYSICS.md and fill in its measured numbers.
 
 Run as `python benchmarks/physics.py`; it simulates the 7,946 clusters of seed 42 and measures them with the functions
-that the tests use (`clustersweep.survey.verification`). The charts are plain SVG, so that the page needs nothing.
+that the tests use (`clustersweep.survey.simulator.verification`). The charts are plain SVG: the page needs nothing.
 """
 
 import tempfile
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clustersweep.survey import fitsfile, gas, instrument, population, tables, verification
+from clustersweep.survey.formats import fits as fitsfile
+from clustersweep.survey.simulator import gas, instrument, population, tables, verification
 from clustersweep.survey.source import open_dataset
 from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
 from clustersweep.survey.split import make_split

@@ -1,6 +1,6 @@
 """How good the sweep's order of work is: the project's own loop on simulated workers, 1 to 64 of them.
 
-The loop is `clustersweep.sweep.Sweep` itself, on storage in memory and on workers whose clock is simulated, so what is
+The loop is `clustersweep.sweep.loop.Sweep` itself, on storage in memory and on workers with a simulated clock: what is
 measured is the code that decides and no copy of it. A replicate lasts what the cost model says, times a scatter of its
 combination that the model does not know (lognormal, of `--scatter`), and the first of a combination on a worker also
 its compilation; or what a sweep has measured (`--study FILE --measured results.csv`). The makespan is compared with the
@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from measuring import ROOT, options, table, write_result
 
-from clustersweep.backlog import Backlog
-from clustersweep.cost import Speed
-from clustersweep.plan import Plan, make_plan
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
-from clustersweep.study import load_study
+from clustersweep.storage.store import Storage
+from clustersweep.study.cost import Speed
+from clustersweep.study.events import EpochEnd, Finished
+from clustersweep.study.plan import Plan, make_plan
+from clustersweep.study.results import Replicate, Trial
+from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
-from clustersweep.sweep import Sweep
-from clustersweep.training.events import EpochEnd, Finished
-from clustersweep.trial import Replicate, Trial
+from clustersweep.sweep.loop import Sweep
+from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.sweep.schedule import Backlog
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 STUDIES = ("sweeps/quickstart.yaml", "sweeps/grid.yaml")

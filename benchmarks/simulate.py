@@ -20,7 +20,7 @@ import psutil
 PROGRAM = """
 import sys
 from pathlib import Path
-from clustersweep.survey.simulate import write_survey
+from clustersweep.survey.simulator.simulate import write_survey
 from clustersweep.survey.spec import SimulateSpec
 write_survey(SimulateSpec(clusters=int(sys.argv[1])), Path(sys.argv[2]), jobs=int(sys.argv[3]))
 """

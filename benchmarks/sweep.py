@@ -72,10 +72,10 @@ class Run:
 
 def prepare(folder: Path, clusters: int, epochs: int, seeds: list[int]) -> Setting:
     """Simulate the survey, and write the work for everybody."""
-    from clustersweep.network import Infeasible, layers, parameters
-    from clustersweep.study import load_study, specs_for
+    from clustersweep.study.study import load_study, specs_for
     from clustersweep.survey.source import open_dataset
     from clustersweep.survey.split import make_split
+    from clustersweep.training.network import Infeasible, layers, parameters
 
     sections = {
         "data": {"simulate": {"clusters": clusters, "seed": 42}},

@@ -1,5 +1,5 @@
 """`python -m clustersweep`, the same as `clustersweep`."""
 
-from clustersweep.cli import main
+from clustersweep.cli.main import main
 
 main()

@@ -2,12 +2,12 @@
 
 import threading
 
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
-from clustersweep.sweep import Sweep
-from clustersweep.training.checkpoint import Progress, pack_state, progress_of
-from clustersweep.training.events import Checkpoint, EpochEnd, Finished, Stopped
-from clustersweep.workers import Began, Lost
+from clustersweep.storage.store import Storage
+from clustersweep.study.events import Checkpoint, EpochEnd, Finished, Stopped
+from clustersweep.sweep.loop import Sweep
+from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.training.files.checkpoint import Progress, pack_state, progress_of
+from clustersweep.workers.protocol import Began, Lost
 
 EPOCHS = 3
 

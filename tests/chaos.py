@@ -25,13 +25,13 @@ import psutil
 import psycopg2
 import yaml
 
-from clustersweep.embedded_folder import PORT
 from clustersweep.errors import StorageError
 from clustersweep.home import Home
-from clustersweep.postgres import open_database, stop_embedded
-from clustersweep.postgres_url import VARIABLES
-from clustersweep.storage import Storage
-from clustersweep.trial import SweepResults, combination
+from clustersweep.postgres.embedded_folder import PORT
+from clustersweep.postgres.location import open_database, stop_embedded
+from clustersweep.postgres.url import VARIABLES
+from clustersweep.storage.store import Storage
+from clustersweep.study.results import SweepResults, combination
 
 STUDY = """
 study: chaos

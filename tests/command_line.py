@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from clustersweep import cli
+from clustersweep.cli import main as cli
 
 
 class Done(NamedTuple):

@@ -18,9 +18,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from clustersweep.home import Home, find_home
-from clustersweep.postgres import stop_embedded
-from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
-from clustersweep.turns import FOLDER as TURNS
+from clustersweep.postgres.location import stop_embedded
+from clustersweep.postgres.programs import Owner, find_programs, reachable_programs, run_program, server_user
+from clustersweep.sweep.turns import FOLDER as TURNS
 
 # Each of these has several processes of its own most of the time: where tests are shared among processes, one process
 # takes all of them, from the beginning, so that no two run side by side.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from clustersweep.network import Infeasible, NetworkSpec, layers, parameters
-from clustersweep.trial import ReplicateResult, Scalar, SweepResults, TrialResult, aggregate
+from clustersweep.study.results import ReplicateResult, Scalar, SweepResults, TrialResult, aggregate
+from clustersweep.training.network import Infeasible, NetworkSpec, layers, parameters
 
 LABEL_VARIANCE = 0.142
 GRID: Mapping[str, tuple[Scalar, ...]] = {

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from clustersweep.report.training import TrainingPage
-from clustersweep.training.calibration import recalibration
-from clustersweep.training.evaluation import evaluate
-from clustersweep.training.results import Clusters, Judged, OutlierRegions, StageName, StageResult
+from clustersweep.report.model.page import TrainingPage
+from clustersweep.training.evaluation.calibration import recalibration
+from clustersweep.training.evaluation.evaluation import evaluate
+from clustersweep.training.evaluation.results import Clusters, Judged, OutlierRegions, StageName, StageResult
 
 SEEDS = (0, 1, 2)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import compose
 from hosts import Host, Network
 
-from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, server_user
+from clustersweep.postgres.programs import Owner, find_programs, reachable_programs, server_user
 
 ROOT = compose.ROOT
 # What they are called on the network; `worker` is a service of two.

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from clustersweep.network import NetworkSpec
 from clustersweep.training.data import Scaling
-from clustersweep.training.trained_model import TrainedModel, weight_shapes
+from clustersweep.training.files.trained_model import TrainedModel, weight_shapes
+from clustersweep.training.network import NetworkSpec
 
 NETWORK = NetworkSpec(filters=3, dense_layers=1, dense_units=(5,), redshift="head")
 BANDS = ((0.3, 0.6), (0.6, 1.0), (1.0, 2.3))

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from clustersweep.plan import Plan, make_plan
-from clustersweep.study import Study, load_study
+from clustersweep.study.plan import Plan, make_plan
+from clustersweep.study.study import Study, load_study
 from clustersweep.survey.dataset import Header
 
 # At 12 pixels a second block of 7 x 7 kernels is impossible: 2 x 2 x 1 = 3 feasible combinations and 1 that is not.

@@ -2,7 +2,7 @@
 
 import random
 
-from clustersweep.backlog import Backlog
+from clustersweep.sweep.schedule import Backlog
 
 
 def test_the_trial_with_the_most_work_comes_first_and_of_equals_the_first():

@@ -13,19 +13,20 @@ from arithmetic_workers import ArithmeticWorkers
 from conftest import short_folder
 from small_study import small_plan
 
-from clustersweep import backup, postgres_dump
-from clustersweep.backup import back_up, restore
-from clustersweep.embedded import stop_embedded
-from clustersweep.embedded_folder import make_folder
 from clustersweep.errors import DataError, StorageError
 from clustersweep.home import find_home
-from clustersweep.postgres import StudyLock, open_database
-from clustersweep.postgres_dump import read_dump
-from clustersweep.postgres_programs import find_programs, reachable_programs, run_program, server_user
-from clustersweep.postgres_url import for_program, parse_url
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
-from clustersweep.sweep import Sweep
+from clustersweep.postgres import dump as postgres_dump
+from clustersweep.postgres.dump import read_dump
+from clustersweep.postgres.embedded import stop_embedded
+from clustersweep.postgres.embedded_folder import make_folder
+from clustersweep.postgres.location import StudyLock, open_database
+from clustersweep.postgres.programs import find_programs, reachable_programs, run_program, server_user
+from clustersweep.postgres.url import for_program, parse_url
+from clustersweep.storage.store import Storage
+from clustersweep.sweep import backup
+from clustersweep.sweep.backup import back_up, restore
+from clustersweep.sweep.loop import Sweep
+from clustersweep.sweep.run_folder import RunFolder
 
 ROWS = {"small": 4}  # the trials of the small study: three feasible and one that is not
 

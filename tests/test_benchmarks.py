@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from small_study import small_plan, write_study
 
-from clustersweep.cost import Speed
-from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone
-from clustersweep.training.events import EpochEnd
+from clustersweep.study.cost import Speed
+from clustersweep.study.events import EpochEnd
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = ["efficiency", "memory", "overhead", "run", "schedule", "start", "sweep"]

@@ -17,20 +17,20 @@ from example_results import grid_results
 from rich.console import Console
 from small_study import DROPOUT, small_plan, write_study
 
-from clustersweep import cli
-from clustersweep.cli import print_result
+from clustersweep.cli import main as cli
+from clustersweep.cli.main import print_result
+from clustersweep.cli.progress import Display
+from clustersweep.cli.tables import basis_words, print_best, print_plan, print_status, status_json
 from clustersweep.commands import command
-from clustersweep.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.durations import duration
 from clustersweep.errors import DataError
-from clustersweep.launch import Launched, write_study_report
-from clustersweep.plan import make_plan, plan_json
-from clustersweep.progress import Display
-from clustersweep.storage import Storage
-from clustersweep.study import load_study
+from clustersweep.storage.store import Storage
+from clustersweep.study.cost import Speed, Sums, fitted, measured_sums
+from clustersweep.study.events import Device
+from clustersweep.study.plan import make_plan, plan_json
+from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
-from clustersweep.tables import basis_words, print_best, print_plan, print_status, status_json
-from clustersweep.training.events import Device
+from clustersweep.sweep.launch import Launched, write_study_report
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 VERBS = (
@@ -257,7 +257,7 @@ def test_a_database_that_cannot_be_reached_exits_3_without_its_password(tmp_path
 
 @pytest.mark.integration
 def test_reading_verbs_on_a_study_that_was_never_launched_exit_3_and_say_so(tmp_path, embedded_home):
-    from clustersweep.postgres import open_database
+    from clustersweep.postgres.location import open_database
 
     open_database(None, {}, embedded_home)
     study = write_study(tmp_path, study="never")
@@ -269,7 +269,7 @@ def test_reading_verbs_on_a_study_that_was_never_launched_exit_3_and_say_so(tmp_
 
 @pytest.mark.integration
 def test_reporting_a_study_with_nothing_complete_exits_1(tmp_path, embedded_home):
-    from clustersweep.postgres import open_database
+    from clustersweep.postgres.location import open_database
 
     storage = Storage.connect(open_database(None, {}, embedded_home).url)
     study = write_study(tmp_path, study="nothing")
@@ -287,10 +287,10 @@ def test_reporting_a_study_with_nothing_complete_exits_1(tmp_path, embedded_home
 def test_steps_and_trials_are_lines_where_there_is_no_terminal(tmp_path, capsys):
     from arithmetic_workers import ArithmeticWorkers
 
-    from clustersweep.run_folder import RunFolder
-    from clustersweep.sweep import Sweep
-    from clustersweep.training.events import Failed
-    from clustersweep.workers import Lost
+    from clustersweep.study.events import Failed
+    from clustersweep.sweep.loop import Sweep
+    from clustersweep.sweep.run_folder import RunFolder
+    from clustersweep.workers.protocol import Lost
 
     said = io.StringIO()
     display = Display(Console(file=said, width=300))
@@ -315,8 +315,8 @@ def test_steps_and_trials_are_lines_where_there_is_no_terminal(tmp_path, capsys)
 def test_a_terminal_shows_the_workers_the_bar_and_the_best(tmp_path):
     from arithmetic_workers import ArithmeticWorkers
 
-    from clustersweep.run_folder import RunFolder
-    from clustersweep.sweep import Sweep
+    from clustersweep.sweep.loop import Sweep
+    from clustersweep.sweep.run_folder import RunFolder
 
     said = io.StringIO()
     display = Display(Console(file=said, width=160, force_terminal=True))
@@ -357,8 +357,8 @@ def test_a_plan_whose_database_cannot_be_reached_says_that_it_did_not_compare(tm
 @pytest.fixture
 def half_done(tmp_path, embedded_home):
     """A study of three trials with two seeds: one is complete, one was running when its launch died."""
-    from clustersweep.postgres import open_database
-    from clustersweep.trial import ReplicateResult
+    from clustersweep.postgres.location import open_database
+    from clustersweep.study.results import ReplicateResult
 
     name = f"half-{tmp_path.name[-12:].replace('_', '-')}"
     loaded = load_study(write_study(tmp_path, study=name))
@@ -376,7 +376,7 @@ def half_done(tmp_path, embedded_home):
 
 @pytest.mark.integration
 def test_plan_and_status_compare_the_file_with_what_is_stored(tmp_path, embedded_home, half_done):
-    from clustersweep.postgres import StudyLock
+    from clustersweep.postgres.location import StudyLock
 
     name, url = half_done
     study = write_study(tmp_path, study=name)

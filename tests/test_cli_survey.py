@@ -21,12 +21,12 @@ from command_line import Done, type_command
 from pyarrow import feather
 from rich.console import Console
 
+from clustersweep.cli.progress import Display
 from clustersweep.home import Home
-from clustersweep.launch import read_plan
-from clustersweep.progress import Display
-from clustersweep.study import load_study
+from clustersweep.study.study import load_study
 from clustersweep.survey.catalogue import Choice
-from clustersweep.survey.formats import read_source
+from clustersweep.survey.formats.all import read_source
+from clustersweep.sweep.launch import read_plan
 
 CLUSTERS = 12
 
@@ -464,8 +464,8 @@ def test_what_was_stored_with_a_split_by_row_numbers_is_still_planned_for_its_re
 
 def test_a_launch_and_a_training_of_images_alone_read_data_without_redshifts(lab: Path) -> None:
     from clustersweep.home import find_home
-    from clustersweep.launch import read_training_data
-    from clustersweep.study import load_study
+    from clustersweep.study.study import load_study
+    from clustersweep.sweep.launch import read_training_data
 
     np.savez(lab / "far.npz", images=images(), **(columns() | {"z": np.full(CLUSTERS, np.nan)}))
     data = read_training_data(load_study(study(lab, "images: far.npz")), find_home(lab / "home", {}, os.getuid()))

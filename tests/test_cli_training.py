@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clustersweep.training.checkpoint import progress_of
+from clustersweep.training.files.checkpoint import progress_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from clustersweep.errors import ConfigurationError, Problem
-from clustersweep.network import Infeasible, NetworkSpec, layers
+from clustersweep.settings.reader import read_yaml
 from clustersweep.survey.source import read_header
 from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
-from clustersweep.training.configuration import (
+from clustersweep.training.data import Scaling
+from clustersweep.training.files.configuration import (
     Configuration,
     Evidence,
     FailedSeed,
@@ -25,10 +26,9 @@ from clustersweep.training.configuration import (
     configuration_yaml,
     load_configuration,
 )
-from clustersweep.training.configuration_keys import KEYS
-from clustersweep.training.data import Scaling
+from clustersweep.training.files.configuration_keys import KEYS
+from clustersweep.training.network import Infeasible, NetworkSpec, layers
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
-from clustersweep.yaml_reader import read_yaml
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 RECIPES = [path for path in sorted(SWEEPS.glob("*.yaml")) if "\nformat: " in path.read_text()]
@@ -180,7 +180,7 @@ def test_evidence_may_name_seeds_that_are_not_trained_and_lack_what_came_later(t
 
 def test_reading_a_configuration_loads_nothing_heavy():
     heavy = ["tensorflow", "keras", "ray", "optuna", "plotly", "astropy", "sklearn", "scipy"]
-    script = f"import sys, clustersweep.training.configuration; print([m for m in {heavy} if m in sys.modules])"
+    script = f"import sys, clustersweep.training.files.configuration; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout == "[]\n"
 

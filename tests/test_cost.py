@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from small_study import small_plan
 
-from clustersweep.cost import (
+from clustersweep.study.cost import (
     PARTS,
     Speed,
     SpeedMeter,
@@ -25,14 +25,14 @@ from clustersweep.cost import (
     measured_sums,
     trial_s,
 )
-from clustersweep.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
-from clustersweep.plan import make_plan
-from clustersweep.speeds import add_speeds, read_speed
-from clustersweep.study import load_study
+from clustersweep.study.events import Device
+from clustersweep.study.plan import make_plan
+from clustersweep.study.results import EpochSizes, Trial
+from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
-from clustersweep.training.events import Device
+from clustersweep.sweep.speeds import add_speeds, read_speed
+from clustersweep.training.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
 from clustersweep.training.spec import TrainingSpec
-from clustersweep.trial import EpochSizes, Trial
 
 HERE = Path(__file__).parent
 SWEEPS = HERE.parent / "sweeps"

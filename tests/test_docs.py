@@ -11,9 +11,9 @@ import pytest
 from small_study import write_study
 from typer.main import get_command
 
-from clustersweep.cli import app
-from clustersweep.plan import make_plan
-from clustersweep.study import load_study
+from clustersweep.cli.main import app
+from clustersweep.study.plan import make_plan
+from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
 
 ROOT = Path(__file__).parents[1]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from small_study import DROPOUT, write_study
 
-from clustersweep.effective import effective, idle, same
-from clustersweep.network import NetworkSpec
-from clustersweep.plan import make_plan
-from clustersweep.study import load_study
+from clustersweep.study.events import Finished
+from clustersweep.study.plan import make_plan
+from clustersweep.study.study import load_study
 from clustersweep.survey.dataset import Header
 from clustersweep.training.data import prepare
-from clustersweep.training.events import Finished
+from clustersweep.training.effective import effective, idle, same
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec
 
 T = TrainingSpec(epochs=4, patience=4, batch_size=16)
@@ -75,9 +75,9 @@ def test_keys_that_do_something_make_another_network(network, training):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("key", PAIRS)
 def test_combinations_that_are_called_the_same_network_have_the_same_bits(key):
-    from clustersweep.training.checkpoint import unpack_weights
     from clustersweep.training.device import configure_device
     from clustersweep.training.engine import DeviceData, Trainer
+    from clustersweep.training.files.checkpoint import unpack_weights
 
     configure_device(1)
     rng = np.random.default_rng(3)

@@ -20,12 +20,12 @@ import sqlalchemy
 from children import Children
 from conftest import short_folder
 
-from clustersweep import embedded, embedded_folder
-from clustersweep.embedded import ensure_running, stop_embedded
 from clustersweep.errors import StorageError
 from clustersweep.home import Home, find_home
-from clustersweep.postgres import StudyLock, open_database
-from clustersweep.postgres_programs import Owner, find_programs, reachable_programs, run_program, server_user
+from clustersweep.postgres import embedded, embedded_folder
+from clustersweep.postgres.embedded import ensure_running, stop_embedded
+from clustersweep.postgres.location import StudyLock, open_database
+from clustersweep.postgres.programs import Owner, find_programs, reachable_programs, run_program, server_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose server runs as another user")
 
@@ -79,7 +79,7 @@ def refusal(home: Home) -> str:
 
 OPEN = (
     "import sys; from pathlib import Path; from clustersweep.home import Home;"
-    "from clustersweep.embedded import ensure_running; ensure_running(Home(Path(sys.argv[1])));"
+    "from clustersweep.postgres.embedded import ensure_running; ensure_running(Home(Path(sys.argv[1])));"
 )
 
 

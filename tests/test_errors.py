@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy.exc
 
 from clustersweep.errors import StorageAwayError, first_line
-from clustersweep.storage_errors import translated
+from clustersweep.storage.errors import translated
 
 
 @pytest.mark.parametrize(

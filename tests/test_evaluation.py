@@ -11,17 +11,17 @@ import sys
 import numpy as np
 import pytest
 
-from clustersweep.report.training_tables import baselines_html
-from clustersweep.training.calibration import (
+from clustersweep.report.model.tables import baselines_html
+from clustersweep.training.evaluation.calibration import (
     ONE_SIGMA,
     calibration,
     negative_log_likelihood,
     recalibration,
     recalibration_error,
 )
-from clustersweep.training.evaluation import evaluate
-from clustersweep.training.metrics import bootstrap, errors
-from clustersweep.training.results import Clusters, Judged
+from clustersweep.training.evaluation.evaluation import evaluate
+from clustersweep.training.evaluation.metrics import bootstrap, errors
+from clustersweep.training.evaluation.results import Clusters, Judged
 
 
 def clusters(number: int, seed: int = 1) -> Clusters:
@@ -168,7 +168,7 @@ def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
 def test_the_bootstrap_gives_the_same_intervals_again_and_in_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     again = evaluate(TRAIN, VALIDATION, TEST, factor=FOUND.factor, resamples=200)
     assert again == FOUND
-    monkeypatch.setattr("clustersweep.training.metrics._CHUNK", 30_000)
+    monkeypatch.setattr("clustersweep.training.evaluation.metrics._CHUNK", 30_000)
     assert evaluate(TRAIN, VALIDATION, TEST, factor=FOUND.factor, resamples=200) == FOUND
     other = evaluate(TRAIN, VALIDATION, TEST, factor=FOUND.factor, resamples=200, seed=1)
     assert other.test.rmse.value == FOUND.test.rmse.value
@@ -337,5 +337,5 @@ def test_everything_becomes_json_and_what_is_not_a_number_null() -> None:
 
 
 def test_evaluating_needs_no_tensorflow() -> None:
-    code = "import sys, clustersweep.training.evaluation; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, clustersweep.training.evaluation.evaluation; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

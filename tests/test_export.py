@@ -15,24 +15,24 @@ from rich.console import Console
 from small_study import small_plan, write_study
 from tf32 import emulated_tf32
 
+from clustersweep.cli.tables import print_evidence
 from clustersweep.errors import ConfigurationError, NothingCompleteError, StorageError
-from clustersweep.export import Proof, choose, commit, configuration_of, evidence_of, export, versions
-from clustersweep.report.verdict import verdict
-from clustersweep.run_folder import RunFolder
-from clustersweep.study import ObjectiveSpec
-from clustersweep.tables import print_evidence
-from clustersweep.training.checkpoint import unpack_weights
-from clustersweep.training.configuration import (
+from clustersweep.masses.export import Proof, choose, commit, configuration_of, evidence_of, export, versions
+from clustersweep.report.sweep.verdict import verdict
+from clustersweep.study.events import Device
+from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.study import ObjectiveSpec
+from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.training.data import prepare
+from clustersweep.training.files.checkpoint import unpack_weights
+from clustersweep.training.files.configuration import (
     MOST_LISTED,
     FailedSeed,
     Tie,
     configuration_yaml,
     load_configuration,
 )
-from clustersweep.training.data import prepare
-from clustersweep.training.events import Device
 from clustersweep.training.spec import ProbabilisticSpec
-from clustersweep.trial import ReplicateResult, SweepResults, TrialResult
 
 
 def test_the_best_trial_is_chosen_and_others_by_rank_or_number():

@@ -6,11 +6,11 @@ import pytest
 from arithmetic_workers import ArithmeticWorkers, losses, undisturbed
 from small_study import small_plan
 
-from clustersweep.notices import EpochDone, StorageAway, StorageBack
-from clustersweep.postgres import StudyLock
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
-from clustersweep.sweep import Sweep
+from clustersweep.postgres.location import StudyLock
+from clustersweep.storage.store import Storage
+from clustersweep.sweep.events import EpochDone, StorageAway, StorageBack
+from clustersweep.sweep.loop import Sweep
+from clustersweep.sweep.run_folder import RunFolder
 
 pytestmark = pytest.mark.integration
 

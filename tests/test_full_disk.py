@@ -17,16 +17,16 @@ from conftest import short_folder
 from small_disk import small_disk
 from small_study import small_plan, write_study
 
-from clustersweep import launch as launch_module
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.home import find_home
-from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone
-from clustersweep.postgres import open_database, stop_embedded
-from clustersweep.postgres_programs import server_user
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
-from clustersweep.sweep import Sweep
-from clustersweep.training.events import Checkpoint
+from clustersweep.postgres.location import open_database, stop_embedded
+from clustersweep.postgres.programs import server_user
+from clustersweep.storage.store import Storage
+from clustersweep.study.events import Checkpoint
+from clustersweep.sweep import launch as launch_module
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone
+from clustersweep.sweep.loop import Sweep
+from clustersweep.sweep.run_folder import RunFolder
 
 # Long enough for a disk to fill up in the middle: a second or two for each replicate.
 LONG = {"epochs": 300, "patience": 300, "batch_size": 2}

@@ -19,11 +19,11 @@ import pytest
 from astropy.table import Table
 from conftest import short_folder
 
-from clustersweep.embedded import stop_embedded
 from clustersweep.home import find_home
-from clustersweep.postgres import open_database
-from clustersweep.postgres_programs import server_user
-from clustersweep.storage import Storage
+from clustersweep.postgres.embedded import stop_embedded
+from clustersweep.postgres.location import open_database
+from clustersweep.postgres.programs import server_user
+from clustersweep.storage.store import Storage
 
 GOLDEN = Path(__file__).parent / "golden"
 KEYS = json.loads((GOLDEN / "keys.json").read_text())

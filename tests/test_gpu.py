@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from clustersweep.network import NetworkSpec
+from clustersweep.study.events import Finished
 from clustersweep.training.data import prepare
-from clustersweep.training.events import Finished
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec
 
 CLUSTERS, TRAIN = 90, 60
@@ -254,7 +254,7 @@ def test_a_card_that_tensorflow_does_not_see_is_told_to_who_would_have_used_it(t
 @pytest.mark.integration
 def test_a_worker_in_this_process_has_the_share_that_is_asked_for_and_a_whole_gpu_with_auto(monkeypatch):
     from clustersweep.training import device
-    from clustersweep.workers import InProcessWorkers
+    from clustersweep.workers.protocol import InProcessWorkers
 
     configured = []
     monkeypatch.setattr(device.tf.config, "list_physical_devices", lambda kind: ["a GPU"])

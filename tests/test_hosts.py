@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 READ = """
 import sys
 from chaos import table, trained
-from clustersweep.postgres import open_database
+from clustersweep.postgres.location import open_database
 from clustersweep.home import Home
-from clustersweep.storage import Storage
+from clustersweep.storage.store import Storage
 import os
 results = Storage.connect(open_database(None, os.environ, Home("/nowhere")).url).results(sys.argv[1])
 print(repr(sorted((table if sys.argv[2] == "table" else trained)(results).items())))

@@ -22,7 +22,7 @@ from compose import document
 from engine import OURS, ROOT, Buildah, Docker, compose_program, make_images, run
 
 from clustersweep import __version__
-from clustersweep.report.table import results_csv
+from clustersweep.report.sweep.table import results_csv
 
 pytestmark = [pytest.mark.integration, pytest.mark.images, pytest.mark.timeout(900)]
 

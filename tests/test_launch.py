@@ -17,18 +17,18 @@ from chaos import results as results_in
 from rich.console import Console
 from small_study import small_study, write_study
 
-from clustersweep.cli import app
+from clustersweep.cli.main import app
+from clustersweep.cli.progress import Display
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageError
-from clustersweep.launch import Options, launch
-from clustersweep.postgres import open_database
-from clustersweep.progress import Display
-from clustersweep.speeds import read_speed
-from clustersweep.storage import Storage
-from clustersweep.study import load_study
-from clustersweep.survey.simulate import write_survey
+from clustersweep.postgres.location import open_database
+from clustersweep.storage.store import Storage
+from clustersweep.study.study import load_study
+from clustersweep.survey.simulator.simulate import write_survey
 from clustersweep.survey.spec import SimulateSpec
-from clustersweep.turns import Turn, claim_of, folder_of_turns
+from clustersweep.sweep.launch import Options, launch
+from clustersweep.sweep.speeds import read_speed
+from clustersweep.sweep.turns import Turn, claim_of, folder_of_turns
 
 pytestmark = pytest.mark.integration
 
@@ -40,10 +40,10 @@ import os, sys
 from pathlib import Path
 from rich.console import Console
 from clustersweep.home import Home
-from clustersweep.launch import Options, launch
-from clustersweep.postgres import open_database
-from clustersweep.progress import Display
-from clustersweep.study import load_study
+from clustersweep.sweep.launch import Options, launch
+from clustersweep.postgres.location import open_database
+from clustersweep.cli.progress import Display
+from clustersweep.study.study import load_study
 home = Home(Path(sys.argv[2]))
 done = launch(load_study(Path(sys.argv[1])), sys.argv[1], home, lambda: open_database(None, {}, home),
               Options(checkpoint_every_s=0.2), Display(Console(stderr=True)))
@@ -451,7 +451,7 @@ def test_a_signal_while_a_launch_prepares_exits_130_without_a_trace(tmp_path, em
 STRUCK = """
 import os, signal, sys
 import ray, ray._private.node, ray._private.worker
-from clustersweep.cli import main
+from clustersweep.cli.main import main
 place, name = {
     "processes": (ray._private.node.Node, "start_ray_processes"),
     "core worker": (ray._private.worker, "connect"),

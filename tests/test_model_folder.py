@@ -15,9 +15,9 @@ import pytest
 from small_model import NETWORK, drawn_weights, small_model
 
 from clustersweep.errors import ModelError, StorageError
-from clustersweep.network import NetworkSpec
-from clustersweep.training.model_folder import read_model, write_model
-from clustersweep.training.trained_model import TrainedModel, weight_shapes
+from clustersweep.training.files.model_folder import read_model, write_model
+from clustersweep.training.files.trained_model import TrainedModel, weight_shapes
+from clustersweep.training.network import NetworkSpec
 
 
 @pytest.fixture

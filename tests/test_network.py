@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from clustersweep.network import Infeasible, NetworkSpec, flops_per_image, layers, parameters
+from clustersweep.training.network import Infeasible, NetworkSpec, flops_per_image, layers, parameters
 
 GRID = list(itertools.product((10, 20, 30), (3, 5, 7), (1, 2, 3), (1, 2, 3)))
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from clustersweep import outage
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
-from clustersweep.notices import StorageAway, StorageBack
+from clustersweep.sweep import retry as outage
+from clustersweep.sweep.events import StorageAway, StorageBack
 
 
 @pytest.fixture(autouse=True)

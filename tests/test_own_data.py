@@ -14,7 +14,7 @@ from astropy.table import Table
 from command_line import type_command
 
 from clustersweep.survey.catalogue import Choice
-from clustersweep.survey.formats import convert
+from clustersweep.survey.formats.all import convert
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-data.md").read_text()
 BLOCKS = re.findall(r"```(python|yaml)\n(.*?)```|((?:^    [^\n]+\n)+)", PAGE, re.DOTALL | re.MULTILINE)

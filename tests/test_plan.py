@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from small_study import small_plan, small_study
 
-from clustersweep.cost import Speed
 from clustersweep.errors import StudyError
-from clustersweep.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
-from clustersweep.plan import make_plan, plan_json, require_feasible
-from clustersweep.study import load_study
+from clustersweep.study.cost import Speed
+from clustersweep.study.plan import make_plan, plan_json, require_feasible
+from clustersweep.study.study import load_study
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import read_header
+from clustersweep.training.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
@@ -107,7 +107,7 @@ def test_a_training_step_costs_three_forward_passes_less_one_of_the_first_layer(
 def test_planning_imports_neither_tensorflow_nor_ray_nor_plotly_nor_optuna(tmp_path):
     script = (
         "import sys\n"
-        "from clustersweep.cli import app\n"
+        "from clustersweep.cli.main import app\n"
         "try: app(['plan', sys.argv[1], '--home', sys.argv[2]])\n"
         "except SystemExit as ended: assert not ended.code\n"
         "heavy = {'tensorflow', 'keras', 'ray', 'plotly', 'optuna', 'sqlalchemy', 'astropy', 'sklearn', 'scipy'}\n"

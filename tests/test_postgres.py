@@ -17,11 +17,11 @@ import sqlalchemy
 from children import Children
 from conftest import TcpServer
 
-from clustersweep import postgres
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
 from clustersweep.home import Home
-from clustersweep.postgres import Database, StudyLock, open_database
-from clustersweep.postgres_url import explain, parse_url, write_url
+from clustersweep.postgres import location as postgres
+from clustersweep.postgres.location import Database, StudyLock, open_database
+from clustersweep.postgres.url import explain, parse_url, write_url
 
 NO_HOME = Home(Path("/nonexistent"))
 SECRET = "hunter2/@"
@@ -381,7 +381,7 @@ def test_the_lock_of_a_killed_launch_is_free_at_once(
     where = request.getfixturevalue(server)
     url = where.url if isinstance(where, TcpServer) else open_database(None, {}, where).url
     script = (
-        "import sys, time; from clustersweep.postgres import StudyLock;"
+        "import sys, time; from clustersweep.postgres.location import StudyLock;"
         "lock = StudyLock.acquire(sys.argv[1], 'efeds'); print('locked', flush=True); time.sleep(600)"
     )
     launch = children([sys.executable, "-c", script, url], stdout=subprocess.PIPE, text=True)
@@ -435,7 +435,7 @@ def test_a_lock_that_another_launch_has_taken_meanwhile_is_lost(postgres_tcp: Tc
     lock = StudyLock.acquire(url, "efeds")
     lock._connection.close()
     script = (
-        "import sys; from clustersweep.postgres import StudyLock;"
+        "import sys; from clustersweep.postgres.location import StudyLock;"
         "lock = StudyLock.acquire(sys.argv[1], 'efeds'); print('locked', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, url]

@@ -22,17 +22,19 @@ from pyarrow import feather
 from small_model import BANDS, NETWORK, small_model
 
 from clustersweep.errors import DataError, ModelError
-from clustersweep.network import NetworkSpec
 from clustersweep.survey import dataset as dataset_module
-from clustersweep.survey import fitsfile, fitstable, npzfile
 from clustersweep.survey.catalogue import Catalogue, Choice, masses
 from clustersweep.survey.dataset import Dataset, add_up, images_digest
-from clustersweep.survey.formats import read_source
+from clustersweep.survey.formats import fits as fitsfile
+from clustersweep.survey.formats import fitstable
+from clustersweep.survey.formats import npz as npzfile
+from clustersweep.survey.formats.all import read_source
 from clustersweep.survey.observations import open_observations
 from clustersweep.survey.split import Split
-from clustersweep.training.known_clusters import clusters_csv, fingerprints
-from clustersweep.training.mass_table import Flag, MassTable
-from clustersweep.training.model_folder import read_clusters, write_model
+from clustersweep.training.files.known_clusters import clusters_csv, fingerprints
+from clustersweep.training.files.mass_table import Flag, MassTable
+from clustersweep.training.files.model_folder import read_clusters, write_model
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.predict import Summary, compare, predict
 
 CLUSTERS = 300  # more than a batch
@@ -591,7 +593,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, trained):
         from pathlib import Path
         from clustersweep.survey.catalogue import Choice
         from clustersweep.survey.observations import open_observations
-        from clustersweep.training.model_folder import read_model
+        from clustersweep.training.files.model_folder import read_model
         from clustersweep.training.predict import predict
         peak = lambda: int(dict(line.split(":") for line in open("/proc/self/status"))["VmHWM"].split()[0])
         folder = Path(sys.argv[1])

@@ -6,12 +6,12 @@ import pytest
 from rich.console import Console
 from small_study import small_plan
 
-from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, StorageAway, StorageBack, TrialDone
-from clustersweep.notices import WorkerLost as Lost
-from clustersweep.progress import Display
-from clustersweep.storage import Storage
-from clustersweep.training.events import EpochEnd
-from clustersweep.trial import ReplicateResult
+from clustersweep.cli.progress import Display
+from clustersweep.storage.store import Storage
+from clustersweep.study.events import EpochEnd
+from clustersweep.study.results import ReplicateResult
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, StorageAway, StorageBack, TrialDone
+from clustersweep.sweep.events import WorkerLost as Lost
 
 
 @pytest.fixture

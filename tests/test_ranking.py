@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from clustersweep.cli.tables import print_best
 from clustersweep.errors import NothingCompleteError
-from clustersweep.export import choose, evidence_of
-from clustersweep.ranking import (
+from clustersweep.masses.export import choose, evidence_of
+from clustersweep.report.sweep.listings import trials_html
+from clustersweep.report.sweep.sections import verdict_html
+from clustersweep.report.sweep.table import results_csv
+from clustersweep.report.sweep.verdict import verdict
+from clustersweep.study.ranking import (
     best_learned_nothing,
     indistinguishable,
     margin_of,
@@ -19,13 +24,8 @@ from clustersweep.ranking import (
     ties_of,
     typical_spread,
 )
-from clustersweep.report.listings import trials_html
-from clustersweep.report.sections import verdict_html
-from clustersweep.report.table import results_csv
-from clustersweep.report.verdict import verdict
-from clustersweep.study import ObjectiveSpec
-from clustersweep.tables import print_best
-from clustersweep.trial import ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.study import ObjectiveSpec
 
 
 def replicate(seed, value):

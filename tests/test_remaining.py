@@ -3,10 +3,10 @@
 import pytest
 from small_study import small_plan
 
-from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
-from clustersweep.remaining import Remaining
-from clustersweep.training.events import EpochEnd
-from clustersweep.trial import ReplicateResult
+from clustersweep.study.events import EpochEnd
+from clustersweep.study.results import ReplicateResult
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
+from clustersweep.sweep.remaining import Remaining
 
 EPOCHS = 10
 

@@ -10,10 +10,10 @@ from small_study import small_plan
 
 from clustersweep.errors import StorageError, StudyLockedError
 from clustersweep.home import Home
-from clustersweep.postgres import StudyLock, open_database
-from clustersweep.removal import Belongings, remove_study
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
+from clustersweep.postgres.location import StudyLock, open_database
+from clustersweep.storage.store import Storage
+from clustersweep.sweep.removal import Belongings, remove_study
+from clustersweep.sweep.run_folder import RunFolder
 
 
 def yes(found):

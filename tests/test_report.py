@@ -15,23 +15,23 @@ import pytest
 from example_results import GRID, LABEL_VARIANCE, fail_trial, grid_results, replace_trial
 
 from clustersweep.errors import NothingCompleteError, StorageError
-from clustersweep.export import evidence_of
-from clustersweep.ranking import typical_spread
+from clustersweep.masses.export import evidence_of
 from clustersweep.report import Provenance, summary, write_report
-from clustersweep.report.curves import learning_curves, loss_against_cost
-from clustersweep.report.effects import effects
-from clustersweep.report.figures import cost_figure, curve_figure, effect_figure
-from clustersweep.report.listings import infeasible_html, provenance_html, times_html, unfinished_html
-from clustersweep.report.sections import slice_html, slices_introduction, verdict_html
-from clustersweep.report.slice_figure import slice_figure
-from clustersweep.report.slices import Gap, SliceFigure, slices
 from clustersweep.report.style import draw
-from clustersweep.report.sweep_page import sweep_page
-from clustersweep.report.table import results_csv
-from clustersweep.report.verdict import r_squared, rmse, verdict
-from clustersweep.study import ObjectiveSpec
-from clustersweep.training.events import Device
-from clustersweep.trial import Aggregate, LaunchTime, ReplicateResult, SweepResults, TrialResult
+from clustersweep.report.sweep.curves import learning_curves, loss_against_cost
+from clustersweep.report.sweep.effects import effects
+from clustersweep.report.sweep.figures import cost_figure, curve_figure, effect_figure
+from clustersweep.report.sweep.listings import infeasible_html, provenance_html, times_html, unfinished_html
+from clustersweep.report.sweep.page import sweep_page
+from clustersweep.report.sweep.sections import slice_html, slices_introduction, verdict_html
+from clustersweep.report.sweep.slice_figure import slice_figure
+from clustersweep.report.sweep.slices import Gap, SliceFigure, slices
+from clustersweep.report.sweep.table import results_csv
+from clustersweep.report.sweep.verdict import r_squared, rmse, verdict
+from clustersweep.study.events import Device
+from clustersweep.study.ranking import typical_spread
+from clustersweep.study.results import Aggregate, LaunchTime, ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.study import ObjectiveSpec
 
 RESULTS = grid_results()
 

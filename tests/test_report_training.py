@@ -21,21 +21,21 @@ from mode_bar import covered_words
 from playwright.sync_api import Browser
 from rich.console import Console
 
+from clustersweep.cli.training_progress import print_training
 from clustersweep.errors import StorageError
-from clustersweep.report.calibration_figures import reliability_figure, uncertainty_figure
-from clustersweep.report.mass_figures import plane_figure, residual_figure
-from clustersweep.report.masses import mass_plane, residuals
+from clustersweep.report.model.calibration_figures import reliability_figure, uncertainty_figure
+from clustersweep.report.model.mass_figures import plane_figure, residual_figure
+from clustersweep.report.model.masses import mass_plane, residuals
+from clustersweep.report.model.page import training_figures, training_page, write_training_page
+from clustersweep.report.model.stage_figures import outlier_figure, stage_figure
+from clustersweep.report.model.stages import before, final, outlier_panels, stage_panels
+from clustersweep.report.model.tables import outliers_html, published_html, stages_html
+from clustersweep.report.model.words import doubts, gain_words, honesty_words, margin, outlier_words, verdict_html
 from clustersweep.report.png import find_browser, write_pngs
-from clustersweep.report.stage_figures import outlier_figure, stage_figure
-from clustersweep.report.stages import before, final, outlier_panels, stage_panels
-from clustersweep.report.training import training_figures, training_page, write_training_page
-from clustersweep.report.training_tables import outliers_html, published_html, stages_html
-from clustersweep.report.training_words import doubts, gain_words, honesty_words, margin, outlier_words, verdict_html
-from clustersweep.training.calibration import recalibration_error
-from clustersweep.training.evaluation import evaluate
-from clustersweep.training.metrics import Estimate
-from clustersweep.training.results import StageResult
-from clustersweep.training_progress import print_training
+from clustersweep.training.evaluation.calibration import recalibration_error
+from clustersweep.training.evaluation.evaluation import evaluate
+from clustersweep.training.evaluation.metrics import Estimate
+from clustersweep.training.evaluation.results import StageResult
 
 PAGE = example_page(resamples=100)
 EVALUATION, TEST, STAGES = PAGE.evaluation, PAGE.test, PAGE.stages
@@ -402,7 +402,7 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_drawing_the_page_needs_no_tensorflow() -> None:
-    code = "import sys, clustersweep.report.training; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, clustersweep.report.model.page; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

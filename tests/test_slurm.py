@@ -14,7 +14,7 @@ import pytest
 from chaos import new_home, results, trained
 from small_study import SMALL, write_study
 
-from clustersweep.postgres_url import VARIABLES
+from clustersweep.postgres.url import VARIABLES
 
 ROOT = Path(__file__).parents[1]
 JOB = os.getpid()  # another one for tests that run beside these

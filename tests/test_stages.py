@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from clustersweep.network import NetworkSpec
+from clustersweep.study.events import EpochEnd, Stopped
 from clustersweep.training.data import prepare
-from clustersweep.training.events import EpochEnd, Stopped
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -190,14 +190,14 @@ def test_another_seed_gives_another_network(stages, whole):
 
 
 def test_a_stage_is_read_back_from_json_as_it_was_written(whole):
-    from clustersweep.training.results import result_from, result_json
+    from clustersweep.training.evaluation.results import result_from, result_json
 
     for result, _ in whole[2].results.values():
         assert result_from(json.loads(json.dumps(result_json(result)))) == result
 
 
 def test_a_seed_that_diverges_is_told_and_ends_without_weights(data):
-    from clustersweep.training.events import Failed
+    from clustersweep.study.events import Failed
     from clustersweep.training.stages import Recipe, Stages
 
     wild = TrainingSpec(epochs=20, optimizer="sgd", learning_rate=1000)
@@ -207,8 +207,8 @@ def test_a_seed_that_diverges_is_told_and_ends_without_weights(data):
 
 
 def test_whatever_breaks_a_stage_is_told_as_the_seeds_failure(data, monkeypatch):
+    from clustersweep.study.events import Failed
     from clustersweep.training import stages as module
-    from clustersweep.training.events import Failed
     from clustersweep.training.stages import Recipe, Stages
 
     def refuse(*arguments, **options):
@@ -239,8 +239,8 @@ def test_likelihood_and_squared_error_agree_on_what_the_recipe_ends_with():
 
 
 def test_each_event_prints_as_one_short_line_and_its_repr_leaves_curves_and_weights_out():
-    from clustersweep.training.events import Checkpoint, Failed, Finished
-    from clustersweep.training.results import StageResult
+    from clustersweep.study.events import Checkpoint, Failed, Finished
+    from clustersweep.training.evaluation.results import StageResult
     from clustersweep.training.stages import StageBegan, StageEnded
 
     curve = tuple((0.1, 0.2) for _ in range(300))

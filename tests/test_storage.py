@@ -11,11 +11,11 @@ from optuna.trial import create_trial
 from small_study import DROPOUT, small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
-from clustersweep.storage import Storage
-from clustersweep.storage_records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
-from clustersweep.storage_tables import add_trials, read_trials, update_trial
-from clustersweep.training.events import Device
-from clustersweep.trial import LaunchTime, ReplicateResult
+from clustersweep.storage.records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
+from clustersweep.storage.store import Storage
+from clustersweep.storage.tables import add_trials, read_trials, update_trial
+from clustersweep.study.events import Device
+from clustersweep.study.results import LaunchTime, ReplicateResult
 
 INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import jsonschema  # comes with Ray
 import pytest
 
-from clustersweep import study as study_module
 from clustersweep.errors import Problem, StudyError
-from clustersweep.network import Infeasible, NetworkSpec, layers
-from clustersweep.study import (
+from clustersweep.settings.reader import MAX_BYTES, read_yaml
+from clustersweep.study import study as study_module
+from clustersweep.study.keys import AXES, KEYS
+from clustersweep.study.study import (
     Study,
     axis_choices,
     axis_kind,
@@ -28,10 +29,9 @@ from clustersweep.study import (
     specs_for,
     study_schema,
 )
-from clustersweep.study_keys import AXES, KEYS
 from clustersweep.survey.spec import SimulateSpec
+from clustersweep.training.network import Infeasible, NetworkSpec, layers
 from clustersweep.training.spec import TrainingSpec
-from clustersweep.yaml_reader import MAX_BYTES, read_yaml
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 STUDIES = [path for path in sorted(SWEEPS.glob("*.yaml")) if "\nstudy: " in path.read_text()]
@@ -235,7 +235,7 @@ def test_params_go_where_their_keys_belong(study):
 
 def test_importing_the_study_loads_nothing_heavy():
     heavy = ["tensorflow", "keras", "ray", "optuna", "plotly", "numpy", "astropy", "sklearn", "scipy"]
-    script = f"import sys, clustersweep.study; print([m for m in {heavy} if m in sys.modules])"
+    script = f"import sys, clustersweep.study.study; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout == "[]\n"
 

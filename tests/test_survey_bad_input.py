@@ -15,7 +15,7 @@ from pyarrow import feather
 
 from clustersweep.errors import DataError
 from clustersweep.survey.catalogue import Choice, masses
-from clustersweep.survey.formats import convert, read_catalogue, read_source
+from clustersweep.survey.formats.all import convert, read_catalogue, read_source
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.spec import DataSpec
 

@@ -17,8 +17,8 @@ from pyarrow import feather
 from clustersweep.errors import DataError
 from clustersweep.survey.catalogue import Choice
 from clustersweep.survey.dataset import Dataset
-from clustersweep.survey.files import located
-from clustersweep.survey.formats import convert, read_source
+from clustersweep.survey.formats.all import convert, read_source
+from clustersweep.survey.formats.files import located
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.spec import DataSpec
 
@@ -201,8 +201,8 @@ def test_another_mass_from_the_same_catalogue_is_another_data_set(tmp_path: Path
 
 
 def test_the_fits_header_names_bands_and_units(tmp_path: Path) -> None:
-    from clustersweep.survey import fitsfile
     from clustersweep.survey.catalogue import Catalogue
+    from clustersweep.survey.formats import fits as fitsfile
 
     images = make_counts().astype(np.uint8)
     to_write = fitsfile.ImagesToWrite([images[:5], images[5:]], SHAPE, images.dtype, BANDS, np.arange(12), {})
@@ -239,7 +239,7 @@ def test_reading_a_pickle_takes_at_most_one_and_a_half_times_the_result(
     program = """
         import sys
         from pathlib import Path
-        from clustersweep.survey import lab
+        from clustersweep.survey.formats import lab
         # Not getrusage: what it says of the peak is inherited from the process that started this one.
         status = lambda: dict(line.split(":") for line in open("/proc/self/status"))
         peak = lambda: int(status()["VmHWM"].split()[0]) * 1024

@@ -10,7 +10,7 @@ from astropy import constants, units
 from astropy.cosmology import FlatLambdaCDM
 from scipy.integrate import quad
 
-from clustersweep.survey import (
+from clustersweep.survey.simulator import (
     cosmology,
     gas,
     instrument,

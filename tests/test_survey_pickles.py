@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from clustersweep.errors import DataError
-from clustersweep.survey import pickles
-from clustersweep.survey.lab import read_pickle
+from clustersweep.survey.formats import pickles
+from clustersweep.survey.formats.lab import read_pickle
 
 
 def written(path: Path, content: object, protocol: int = 4) -> Path:
@@ -108,7 +108,7 @@ def test_not_even_an_import_happens(tmp_path: Path) -> None:
     program = """
         from pathlib import Path
         from clustersweep.errors import DataError
-        from clustersweep.survey import pickles
+        from clustersweep.survey.formats import pickles
         try:
             pickles.load(Path("p"))
         except DataError as error:

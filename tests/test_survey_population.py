@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clustersweep.survey import fitsfile, verification
 from clustersweep.survey.dataset import Dataset
+from clustersweep.survey.formats import fits as fitsfile
+from clustersweep.survey.simulator import verification
 from clustersweep.survey.source import open_dataset
 from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
 from clustersweep.survey.split import make_split

@@ -16,8 +16,8 @@ from astropy.table import Table
 from children import Children
 
 from clustersweep.errors import DataError
-from clustersweep.survey import observation
-from clustersweep.survey.simulate import simulate_chunk, write_survey
+from clustersweep.survey.simulator import observation
+from clustersweep.survey.simulator.simulate import simulate_chunk, write_survey
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.spec import DataSpec, SimulateSpec
 
@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(run: Run, tmp_path: Pat
         import resource, sys
         from pathlib import Path
         from clustersweep.errors import DataError
-        from clustersweep.survey.simulate import write_survey
+        from clustersweep.survey.simulator.simulate import write_survey
         from clustersweep.survey.spec import SimulateSpec
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
         try:
@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(run: Run, tmp_path: Pat
 PROGRAM = """
     import sys
     from pathlib import Path
-    from clustersweep.survey.simulate import write_survey
+    from clustersweep.survey.simulator.simulate import write_survey
     from clustersweep.survey.spec import SimulateSpec
     write_survey(SimulateSpec(clusters=2000, seed=3, pixels=10), Path(sys.argv[1]), jobs=int(sys.argv[2]),
                  progress=lambda done, total: print(done, flush=True))

@@ -8,15 +8,15 @@ import pytest
 from arithmetic_workers import EPOCHS, ArithmeticWorkers, losses, undisturbed
 from small_study import small_plan
 
-from clustersweep.cost import fitted
 from clustersweep.errors import StorageAwayError, StorageError
-from clustersweep.launch import remove_leftovers
-from clustersweep.notices import ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
-from clustersweep.sweep import Sweep
-from clustersweep.training.events import Checkpoint, Failed, Finished
-from clustersweep.workers import Lost
+from clustersweep.storage.store import Storage
+from clustersweep.study.cost import fitted
+from clustersweep.study.events import Checkpoint, Failed, Finished
+from clustersweep.sweep.events import ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.sweep.launch import remove_leftovers
+from clustersweep.sweep.loop import Sweep
+from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.workers.protocol import Lost
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ class Away:
 def test_when_the_database_stays_away_what_runs_is_checkpointed_before_the_sweep_ends(
     tmp_path, storage, files, monkeypatch
 ):
-    monkeypatch.setattr("clustersweep.outage.PATIENCE_S", -1.0)
+    monkeypatch.setattr("clustersweep.sweep.retry.PATIENCE_S", -1.0)
     plan, hired = small_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, Lost("x"), {"kernel_size": 7})])
     open_trials = storage.begin(plan)
     with pytest.raises(StorageAwayError):
@@ -396,7 +396,7 @@ def test_losing_the_study_to_another_launch_stops_the_sweep(tmp_path, storage, f
     def gone():
         raise RuntimeError("lost the lock")
 
-    monkeypatch.setattr("clustersweep.sweep.LOOK_EVERY_S", -1.0)
+    monkeypatch.setattr("clustersweep.sweep.loop.LOOK_EVERY_S", -1.0)
     with pytest.raises(RuntimeError, match="lost the lock"):
         sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(), still_ours=gone)
 

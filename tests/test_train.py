@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from clustersweep.errors import ConfigurationError, DataError, NothingCompleteError
-from clustersweep.network import NetworkSpec
 from clustersweep.survey.source import open_dataset
 from clustersweep.survey.spec import DataSpec, SimulateSpec
 from clustersweep.survey.split import make_split
-from clustersweep.training.configuration import Configuration, load_configuration
+from clustersweep.training.files.configuration import Configuration, load_configuration
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -77,7 +77,7 @@ def test_the_written_configuration_is_the_given_one_with_what_the_data_said(trai
 
 def test_the_model_says_what_the_training_found(trained, dataset):
     from clustersweep.training.ensemble import Ensemble
-    from clustersweep.training.model_folder import read_model
+    from clustersweep.training.files.model_folder import read_model
 
     done, folder = trained
     model, digest = read_model(folder)
@@ -123,7 +123,7 @@ def test_two_trainings_of_two_seeds_give_identical_numbers(trained, dataset, tmp
 
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_numbers(trained, dataset, tmp_path):
-    from clustersweep.training.events import EpochEnd
+    from clustersweep.study.events import EpochEnd
 
     told = []
     for epochs in (3, 4, 3, 5, 99):  # interrupted four times, in several stages of both seeds
@@ -164,7 +164,7 @@ def test_a_folder_of_another_configuration_is_refused(trained, dataset):
 
 
 def test_a_folder_of_fewer_seeds_grows_and_trains_only_the_new_ones(trained, dataset, tmp_path):
-    from clustersweep.training.events import EpochEnd
+    from clustersweep.study.events import EpochEnd
 
     folder, told = tmp_path / "model", []
     run(dataclasses.replace(CONFIGURATION, seeds=(0,)), dataset, folder)
@@ -187,7 +187,7 @@ def test_a_configuration_that_failed_can_be_mended_in_its_folder_and_no_checkpoi
 
 
 def test_a_persons_own_configuration_is_never_overwritten(dataset, tmp_path):
-    from clustersweep.training.configuration import configuration_yaml
+    from clustersweep.training.files.configuration import configuration_yaml
 
     own = configuration_yaml(CONFIGURATION)
     (tmp_path / "config.yaml").write_bytes(own)
@@ -273,8 +273,8 @@ def test_the_test_part_has_no_influence_on_the_model(trained, dataset, tmp_path)
 
 def test_predicting_for_the_survey_that_trained_the_model_tells_which_rows_were_the_test_part(trained, dataset):
     from clustersweep.survey.split import make_split
-    from clustersweep.training.known_clusters import PARTS
-    from clustersweep.training.model_folder import read_clusters
+    from clustersweep.training.files.known_clusters import PARTS
+    from clustersweep.training.files.model_folder import read_clusters
 
     found = read_clusters(trained[1]).parts_of(dataset.images.astype(np.float32))
     split = make_split(len(dataset), CONFIGURATION.split)

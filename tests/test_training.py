@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from small_study import small_plan
 
-from clustersweep.network import Infeasible, NetworkSpec, layers, parameters
-from clustersweep.training.checkpoint import (
+from clustersweep.study.events import Checkpoint, Device, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.data import fit_scaling, prepare, transformed
+from clustersweep.training.files.checkpoint import (
     DamagedCheckpointError,
     Progress,
     pack_state,
@@ -22,8 +23,7 @@ from clustersweep.training.checkpoint import (
     unpack_state,
     unpack_weights,
 )
-from clustersweep.training.data import fit_scaling, prepare, transformed
-from clustersweep.training.events import Checkpoint, Device, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.network import Infeasible, NetworkSpec, layers, parameters
 from clustersweep.training.spec import TrainingSpec
 
 integration = pytest.mark.integration
@@ -501,7 +501,7 @@ def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(
     data, monkeypatch, tmp_path, error, signature
 ):
     from clustersweep.training import engine
-    from clustersweep.workers import InProcessWorkers
+    from clustersweep.workers.protocol import InProcessWorkers
 
     plan = small_plan(tmp_path)
     workers = InProcessWorkers(data)

@@ -3,7 +3,7 @@ import math
 import pytest
 from example_results import fail_trial, grid_results
 
-from clustersweep.trial import ReplicateResult, TrialResult, aggregate, combination
+from clustersweep.study.results import ReplicateResult, TrialResult, aggregate, combination
 
 
 def replicate(seed, value):

@@ -8,13 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clustersweep.errors import WorkersError
-from clustersweep.turns import Claim, Turn, folder_of_turns, free_cpus, has_room, visible_gpus, wait_for_room, why_not
+from clustersweep.sweep.turns import (
+    Claim,
+    Turn,
+    folder_of_turns,
+    free_cpus,
+    has_room,
+    visible_gpus,
+    wait_for_room,
+    why_not,
+)
 
 # A launch that has a turn until it is killed.
 HOLDER = """
 import json, sys, time
 from pathlib import Path
-from clustersweep.turns import Claim, Turn
+from clustersweep.sweep.turns import Claim, Turn
 turn = Turn(Path(sys.argv[1]), Claim("grid", 1, 0.0, 4, 4, (0, 1, 2, 3)))
 print("there", flush=True)
 time.sleep(600)
@@ -151,7 +160,7 @@ def pausing(moments, do=lambda: None, *, wanted=True):
 
 
 def test_a_launch_says_for_whom_it_waits_and_that_it_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("clustersweep.turns.TELL_AFTER_S", 0.0)
+    monkeypatch.setattr("clustersweep.sweep.turns.TELL_AFTER_S", 0.0)
     told, moments = [], []
     with Turn(tmp_path, claim(3, study="grid")) as first, Turn(tmp_path, claim(4)) as turn:
         wait_for_room(turn, 1, 7200.0, told.append, pausing(moments, first.release))

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from clustersweep.errors import DataError
-from clustersweep.network import NetworkSpec
 from clustersweep.survey.spec import DataSpec, SimulateSpec
-from clustersweep.training.configuration import Configuration, load_configuration
+from clustersweep.training.files.configuration import Configuration, load_configuration
+from clustersweep.training.files.work_folder import claim, require_free
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec
-from clustersweep.training.work_folder import claim, require_free
 
 FIRST = Configuration(
     network=NetworkSpec(filters=4),

@@ -17,11 +17,18 @@ import pytest
 import ray
 from small_study import small_plan
 
-from clustersweep import ray_cluster, ray_gpus, ray_workers
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import WorkersError
-from clustersweep.notices import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
-from clustersweep.ray_cluster import (
+from clustersweep.storage.store import Storage
+from clustersweep.study.events import EpochEnd
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
+from clustersweep.sweep.loop import Sweep
+from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.training.data import prepare
+from clustersweep.workers import connection as ray_cluster
+from clustersweep.workers import gpus as ray_gpus
+from clustersweep.workers import ray_pool as ray_workers
+from clustersweep.workers.connection import (
     Node,
     Silence,
     Software,
@@ -31,14 +38,9 @@ from clustersweep.ray_cluster import (
     require_none,
     room,
 )
-from clustersweep.ray_gpus import unseen_gpus
-from clustersweep.ray_workers import RayWorkers
-from clustersweep.run_folder import RunFolder
-from clustersweep.storage import Storage
-from clustersweep.sweep import Sweep
-from clustersweep.training.data import prepare
-from clustersweep.training.events import EpochEnd
-from clustersweep.workers import InProcessWorkers
+from clustersweep.workers.gpus import unseen_gpus
+from clustersweep.workers.protocol import InProcessWorkers
+from clustersweep.workers.ray_pool import RayWorkers
 
 EPOCHS = 300
 LONG = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 2}  # long enough to be killed in the middle
@@ -178,7 +180,7 @@ def test_a_launch_says_which_nodes_without_a_gpu_it_leaves_alone(monkeypatch, ca
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(_cpus=2, _limit=None, _gone=set(), _seen={"node-0": 1}, _wait_s=0.0)
     has = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {"CPU": 0.0}, {"CPU": 2.0}]
-    module = "clustersweep.ray_workers"
+    module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of(has))
     monkeypatch.setattr(f"{module}.fitting", lambda asked: asked)
     used = workers._first_room(gpus, shared=True)
@@ -436,7 +438,7 @@ def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_wher
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(_cpus=1, _limit=None, _gone=set(), _seen={}, _wait_s=0.0)
     asked = []
-    module = "clustersweep.ray_workers"
+    module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 2.0}]))
     monkeypatch.setattr(f"{module}.tensorflow_gpus", lambda asks: asked.append(asks) or {"node-0": 0, "node-1": 2})
     monkeypatch.setattr(f"{module}.fitting", lambda asks: asks)
@@ -635,7 +637,7 @@ def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monk
     filled = []
     monkeypatch.setattr(workers, "_fill", lambda: filled.append(1), raising=False)
     monkeypatch.setattr(ray, "kill", lambda actor: None)
-    monkeypatch.setattr("clustersweep.ray_workers.nodes", lambda: nodes_of([ENOUGH]))
+    monkeypatch.setattr("clustersweep.workers.ray_pool.nodes", lambda: nodes_of([ENOUGH]))
     for worker in "abc":
         workers._replace(worker, ray.exceptions.OutOfMemoryError("low on memory\nand pages more"))
     assert re.match(says or "$", workers._broken)
@@ -690,8 +692,8 @@ def cluster(token):
 def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_there_is_some(
     data, token_file, tmp_path, cluster, in_process_in_short, monkeypatch, caplog
 ):
-    monkeypatch.setattr("clustersweep.ray_workers.TELL_AFTER_S", 1.0)
-    monkeypatch.setattr("clustersweep.ray_workers.START_S", 1.0)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 1.0)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.START_S", 1.0)
     workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
     others = _Where.options(num_cpus=1).remote()  # stands for another launch, and came first:
     ray.kill(next(iter(workers._actors.values())))
@@ -716,12 +718,12 @@ def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_ther
 def test_a_launch_that_finds_no_room_on_a_full_cluster_as_long_as_it_was_told_to_wait_says_what_it_needs(
     data, token_file, cluster, monkeypatch
 ):
-    monkeypatch.setattr("clustersweep.ray_workers.START_S", 1.0)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.START_S", 1.0)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     others = _Where.options(num_cpus=1, lifetime="detached", name="others").remote()
     ray.get(others.gpus.remote())
     ray.shutdown()
-    monkeypatch.setattr("clustersweep.ray_workers.TELL_AFTER_S", 0.1)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 0.1)
     workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file, wait_s=3.0)
     began = time.monotonic()
     try:
@@ -777,7 +779,7 @@ def test_ray_on_this_machine_takes_no_more_cpus_than_the_workers_need(data, toke
 def test_machines_that_join_are_used_and_one_that_leaves_costs_nothing_but_time(
     data, token_file, tmp_path, cluster, in_process, monkeypatch
 ):
-    monkeypatch.setattr("clustersweep.ray_workers.LOOK_EVERY_S", 0.5)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     plan = small_plan(tmp_path, training=LONG)
     workers = RayWorkers(
         lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
@@ -835,7 +837,7 @@ def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
 def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_not_end_the_sweep(
     data, token_file, tmp_path, late_to_notice, cluster, in_process, monkeypatch
 ):
-    monkeypatch.setattr("clustersweep.ray_workers.LOOK_EVERY_S", 0.5)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     node = cluster.add_node(num_cpus=3, object_store_memory=200 * 2**20)
     workers = RayWorkers(
         lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
@@ -858,8 +860,8 @@ def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_n
 def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(
     data, token_file, tmp_path, cluster, monkeypatch
 ):
-    monkeypatch.setattr("clustersweep.ray_workers.LOOK_EVERY_S", 0.5)
-    monkeypatch.setattr("clustersweep.ray_workers.HEAD_PATIENCE_S", 2.0)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
+    monkeypatch.setattr("clustersweep.workers.ray_pool.HEAD_PATIENCE_S", 2.0)
     plan = small_plan(tmp_path, training={"epochs": 100000, "patience": 100000, "batch_size": 2})
     workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
     killed = []
@@ -880,7 +882,7 @@ def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkey
     )  # fmt: skip
     hired = []
     monkeypatch.setattr(workers, "_hire", hired.append, raising=False)
-    module = "clustersweep.ray_workers"
+    module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.reach", lambda address: None)
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([ENOUGH, ENOUGH, ENOUGH]))
     monkeypatch.setattr(

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from clustersweep.home import write_atomically
-from clustersweep.report.listings import Provenance
-from clustersweep.report.table import results_csv, summary
-from clustersweep.report.verdict import Verdict, verdict
-from clustersweep.trial import SweepResults
+from clustersweep.report.sweep.listings import Provenance
+from clustersweep.report.sweep.table import results_csv, summary
+from clustersweep.report.sweep.verdict import Verdict, verdict
+from clustersweep.study.results import SweepResults
 
 __all__ = ["Provenance", "ReportFiles", "Verdict", "summary", "verdict", "write_report"]
 
@@ -30,7 +30,7 @@ def write_report(results: SweepResults, to: Path, provenance: Provenance | None 
         StorageError: The disk is full or read-only; earlier files are still there.
     """
     # Imported here: plotly and its JavaScript take half a second, and most verbs draw nothing.
-    from clustersweep.report.sweep_page import sweep_page
+    from clustersweep.report.sweep.page import sweep_page
 
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     page = sweep_page(results, provenance or Provenance(), written)

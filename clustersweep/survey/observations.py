@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey import fitsfile, npzfile
 from clustersweep.survey.catalogue import Choice, identifiers, redshifts
 from clustersweep.survey.checks import PixelCheck, check_axes, check_digest, check_rows
 from clustersweep.survey.dataset import ImagesDigest, add_up, catalogue_digest, chunks
-from clustersweep.survey.files import kind_of, located_images, needs_catalogue
-from clustersweep.survey.fitsfile import ImagesHeader
-from clustersweep.survey.formats import read_catalogue, read_images_header
+from clustersweep.survey.formats import fits as fitsfile
+from clustersweep.survey.formats import npz as npzfile
+from clustersweep.survey.formats.all import read_catalogue, read_images_header
+from clustersweep.survey.formats.files import kind_of, located_images, needs_catalogue
+from clustersweep.survey.formats.fits import ImagesHeader
 from clustersweep.survey.stack import ImageStack, smallest_type
 
 Array = NDArray[Any]
@@ -167,7 +168,7 @@ def open_observations(
 def _images(path: Path, progress: Progress | None) -> tuple[ImagesHeader, Callable[[], Iterator[Array]]]:
     kind = kind_of(path)
     if kind == "pickle":
-        from clustersweep.survey import lab  # pyarrow
+        from clustersweep.survey.formats import lab  # pyarrow
 
         content = lab.read_pickle(path, progress)
         images = content.images

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey import tables
 from clustersweep.survey.catalogue import Choice, labels
 from clustersweep.survey.checks import check_axes, check_digest
 from clustersweep.survey.dataset import Dataset, Header, catalogue_digest, joint_digest, rebinned_shape
-from clustersweep.survey.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source
+from clustersweep.survey.formats.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source
 from clustersweep.survey.groups import groups_concern
+from clustersweep.survey.simulator import tables
 from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
         words = f"simulated: {spec.simulate.clusters} clusters, seed {spec.simulate.seed}"
         return Header(spec.simulate.clusters, rebinned_shape(shape, spec.rebin), spec.simulate.digest, words)
     images, catalogue = _files(spec)
-    from clustersweep.survey import (
-        formats,
-    )  # brings in astropy, which a study of simulated data plans without
+    from clustersweep.survey.formats import (
+        all as formats,  # brings in astropy, which a study of simulated data plans without
+    )
 
     header = formats.read_images_header(images)
     table = formats.read_catalogue(catalogue)  # a few thousand rows; all but the pixels is checked before a launch
@@ -64,7 +64,7 @@ def check_split(spec: DataSpec, split: SplitSpec) -> None:
         log.warning("split by identifier: the clusters of a simulated survey are all different, so none are kept "
                     "together")  # fmt: skip
         return
-    from clustersweep.survey import formats  # astropy
+    from clustersweep.survey.formats import all as formats  # astropy
 
     images, catalogue = _files(spec)
     table, own = formats.read_catalogue(catalogue), formats.read_images_header(images).identifiers
@@ -113,7 +113,7 @@ def open_dataset(
     Raises:
         DataError: What is wrong, with the rows concerned.
     """
-    from clustersweep.survey import formats  # astropy
+    from clustersweep.survey.formats import all as formats  # astropy
 
     if spec.simulate is not None:
         folder = simulated(spec.simulate, surveys, progress, jobs)
@@ -131,7 +131,7 @@ def open_dataset(
 
 def simulated(spec: SimulateSpec, surveys: Path, progress: Progress | None = None, jobs: int = 1) -> Path:
     """Give the folder of a simulated survey, which is made if it is not there yet."""
-    from clustersweep.survey.simulate import write_survey  # the simulator needs scipy
+    from clustersweep.survey.simulator.simulate import write_survey  # the simulator needs scipy
 
     folder = surveys / spec.digest
     write_survey(spec, folder, jobs=jobs, progress=progress)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clustersweep.cpus import cpu_model
 from clustersweep.errors import UNSEEN_GPU_REMEDY, DataError, Problem, WorkersError
-from clustersweep.training.events import Device
+from clustersweep.study.events import Device
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's own keras.json must not choose another
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -8,16 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.network import NetworkSpec
+from clustersweep.study.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped, failure_of
 from clustersweep.training.augmentation import Augmentation
-from clustersweep.training.checkpoint import (
-    Arrays,
-    DamagedCheckpointError,
-    Progress,
-    pack_state,
-    pack_weights,
-    unpack_state,
-)
 from clustersweep.training.data import Scaling, TrainingData
 from clustersweep.training.device import (
     device_in_use,
@@ -28,9 +20,17 @@ from clustersweep.training.device import (
     shared_tensor,
     tf,
 )
-from clustersweep.training.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped, failure_of
+from clustersweep.training.files.checkpoint import (
+    Arrays,
+    DamagedCheckpointError,
+    Progress,
+    pack_state,
+    pack_weights,
+    unpack_state,
+)
 from clustersweep.training.likelihood import likelihood_terms, variance
 from clustersweep.training.model import build_model, derived_seed, initial_weights
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec
 
 # Larger batches than in training, as nothing is kept for gradients; the same everywhere, as the batch

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.network import NetworkSpec
 from clustersweep.training.data import Scaling
 from clustersweep.training.device import set_precision, tf
 from clustersweep.training.engine import VALIDATION_BATCH, ScaledImages, standardised_redshift
+from clustersweep.training.evaluation.results import Floats
+from clustersweep.training.files.trained_model import TrainedModel
 from clustersweep.training.likelihood import variance
 from clustersweep.training.model import Weights, build_model
-from clustersweep.training.results import Floats
-from clustersweep.training.trained_model import TrainedModel
+from clustersweep.training.network import NetworkSpec
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey.dataset import CHUNK_BYTES
-from clustersweep.survey.files import written_beside
-from clustersweep.survey.fitstable import write_table
+from clustersweep.survey.formats.files import written_beside
+from clustersweep.survey.formats.fitstable import write_table
 from clustersweep.survey.observations import Block, Observations
-from clustersweep.training.calibration import Calibration, calibration
-from clustersweep.training.known_clusters import PARTS, TAUGHT, KnownClusters
-from clustersweep.training.mass_table import Flag, MassTable
-from clustersweep.training.metrics import Metrics, bootstrap, errors, metrics
-from clustersweep.training.results import Clusters, Judged
-from clustersweep.training.trained_model import TrainedModel
+from clustersweep.training.evaluation.calibration import Calibration, calibration
+from clustersweep.training.evaluation.metrics import Metrics, bootstrap, errors, metrics
+from clustersweep.training.evaluation.results import Clusters, Judged
+from clustersweep.training.files.known_clusters import PARTS, TAUGHT, KnownClusters
+from clustersweep.training.files.mass_table import Flag, MassTable
+from clustersweep.training.files.trained_model import TrainedModel
 
 if TYPE_CHECKING:  # which imports TensorFlow
     from clustersweep.training.ensemble import Ensemble

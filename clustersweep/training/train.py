@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem
 from clustersweep.home import write_atomically
-from clustersweep.network import Infeasible, layers
+from clustersweep.study.events import Failed
 from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.dataset import Dataset, chunks
 from clustersweep.survey.split import Split, make_split
-from clustersweep.training.calibration import recalibration
-from clustersweep.training.checkpoint import Arrays
-from clustersweep.training.configuration import Configuration
 from clustersweep.training.data import Scaling, parts_of
 from clustersweep.training.ensemble import Ensemble, Prediction
-from clustersweep.training.evaluation import Evaluation, evaluate
-from clustersweep.training.events import Failed
-from clustersweep.training.known_clusters import clusters_csv
-from clustersweep.training.model_folder import CLUSTERS, CONFIGURATION, LONGEST_NOTE, TrainedModel, write_model
-from clustersweep.training.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, as_json
+from clustersweep.training.evaluation.calibration import recalibration
+from clustersweep.training.evaluation.evaluation import Evaluation, evaluate
+from clustersweep.training.evaluation.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, as_json
+from clustersweep.training.files.checkpoint import Arrays
+from clustersweep.training.files.configuration import Configuration
+from clustersweep.training.files.known_clusters import clusters_csv
+from clustersweep.training.files.model_folder import CLUSTERS, CONFIGURATION, LONGEST_NOTE, TrainedModel, write_model
+from clustersweep.training.files.work_folder import WORK, WorkFolder, claim
+from clustersweep.training.network import Infeasible, layers
 from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
-from clustersweep.training.work_folder import WORK, WorkFolder, claim
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 

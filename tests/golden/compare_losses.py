@@ -20,8 +20,12 @@ STUDIES = ("finished", "optimizers", "views")
 READ = """
 import json, os, sys
 from clustersweep.home import find_home
-from clustersweep.postgres import open_database
-from clustersweep.storage import Storage
+try:
+    from clustersweep.postgres.location import open_database
+    from clustersweep.storage.store import Storage
+except ModuleNotFoundError:  # a commit before the package had folders
+    from clustersweep.postgres import open_database
+    from clustersweep.storage import Storage
 
 storage = Storage.connect(open_database(None, os.environ, find_home(None, os.environ, os.getuid())).url)
 print(json.dumps({

@@ -1,0 +1,409 @@
+"""The verbs: the only place that prints, configures logging and exits. Decides nothing that a verb's module can."""
+
+import json
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from clustersweep import __version__
+from clustersweep.cli import operations as cli_operations
+from clustersweep.cli import survey as cli_survey
+from clustersweep.cli import training as cli_training
+from clustersweep.cli.options import HomeOption, StorageOption, WaitOption, database_of, database_to_read, home_of
+from clustersweep.cpus import available_cpus
+from clustersweep.errors import INTERRUPTED, ClusterSweepError
+
+# Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
+# Ray and plotly.
+if TYPE_CHECKING:
+    from clustersweep.home import Home
+    from clustersweep.postgres.location import Database
+    from clustersweep.storage.store import Storage
+    from clustersweep.study.plan import Left, Plan
+    from clustersweep.study.results import SweepResults
+    from clustersweep.study.study import Study
+    from clustersweep.survey.dataset import Header
+
+# What an interruption of verbs that train and simulate nothing comes to, and of those that do.
+_INTERRUPTED = {
+    **dict.fromkeys(("show", "convert", "predict", "backup", "restore"), "nothing was written"),
+    **dict.fromkeys(("plan", "status", "schema"), "nothing was changed"),
+    **dict.fromkeys(("report", "export"), "what is stored is unharmed. The same command writes it anew"),
+    "remove": "the same command removes what is left",
+}
+_GOES_ON = "what ran is checkpointed. The same command goes on from there"
+
+app = typer.Typer(
+    help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file, e.g. sweeps/quickstart.yaml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
+
+
+class _Stderr(logging.StreamHandler[Any]):
+    """Logs to what is stderr at the time: a progress bar puts its own in place, which prints above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
+def main() -> None:
+    """Run the command line; failures become one message on stderr and the documented exit code."""
+    handler = _Stderr(sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    try:
+        app(prog_name="clustersweep")
+    except ClusterSweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, or that of a launch that has checkpointed
+            print(f"interrupted: {_INTERRUPTED.get(''.join(sys.argv[1:2]), _GOES_ON)}", file=sys.stderr)
+            if "ray" in sys.modules:  # interrupted as it started, Ray crashes as Python ends; all else is closed
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(INTERRUPTED)  # Ray's processes end with this one
+        raise
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        print(f"error: {error}. Mend that and type the same again", file=sys.stderr)
+        sys.exit(3)
+
+
+for verb in (cli_survey.simulate, cli_survey.show, cli_survey.convert, cli_training.train, cli_training.predict):
+    app.command()(verb)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"clustersweep {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def plan(
+    study_file: StudyFile,
+    workers: Annotated[int | None, typer.Option(min=1, help="Estimate the time for so many workers.")] = None,
+    as_json: JsonOption = False,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Show what would run, what is impossible and why, in which order, and what it costs. Trains nothing.
+
+    Where the database can be reached, what is stored is left out of the work; no server is started for that.
+    """
+    from clustersweep.errors import StudyChangedError
+    from clustersweep.study.plan import make_plan, plan_json, require_feasible
+    from clustersweep.study.study import load_study, takes_redshift
+    from clustersweep.survey.source import check_split, read_header
+    from clustersweep.sweep.speeds import read_speed
+
+    study = load_study(study_file)
+    check_split(study.data, study.split)
+    planned = make_plan(study, read_header(study.data, needs_redshift=takes_redshift(study)))
+    count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
+    place = home_of(home, make=False)
+    speed = read_speed(place.speeds, study.resources.cpus_per_worker)
+    left, why, refused = None, "", None
+    try:
+        left, why = _left(planned, storage, place)
+    except StudyChangedError as error:
+        refused, why = error, "launch would refuse this file: see below"
+    if as_json:
+        _print_json(plan_json(planned, count, speed, left))
+    else:
+        from clustersweep.cli.tables import print_plan  # with rich, which scripts need not wait for
+
+        print_plan(planned, count, speed, _out(), left, why)
+    require_feasible(planned, str(study_file))
+    if refused is not None:
+        raise refused
+
+
+@app.command()
+def launch(
+    study_file: StudyFile,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster. \\[default: RAY_ADDRESS, else Ray on this machine]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="No more workers than this.")] = None,
+    keep_failed: Annotated[bool, typer.Option(help="Do not try failed replicates once more.")] = False,
+    in_process: Annotated[bool, typer.Option(help="Train in this process, without Ray, to debug a network.")] = False,
+    wait: WaitOption = None,
+) -> None:
+    """Train what is left of the study; the same command again goes on where it stopped, and repeats nothing."""
+    from clustersweep.cli.progress import Display
+    from clustersweep.sweep.launch import Options, launch
+
+    study, place = _study(study_file), home_of(home)
+    options = Options(
+        address=address or os.environ.get("RAY_ADDRESS") or None,
+        workers=workers,
+        in_process=in_process,
+        retry_failed=not keep_failed,
+        wait_s=wait,
+    )
+    display = Display(_err())
+    done = launch(study, str(study_file), place, lambda: database_of(storage, place), options, display)
+    outcome = done.outcome
+    print_result(done, study_file, _given(home=home), storage is not None)
+    if outcome is not None and outcome.aborted:
+        print(f"error: stopped: {outcome.aborted}. Mend it and launch again", file=sys.stderr)
+        raise typer.Exit(1)
+    if outcome is not None and outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if done.results.count("failed"):
+        raise typer.Exit(1)
+
+
+def print_result(done: Any, study_file: Path, options: str, other_storage: bool) -> None:
+    """Print the verdict of a launch, and what to type next."""
+    from clustersweep.cli.tables import print_best
+    from clustersweep.commands import program
+
+    print_best(done.results, _out())
+    typed, web = program(), os.environ.get("CLUSTERSWEEP_WEB")  # in a container: what a person opens outside
+    if done.report:
+        print(f"\nreport     {f'{web}/runs/{done.report.parent.name}/report.html' if web else done.report}")
+    print(f"dashboard  {web or f'{typed} dashboard{options}'}")
+    if done.results.ranked():
+        print(f"export     {typed} export {shlex.quote(str(study_file))} --to best/{options}")
+    if other_storage:
+        print("           (each with the same --storage)")
+
+
+@app.command()
+def status(
+    study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home: HomeOption = None
+) -> None:
+    """Show how far the study is: counts, and the best combination so far. Works where the data are not mounted, too."""
+    from clustersweep.cli.tables import print_status, status_json
+    from clustersweep.postgres.location import living_launch
+    from clustersweep.study.plan import make_plan
+
+    study, place = _study(study_file), home_of(home, make=False)
+    stored = _stored(study, storage, place)
+    launch, left, replicates = living_launch(stored.database, study.name), None, 0
+    if stored.header is not None:
+        planned = make_plan(study, stored.header)
+        left, replicates = stored.storage.left(planned), planned.replicates
+    else:  # what is impossible depends on the shape of the images
+        print("without the data, what a launch would train is not told", file=sys.stderr)
+    if as_json:
+        _print_json(status_json(stored.results, launch, left))
+    else:
+        print_status(stored.results, _out(), launch, left, replicates)
+
+
+@app.command()
+def dashboard(
+    storage: StorageOption = None,
+    home: HomeOption = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. There is no login: keep it to this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve the Optuna dashboard for the storage in use, until Ctrl-C."""
+    from clustersweep.storage.store import Storage, serve_dashboard
+
+    opened = database_of(storage, home_of(home))
+    print(f"dashboard on http://{host}:{port}/ for {opened.safe_url} (Ctrl-C ends it)", file=sys.stderr)
+    serve_dashboard(Storage.connect(opened.url), host, port)
+
+
+@app.command()
+def report(
+    study_file: StudyFile,
+    to: Annotated[Path | None, typer.Option(help="Folder to write to. \\[default: the study's run folder]")] = None,
+    as_json: JsonOption = False,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Write the HTML report (works offline) and results.csv, one row per replicate."""
+    from clustersweep.report import summary
+    from clustersweep.sweep.launch import write_study_report
+
+    study = _study(study_file)
+    stored = _stored(study, storage, home_of(home, make=False))
+    place = home_of(home)
+    source = stored.header.source if stored.header is not None else str(study.data.images)
+    written = write_study_report(stored.results, study, source, to or place.run(study.name), study_file)
+    if as_json:
+        _print_json(summary(stored.results) | {"html": str(written.html), "csv": str(written.csv)})
+    else:
+        print(f"{written.html}\n{written.csv}")
+
+
+@app.command()
+def export(
+    study_file: StudyFile,
+    to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("best"),
+    rank: Annotated[int, typer.Option(min=1, help="The best trial is 1.")] = 1,
+    trial: Annotated[int | None, typer.Option(min=0, help="A trial by its number, whatever its rank.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that was edited.")] = False,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Write the best trial for the training package: config.yaml, model.keras, provenance.json; proved by reloading."""
+    from clustersweep.cli.progress import Display
+    from clustersweep.cli.tables import print_evidence
+    from clustersweep.errors import DataError, Problem
+    from clustersweep.masses.export import choose, export, read_weights
+    from clustersweep.study.ranking import nothing_learned
+    from clustersweep.study.results import loss_of
+    from clustersweep.study.study import replicate_key
+    from clustersweep.sweep.launch import read_plan, read_training_data
+    from clustersweep.sweep.run_folder import RunFolder
+    from clustersweep.training.device import configure_device
+
+    study = _study(study_file)
+    stored = _stored(study, storage, home_of(home, make=False))
+    results, where = stored.results, home_of(home)
+    chosen, found_rank = choose(results, rank=rank, number=trial)
+    # First what can be told without the data, which may be large, or not there.
+    files, best = RunFolder(where.run(study.name)), chosen.best_replicate
+    read_weights(chosen, replicate_key(study, stored.data_digest, chosen.params, best.seed), files)
+    if stored.absent is not None:
+        trial_words = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"
+        rule = f"is not to be found here, and export computes the validation loss of {trial_words} again from the data"
+        remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
+        raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])
+    planned = read_plan(study, where, str(study_file), Display(_err()))
+    configure_device(study.resources.cpus_per_worker)
+    data = read_training_data(study, where)
+    done = export(planned, results, chosen, found_rank, data, files, to, force=force)
+    if nothing := nothing_learned(f"trial {chosen.number}", loss_of(chosen), results.label_variance):
+        print(nothing)
+    print_evidence(done.evidence, str(done.folder), _out())
+    print(f"weights of seed {done.evidence.weights_of_seed}: {done.proof}")
+
+
+@app.command()
+def schema(
+    training: Annotated[bool, typer.Option("--training", help="That of training configurations.")] = False,
+) -> None:
+    """Print the JSON Schema of study files, with which editors complete and check them."""
+    from clustersweep.study.study import study_schema
+    from clustersweep.training.files.configuration import configuration_schema
+
+    _print_json(configuration_schema() if training else study_schema())
+
+
+@app.command()
+def stop(
+    home: HomeOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Also under a launch that lives.")] = False,
+) -> None:
+    """Stop the embedded PostgreSQL server; the next verb that needs it starts it again, with its data."""
+    from clustersweep.postgres.location import stop_embedded
+
+    print("stopped" if stop_embedded(home_of(home), force=force) else "was not running")
+
+
+app.command()(cli_operations.backup)
+app.command()(cli_operations.restore)
+app.command()(cli_operations.remove)
+
+
+def _study(path: Path) -> "Study":
+    from clustersweep.study.study import load_study
+
+    return load_study(path)
+
+
+class _Stored(NamedTuple):
+    """What is stored of a study, and what its data are; `absent` is a file of theirs that is not there."""
+
+    database: "Database"
+    storage: "Storage"
+    results: "SweepResults"
+    data_digest: str
+    header: "Header | None"
+    absent: Path | None
+
+
+def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
+    """Return a study's results, having made sure that the file is still the study that they belong to.
+
+    Where the data are not there, or a launch would refuse them, all else is compared, and stderr says so: what an
+    earlier version trained on stays readable.
+    """
+    from clustersweep.errors import DataError
+    from clustersweep.storage.store import Storage
+    from clustersweep.study.study import takes_redshift
+    from clustersweep.survey.source import absent_file, read_header
+
+    database = database_to_read(storage, home)
+    opened = Storage.connect(database.url)
+    absent = absent_file(study.data)
+    header, refused = None, None
+    try:
+        header = None if absent else read_header(study.data, needs_redshift=takes_redshift(study))
+    except DataError as error:
+        refused = error
+    data_digest = opened.require_same(study, header.digest if header else None)
+    compared = "all but the data was compared with what is stored"
+    if absent:
+        print(f"{absent} is not to be found here: {compared}", file=sys.stderr)
+    if refused:
+        print(f"{refused}\nthese data cannot be used: {compared}", file=sys.stderr)
+    return _Stored(database, opened, opened.results(study.name), data_digest, header, absent)
+
+
+def _left(planned: "Plan", storage: str | None, home: "Home") -> tuple["Left | None", str]:
+    """Tell what of a plan is left where its database is at hand; else None, and why."""
+    from clustersweep.errors import StorageError
+    from clustersweep.postgres.location import database_at_hand, holds_studies
+
+    try:
+        database = database_at_hand(storage, os.environ, home)
+        if database is None:
+            return None, "not compared with what is stored: the home's database does not run, and plan starts none"
+        if not holds_studies(database):
+            return None, "not launched yet"
+        from clustersweep.storage.store import Storage  # Optuna: plan is quick without it
+
+        left = Storage.connect(database.url).left(planned)
+        return left, "" if left is not None else "not launched yet"
+    except StorageError as error:
+        if storage is not None:
+            raise
+        return None, f"not compared with what is stored: {error}"
+
+
+def _given(**options: object) -> str:
+    """Repeat options for commands to be copied. Never the storage: it may hold a password."""
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _out() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _err() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -1,0 +1,191 @@
+"""What a person sees while a sweep runs: a live display on a terminal, one line per trial elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.status import Status
+from rich.table import Table
+
+from clustersweep.cli.tables import params_text
+from clustersweep.durations import duration
+from clustersweep.storage.store import OpenTrial
+from clustersweep.study.cost import Speed
+from clustersweep.study.plan import Plan
+from clustersweep.study.results import Params, Replicate
+from clustersweep.sweep.events import (
+    EpochDone,
+    Notice,
+    ReplicateBegan,
+    ReplicateDone,
+    StorageAway,
+    StorageBack,
+    TrialDone,
+    WorkerLost,
+)
+from clustersweep.sweep.remaining import Remaining
+
+
+class Steps:
+    """Shows the steps that come before training on one console (stderr)."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._survey_told = -1
+        self._status: Status | None = None
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Show a step: on a terminal a spinner while it lasts; a line with its time when it is done."""
+        started = time.monotonic()
+        self._status = self._console.status(text) if self._console.is_terminal else None
+        with self._status or contextlib.nullcontext():
+            yield
+        self._say(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]")
+
+    def survey(self, done: int, total: int) -> None:
+        """Show the simulation's progress: beside the spinner, or a line for every quarter of it."""
+        quarter = 4 * done // max(1, total)
+        if self._status is not None:
+            self._status.update(f"simulated {done:,} of {total:,} clusters")
+        elif quarter != self._survey_told:
+            self._survey_told = quarter
+            self._say(f"  simulated {done:,} of {total:,} clusters")
+
+    def waits(self, text: str) -> None:
+        """Show what a launch waits for."""
+        if self._status is not None:
+            self._status.update("waiting for room on this machine")
+        self._say(f"[yellow]{escape(text)}[/yellow]")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+
+class Display(Steps):
+    """Shows the steps of a launch and the progress of its sweep."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live: Live | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+            console=console,
+        )  # fmt: skip
+        self._workers: dict[str, tuple[str, ...]] = {}
+        self._best: tuple[float, Params] | None = None
+        self._trials = self._trials_done = 0
+        self._remaining: Remaining | None = None
+        self._began_at = 0.0
+
+    def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
+        """Show what is to be done."""
+        seeds = plan.study.seeds
+        missing = [(t, len(set(seeds) - set(t.done))) for t in open_trials]
+        replicates = sum(count for _, count in missing)
+        self._console.print(
+            f"[bold]{escape(plan.study.name)}[/bold]: {plan.combinations} combinations, {len(plan.trials)} feasible, "
+            f"{len(plan.infeasible)} impossible (`clustersweep plan` tells why); "
+            f"{replicates} of {plan.replicates} replicates to train",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if plan.same:
+            self._say(f"{len(plan.same)} of them are the same network as another (`clustersweep plan` tells which)")
+        if not replicates:
+            return
+        self._trials, self._began_at = len(open_trials), time.monotonic()
+        work = [(one.trial, [seed for seed in seeds if seed not in one.done]) for one in open_trials]
+        speed = Speed()  # what is assumed will do: all that counts is how trials compare
+        self._remaining = Remaining(work, speed.epoch_s, speed.compile_s)
+        done = plan.replicates - replicates
+        self._task = self._bar.add_task("replicates", total=plan.replicates, completed=done, left="")
+        if self._console.is_terminal:
+            self._live = Live(self._picture(), console=self._console, refresh_per_second=4, transient=True)
+
+    def notice(self, notice: Notice) -> None:
+        """Show what happened."""
+        if self._live is not None and not self._live.is_started:
+            self._live.start()
+        if self._remaining is not None:
+            self._remaining.notice(notice)
+        match notice:
+            case ReplicateBegan(worker, replicate, epoch, _, _):
+                since = f"continues after epoch {epoch}" if epoch else "compiling"
+                self._workers[worker] = (*_described(replicate), since, "")
+            case EpochDone(worker, replicate, event):
+                of = f"{event.epoch}/{replicate.trial.training.epochs}"
+                self._workers[worker] = (*_described(replicate), of, f"{event.val_loss:.4f}")
+                self._bar.update(self._task, left=self._left())
+            case ReplicateDone(worker, _, _):
+                self._workers.pop(worker, None)
+                self._bar.update(self._task, advance=1)
+            case TrialDone():
+                self._trial_done(notice)
+            case WorkerLost(worker, replicate, reason, again):
+                self._workers.pop(worker, None)
+                then = "goes on elsewhere" if again else "is given up"
+                text = (
+                    f"{worker} died ({reason}); seed {replicate.seed} of {params_text(replicate.trial.params)} {then}"
+                )
+                self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
+            case StorageAway(reason, patience_s):
+                text = f"{reason}\nwaiting for it, {duration(patience_s)} at most: workers go on, and nothing is lost"
+                self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
+            case StorageBack(seconds):
+                self._console.print(f"the database is back after {duration(seconds)}", highlight=False)
+        if self._live is not None:
+            self._live.update(self._picture())
+
+    def end(self) -> None:
+        """Take the live display away."""
+        if self._live is not None and self._live.is_started:
+            self._live.stop()
+        self._live = None
+
+    def _trial_done(self, notice: TrialDone) -> None:
+        self._trials_done += 1
+        params = notice.replicate.trial.params
+        if notice.value is not None and (self._best is None or notice.value < self._best[0]):
+            self._best = (notice.value, params)
+        if notice.value is None:
+            errors = {r.error.splitlines()[0] for r in notice.results if r.error}
+            text = f"[red]failed[/red]: {escape('; '.join(sorted(errors)))}"
+        else:
+            values = [r.value for r in notice.results if r.value is not None]
+            text = f"val_loss {notice.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
+        if self._live is None or notice.value is None:
+            seconds = sum(r.seconds for r in notice.results)
+            left = f", {self._left()}" if self._left() else ""
+            self._console.print(
+                f"trial {notice.number} ({self._trials_done} of {self._trials}): {params_text(params)}: {text}, "
+                f"{seconds:.1f} s{left}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _left(self) -> str:
+        """Return the time that is left in words; nothing while no epoch tells."""
+        seconds = self._remaining.after(time.monotonic() - self._began_at) if self._remaining else None
+        return "" if seconds is None else f"about {duration(seconds)} left"
+
+    def _picture(self) -> Group:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title in ("worker", "combination", "seed", "epoch", "val_loss"):
+            table.add_column(title)
+        for worker in sorted(self._workers):
+            table.add_row(worker, *self._workers[worker])
+        best = (
+            f"best so far: {self._best[0]:.4f} with {params_text(self._best[1])}"
+            if self._best
+            else "no trial finished yet"
+        )
+        return Group(table, self._bar, best)
+
+
+def _described(replicate: Replicate) -> tuple[str, str]:
+    return params_text(replicate.trial.params), str(replicate.seed)

@@ -1,0 +1,103 @@
+"""The verbs for surveys: make one, look at one, convert one. Registered by `cli`; prints as it does."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clustersweep.cpus import available_cpus
+
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the lab's pickle, or a survey's folder.")]
+Catalogue = Annotated[
+    Path | None, typer.Option(help="FITS, feather or CSV; not needed for an npz or a survey's folder.")
+]
+Mass = Annotated[str | None, typer.Option(help="Column of M500c. \\[default: a usual name]")]
+Redshift = Annotated[str | None, typer.Option(help="Column of the redshift. \\[default: a usual name]")]
+MassUnit = Annotated[
+    str | None, typer.Option(help="Unit of the masses, e.g. '1e14 solMass' or 'dex(solMass)'. \\[default: the file's]")
+]
+Identifier = Annotated[str | None, typer.Option(help="Column that names the clusters. \\[default: a usual name]")]
+
+
+def simulate(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for images.fits and catalogue.fits.")],
+    clusters: Annotated[int, typer.Option(min=10, max=10_000_000, help="How many clusters.")] = 7946,
+    seed: Annotated[int, typer.Option(min=0, help="Cluster i of a seed is always the same.")] = 42,
+    pixels: Annotated[int, typer.Option(min=4, max=1024, help="Pixels along each side.")] = 50,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = available_cpus(),
+) -> None:
+    """Write a mock of the eFEDS cluster survey: images in ten energy bands, and their catalogue."""
+    from clustersweep.survey.simulator.simulate import write_survey
+    from clustersweep.survey.spec import SimulateSpec
+
+    spec = SimulateSpec(clusters=clusters, seed=seed, pixels=pixels)
+    with progress_bar("simulating") as progress:
+        write_survey(spec, to, jobs=jobs, progress=progress)
+    print(f"{to / 'images.fits'}\n{to / 'catalogue.fits'}")
+
+
+def show(
+    images: Images,
+    catalogue: Catalogue = None,
+    to: Annotated[Path, typer.Option(help="HTML page to write (works offline).")] = Path("survey.html"),
+    mass: Mass = None,
+    redshift: Redshift = None,
+    identifier: Identifier = None,
+    mass_unit: MassUnit = None,
+) -> None:
+    """Summarise a survey, and draw its masses, redshifts and some clusters band by band."""
+    from clustersweep.report.survey import write_survey_page
+    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.figures import summary
+    from clustersweep.survey.formats.all import read_source
+    from clustersweep.survey.formats.files import located
+
+    choice = Choice(mass, redshift, identifier, mass_unit)
+    with progress_bar("reading") as progress:
+        source = read_source(*located(images, catalogue), choice, progress, needs_redshift=False)
+    dataset = source.dataset
+    for name, value in (*summary(dataset).items(), ("columns", source.labels.words)):
+        print(f"{name:<24} {value}")
+    print(write_survey_page(dataset, to, str(images)))
+
+
+def convert(
+    images: Images,
+    to: Annotated[Path, typer.Option(help="A file that ends in .npz, or a folder for FITS files.")],
+    catalogue: Catalogue = None,
+    mass: Mass = None,
+    redshift: Redshift = None,
+    identifier: Identifier = None,
+    mass_unit: MassUnit = None,
+    drop_invalid: Annotated[
+        bool,
+        typer.Option("--drop-invalid", help="Leave out clusters without mass, redshift or good pixels; says which."),
+    ] = False,
+) -> None:
+    """Turn any source into FITS or npz, checked, once. Nothing in a pickle is ever run."""
+    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.formats.all import convert as converted
+
+    choice = Choice(mass, redshift, identifier, mass_unit)
+    with progress_bar("reading") as progress:
+        words: list[str] = []
+        dataset = converted(
+            images, catalogue, to, choice=choice, progress=progress, drop_invalid=drop_invalid,
+            taken=lambda labels: words.append(labels.words),
+        )  # fmt: skip
+    print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
+    print(f"taken from {catalogue or images}: {words[0]}")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr while it is a terminal, moved by the function that this gives."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

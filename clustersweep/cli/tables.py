@@ -1,0 +1,250 @@
+"""Tables and summaries for the terminal and for scripts. Given a console; decides nothing."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from clustersweep.durations import duration
+from clustersweep.study.cost import Speed, estimate_s, trial_s
+from clustersweep.study.plan import Left, Plan, left_json
+from clustersweep.study.ranking import best_learned_nothing, same_words, ties_of
+from clustersweep.study.results import Params, SweepResults, Trial
+from clustersweep.study.results import TrialState as State
+from clustersweep.training.files.configuration import MOST_LISTED, Evidence
+from clustersweep.training.network import Infeasible
+
+# A terminal is for reading; scripts have --json.
+ROWS = 100
+FEW = 5
+
+
+def print_plan(
+    plan: Plan, workers: int, speed: Speed, out: Console, left: Left | None = None, unknown: str = ""
+) -> None:
+    """Print counts, the impossible combinations with what kills each, and the others in order with their cost.
+
+    Args:
+        plan: The plan.
+        workers: Estimate the time for so many.
+        speed: How fast each is.
+        out: Where to.
+        left: What a launch would train; None where the study is not stored, or was not compared.
+        unknown: In that case, why.
+    """
+    seeds = plan.study.seeds
+    shape = " x ".join(map(str, plan.header.image_shape))
+    known = f"study digest {plan.digest}" if plan.digest else "the study's digest is known once the data are read"
+    out.print(
+        f"[bold]{plan.study.name}[/bold]: {escape(plan.header.source)}; images {shape}; {known}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    out.print(
+        f"{plan.combinations} combinations: {len(plan.trials)} feasible, {len(plan.infeasible)} impossible; "
+        f"{len(seeds)} seeds make {plan.replicates} replicates",
+        highlight=False,
+        soft_wrap=True,
+    )
+    said = unknown if left is None else left_words(left, plan.replicates)
+    out.print(f"{escape(said)}\n" if said else "", highlight=False, soft_wrap=True)
+    if plan.infeasible:
+        table = _table("Impossible (recorded as PRUNED; no worker is used)", *plan.study.axes, "what kills it")
+        for params, why in plan.infeasible[:ROWS]:
+            table.add_row(*map(str, params.values()), trace(why))
+        out.print(table)
+        _more(len(plan.infeasible), out)
+    work = plan.work if left is None else left.work
+    if work:
+        what = "Feasible" if left is None else "Left to train"
+        title = f"{what}, in the order of work (longest first)"
+        table = _table(title, *plan.study.axes, "parameters", "MFLOP/image", "time")
+        for trial, count in work[:ROWS]:
+            table.add_row(
+                *map(str, trial.params.values()),
+                f"{trial.parameters:,}",
+                f"{trial.flops_per_image / 1e6:.1f}",
+                duration(trial_s(trial, count, speed)),
+            )
+        out.print(table)
+        _more(len(work), out)
+        for line in plan_same_words(plan):
+            out.print(escape(line), highlight=False, soft_wrap=True)
+        out.print(
+            f"about {duration(estimate_s(work, workers, speed))} with {workers} workers ({basis_words(work, speed)}), "
+            "if no training stops early; reading the data and starting the workers come on top",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def basis_words(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
+    """Say what an estimate of trials, each with so many seeds, is made from, and how sure it is."""
+    within = f"most likely within a factor of {speed.factor(work):.1f}"
+    if speed.device is None:
+        return f"an assumption until a sweep has run here with as many cpus_per_worker, {within}"
+    seen = f"{speed.count:,} replicate{'' if speed.count == 1 else 's'}"
+    sizes = "one size" if len(speed.sizes) == 1 else f"{len(speed.sizes)} sizes"
+    beyond = speed.beyond(work)
+    larger = (
+        f", the largest of which cost {beyond:,.0f} times less an epoch than the largest here" if beyond >= 2 else ""
+    )
+    return f"from {seen} of {sizes} measured here{larger}, on {speed.device}; {within}"
+
+
+def plan_same_words(plan: Plan) -> list[str]:
+    """Return lines that tell which combinations are the same network as which, and why; none where all differ."""
+    if not plan.same:
+        return []
+    networks = len(plan.trials) - len(plan.same)
+    lines = [f"{len(plan.trials)} feasible combinations are {networks} networks, the others equal to the last bit:"]
+    for why in dict.fromkeys(why for _, _, why in plan.same):
+        pairs = [(params, of) for params, of, other in plan.same if other == why]
+        lines.append(f"  {why}:")
+        lines += [f"    {params_text(params)} as {params_text(of)}" for params, of in pairs[:FEW]]
+        lines += [f"    ... and {len(pairs) - FEW} more; --json lists all"] if len(pairs) > FEW else []
+    return lines
+
+
+def left_words(left: Left, replicates: int) -> str:
+    """Say what of a study is finished, what a launch would train, and how the file goes beyond what is stored."""
+    if not left.replicates:
+        return f"all {replicates} replicates are finished: launch has nothing to train"
+    added = [(left.new, "combination"), (left.new_seeds, "seed")]
+    more = [f"{number} {what}{'' if number == 1 else 's'}" for number, what in added if number]
+    beyond = f" (the file has {' and '.join(more)} more than the stored study)" if more else ""
+    return f"{left.finished} of {replicates} replicates are finished; launch would train {left.replicates}{beyond}"
+
+
+def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> None:
+    """Print the counts and the best combinations; `lives` says whether a launch of the study does."""
+    if nothing := best_learned_nothing(results):
+        out.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
+    out.print(_counts(results, lives=lives), highlight=False, soft_wrap=True)
+    ranked = results.networks()
+    if not ranked:
+        return
+    title = "Best combinations (val_loss and its sd over the seeds in dex², RMSE in dex)"
+    table = _table(title, "rank", "trial", *results.axes, "val_loss", "sd", "RMSE")
+    for rank, trial in enumerate(ranked[:5], start=1):
+        value = trial.value or 0.0
+        spread = trial.spread()
+        table.add_row(
+            str(rank),
+            str(trial.number),
+            *map(str, (trial.params[name] for name in results.axes)),
+            f"{value:.4f}",
+            "-" if math.isnan(spread) else f"{spread:.4f}",
+            f"{math.sqrt(value):.3f}",
+        )
+    out.print(table)
+    if results.label_variance is not None:
+        out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False, soft_wrap=True)
+    near = ties_of(results, ranked[0])
+    if near.trials:
+        words = f"{near.count()}, may be as good" if "," in near.count() else f"{near.count()} may be as good"
+        words += f": within {near.margin:.4f} dex² of the best, the noise of the seeds"
+        out.print(words, highlight=False, soft_wrap=True)
+    for line in same_words(results):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def print_status(
+    results: SweepResults, out: Console, launch: str | None = None, left: Left | None = None, replicates: int = 0
+) -> None:
+    """Print how far a study is.
+
+    Args:
+        results: What is stored.
+        out: Where to.
+        launch: The launch that lives, as it names itself; None where none does.
+        left: What a launch of the file would train; None where that is not known.
+        replicates: How many the file has.
+    """
+    out.print(f"[bold]{results.study}[/bold] (digest {results.digest})", highlight=False, soft_wrap=True)
+    if launch is not None:
+        out.print(f"being launched by {escape(launch)}", highlight=False, soft_wrap=True)
+    if left is not None and (left.replicates or left.new):
+        out.print(left_words(left, replicates), highlight=False, soft_wrap=True)
+    print_best(results, out, lives=launch is not None)
+
+
+def print_evidence(evidence: Evidence, folder: str, out: Console) -> None:
+    """Print what was exported, from which others the noise cannot tell it, and what was not ranked."""
+
+    def say(text: str) -> None:
+        out.print(escape(text), highlight=False, soft_wrap=True)
+
+    place = f"rank {evidence.rank} of {evidence.of}"
+    say(f"{folder}/: trial {evidence.trial} ({place}): {params_text(evidence.params)}")
+    if evidence.margin is None:
+        say("one seed: nothing can be said about ties. More `seeds` in the study, and launching again, would tell")
+    if evidence.same_network:
+        say(f"the same network: {_listed([str(n) for n in evidence.same_network], 'trial')}; an axis changes nothing")
+    if evidence.ties:
+        others = _listed([f"{tie.trial} ({tie.value:.4f})" for tie in evidence.ties], "trial")
+        say(
+            f"tied: {others} within the noise of the seeds, {evidence.margin:.4f} dex² around {evidence.value:.4f}. "
+            "`clustersweep report` shows what they have in common; --trial N exports another"
+        )
+    if evidence.failed_seeds:
+        lost = _listed([f"{f.trial} (seed {f.seed}: {f.reason})" for f in evidence.failed_seeds], "replicate")
+        say(f"failed: {lost}; a trial without all of its seeds is not ranked. `clustersweep launch` tries them again")
+
+
+def _listed(items: list[str], noun: str) -> str:
+    """Count and name the first of some things: `3 trials, 7 (0.0701), ...`."""
+    count = f"{len(items)}{' or more' if len(items) == MOST_LISTED else ''} {noun}{'s' if len(items) > 1 else ''}"
+    return f"{count}, {', '.join(items[:FEW])}{', ...' if len(items) > FEW else ''}"
+
+
+def status_json(results: SweepResults, launch: str | None = None, left: Left | None = None) -> dict[str, Any]:
+    """Give the status for scripts, in the documented form; `launch` and `left` as in `print_status`."""
+    ranked = results.ranked()
+    best = None
+    if ranked:
+        first = ranked[0]
+        seeds = {str(seed): replicate.value for seed, replicate in first.replicates.items()}
+        best = {"number": first.number, "params": dict(first.params), "value": first.value, "seeds": seeds}
+    given = {"study": results.study, "digest": results.digest, **_counted(results, lives=launch is not None)}
+    return {**given, "best": best, "launch": launch, "left": left_json(left)}
+
+
+def trace(why: Infeasible) -> str:
+    """Write the shapes that lead to an impossible layer as one line."""
+    steps = [f"{name} {'x'.join(map(str, shape))}" for name, shape in why.trace]
+    return " → ".join([*steps, f"[red]{why.layer}[/red]"]) + f": {why.reason}"
+
+
+def _counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
+    """Count trials by state: one that is stored as running is interrupted where no launch lives."""
+    states: tuple[State, ...] = ("complete", "running", "waiting", "failed", "infeasible")
+    counts: dict[str, int] = {state: results.count(state) for state in states}
+    begun = 0 if lives else counts["running"]
+    return counts | {"running": counts["running"] - begun, "interrupted": begun}
+
+
+def _counts(results: SweepResults, *, lives: bool) -> str:
+    counts = _counted(results, lives=lives)
+    text = f"{len(results.trials)} combinations: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    return text + (f" ({results.continued} of them to be continued with new seeds)" if results.continued else "")
+
+
+def _more(count: int, out: Console) -> None:
+    if count > ROWS:
+        out.print(f"... and {count - ROWS} more; --json lists all", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def params_text(params: Params) -> str:
+    """Write a combination as `filters=10 kernel_size=3`."""
+    return " ".join(f"{name}={value}" for name, value in params.items())

@@ -1,0 +1,147 @@
+"""What `train` does, from a configuration to a model folder with its report: puts the pieces together."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from clustersweep.commands import command
+from clustersweep.cpus import available_cpus
+from clustersweep.home import Home
+from clustersweep.masses.export import commit, versions
+from clustersweep.survey.source import check_split, open_dataset
+from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
+from clustersweep.training.files.configuration import Configuration, load_configuration
+from clustersweep.training.files.work_folder import require_free
+
+if TYPE_CHECKING:  # which import TensorFlow
+    from clustersweep.training.stages import Told
+    from clustersweep.training.train import TrainingRun
+
+# What `predict` is given beside a model, in commands to be copied.
+PREDICT = ("IMAGES", "--catalogue", "CATALOGUE", "--to", "masses.fits")
+
+
+class Watcher(Protocol):
+    """Whoever shows a person what a training does."""
+
+    def step(self, text: str) -> AbstractContextManager[None]:
+        """Show that something that may take a while has begun, and when it is done."""
+
+    def survey(self, done: int, total: int) -> None:
+        """Show how far the simulation of a survey is."""
+
+    def told(self, event: "Told") -> None:
+        """Show what the training tells."""
+
+    def end(self) -> None:
+        """Stop showing progress."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to, and where its report is; `no_png` says why there are no PNG files, else it is empty."""
+
+    run: "TrainingRun"
+    report: Path
+    no_png: str
+
+
+def train_model(
+    path: Path, to: Path, home: Home, threads: int, watcher: Watcher, *, device: str = "auto"
+) -> Trained | None:
+    """Train what a configuration says into the model folder `to`; None when interrupted, with a checkpoint kept.
+
+    `device`: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
+
+    Raises:
+        ClusterSweepError: See its tree; what is finished is kept in every case.
+    """
+    with interrupt_on_signals():
+        return _train_model(path, to, home, threads, watcher, device)
+
+
+def _train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher, device: str) -> Trained | None:
+    configuration = load_configuration(path)
+    require_free(to)
+    check_split(configuration.data, configuration.split)
+    # Imported here, when all that can be wrong at once has been found: TensorFlow takes seconds.
+    from clustersweep.training.device import choose_device, device_in_use
+    from clustersweep.training.train import train
+
+    choose_device(device, threads)
+    with watcher.step(f"Preparing the survey, to train on {device_in_use(configuration.training.precision)}"):
+        dataset = open_dataset(
+            configuration.data,
+            home.surveys,
+            progress=watcher.survey,
+            jobs=available_cpus(),
+            needs_redshift=configuration.network.redshift != "none",
+        )
+    provenance = {"commit": commit() or "", "threads": str(threads)} | versions()
+    try:
+        with stop_on_signals() as stop:
+            run = train(configuration, dataset, to, provenance=provenance, told=watcher.told, stop=stop)
+    finally:
+        watcher.end()
+    if run is None:
+        return None
+    with watcher.step("Writing the report"):
+        report, no_png = _write_report(configuration, run, path, to)
+    return Trained(run, report, no_png)
+
+
+def _write_report(configuration: Configuration, run: "TrainingRun", path: Path, to: Path) -> tuple[Path, str]:
+    """Draw the model's page and its figures; the page needs no browser, the PNG files do."""
+    # Imported here: plotly takes half a second, and an interrupted training draws nothing.
+    from clustersweep.report.model.page import TrainingPage, training_figures, write_training_page
+    from clustersweep.report.png import write_pngs
+
+    page = TrainingPage(
+        title=to.absolute().name,
+        facts=_facts(configuration, run),
+        stages=run.stages,
+        failed=run.failed,
+        evaluation=run.evaluation,
+        test=run.test,
+        commands={
+            "train again": command("train", path, "--to", to),
+            "predict": command("predict", to, *PREDICT),
+        },
+    )
+    report = write_training_page(page, to / "report.html")
+    return report, write_pngs(training_figures(page), to / "figures").message
+
+
+def _facts(configuration: Configuration, run: "TrainingRun") -> dict[str, str]:
+    """Say what was trained, on what and with what."""
+    network, training, model = configuration.network, configuration.training, run.model
+    stages = list(dict.fromkeys(result.stage for result in run.stages))
+    data = configuration.data
+    source = (
+        f"{data.simulate.clusters:,} simulated clusters, seed {data.simulate.seed}" if data.simulate else data.images
+    )
+    seeds = ", ".join(map(str, model.seeds))
+    failed = "".join(f"; seed {seed} failed: {why}" for seed, why in run.failed.items())
+    versions_ = ", ".join(
+        f"{k} {v}" for k, v in model.provenance.items() if k not in ("commit", "data_digest", "device", "threads")
+    )
+    seconds = sum(result.seconds for result in run.stages)
+    return {
+        "data": f"{source}; digest {model.provenance['data_digest']}",
+        "network": f"{network.conv_blocks} blocks of {network.convs_per_block} convolutions, {network.filters} filters "
+        f"in the first, {network.kernel_size} x {network.kernel_size}; {network.dense_layers} dense layers; redshift: "
+        f"{network.redshift}",
+        "training": f"{training.optimizer}, learning rate {training.learning_rate:g}, batches of "
+        f"{training.batch_size}, at most {training.epochs} epochs, patience {training.patience}; "
+        f"augmentation: {training.augmentation}; "
+        f"loss: {training.loss}",
+        "stages": ", ".join(stages),
+        "seeds": seeds + failed,
+        "time spent training": f"{seconds / 60:.0f} min with {model.provenance['threads']} threads",
+        "trained on": model.provenance.get("device", "partly not recorded, by an older version"),
+        "recalibration": f"standard deviations times {model.recalibration:.3f}",
+        "model digest": run.digest,
+        "commit": model.provenance["commit"] or "not run from a checkout",
+        "versions": versions_,
+    }

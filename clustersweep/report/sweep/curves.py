@@ -1,0 +1,77 @@
+"""Figure data: the learning curves of the best trials, and loss against cost. Pure; draws nothing."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from clustersweep.study.results import Params, SweepResults, loss_of, losses
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One replicate: training and validation loss of every epoch from 1, dex^2."""
+
+    seed: int
+    loss: tuple[float, ...]
+    val_loss: tuple[float, ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """All replicates of one trial that kept their curve; `place` 1 is the best trial."""
+
+    place: int
+    trial: int
+    params: Params
+    curves: tuple[Curve, ...]
+
+
+def learning_curves(results: SweepResults, count: int = 4) -> tuple[CurvePanel, ...]:
+    """Give the learning curves of the best trials; empty where no replicate kept one."""
+    panels = []
+    for place, trial in enumerate(results.ranked()[:count], start=1):
+        curves = tuple(
+            Curve(seed, tuple(e[0] for e in r.curve), tuple(e[1] for e in r.curve), r.best_epoch)
+            for seed, r in sorted(trial.replicates.items())
+            if any(math.isfinite(val_loss) for _, val_loss in r.curve)
+        )
+        if curves:
+            panels.append(CurvePanel(place, trial.number, trial.params, curves))
+    return tuple(panels)
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """One trial: its objective and the range over its seeds (dex^2), at its cost."""
+
+    trial: int
+    params: Params
+    cost: float
+    loss: float
+    low: float
+    high: float
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class CostFigure:
+    """Loss against cost; `on_front` marks the trials that no cheaper one beats. Points rise in cost."""
+
+    unit: Literal["parameters", "seconds"]
+    points: tuple[CostPoint, ...]
+
+
+def loss_against_cost(results: SweepResults) -> CostFigure:
+    """Place the complete trials by trainable weights or, where those are not known, by seconds a replicate."""
+    complete = results.ranked()
+    known = all(trial.parameters is not None for trial in complete)
+    costs = [float(t.parameters or 0) if known else t.seconds / len(losses(t)) for t in complete]
+    points = []
+    lowest = math.inf
+    for cost, trial in sorted(zip(costs, complete, strict=True), key=lambda pair: (pair[0], loss_of(pair[1]))):
+        loss, seeds = loss_of(trial), losses(trial)
+        front = loss < lowest
+        points.append(CostPoint(trial.number, trial.params, cost, loss, min(seeds), max(seeds), front))
+        lowest = min(lowest, loss)
+    return CostFigure("parameters" if known else "seconds", tuple(points))

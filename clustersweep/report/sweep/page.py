@@ -1,0 +1,51 @@
+"""Puts a sweep's report together: results -> figure data -> figures -> one page. Holds no arithmetic."""
+
+from plotly.offline import get_plotlyjs
+
+from clustersweep.report.page import Section, document, figure, paragraph
+from clustersweep.report.style import Encoding, draw
+from clustersweep.report.sweep import figures, listings, sections
+from clustersweep.report.sweep.curves import learning_curves, loss_against_cost
+from clustersweep.report.sweep.effects import effects
+from clustersweep.report.sweep.listings import Provenance
+from clustersweep.report.sweep.slice_figure import slice_figure
+from clustersweep.report.sweep.slices import slices
+from clustersweep.report.sweep.verdict import verdict
+from clustersweep.study.results import SweepResults
+
+
+def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> str:
+    """Give the whole report as HTML.
+
+    Raises:
+        NothingCompleteError: No trial is complete.
+    """
+    found = verdict(results)
+    parts = [Section("verdict", "The best combination", sections.verdict_html(results, found), "verdict")]
+    data = slices(results)
+    if data:
+        body = paragraph(sections.slices_introduction(len(data[0].panels)), "note")
+        for number, one in enumerate(data, start=1):
+            drawn = draw(slice_figure(one), f"figure-slice-{number}")
+            body += sections.slice_html(number, one, drawn, Encoding(one.others).axes)
+        parts.append(Section("hyperparameters", "Each hyperparameter", body, "slices"))
+        split = effects(results, data)
+        body = sections.effects_html(results, split, draw(figures.effect_figure(split), "figure-effects"))
+        parts.append(Section("noise", "Effect against noise", body))
+    curves = learning_curves(results)
+    if curves:
+        drawn = draw(figures.curve_figure(curves, results.label_variance), "figure-curves")
+        parts.append(Section("curves", "Learning curves", figure(drawn, sections.CURVES_CAPTION)))
+    cost = loss_against_cost(results)
+    drawn = draw(figures.cost_figure(cost, results.label_variance), "figure-cost")
+    parts.append(Section("cost", "Loss against cost", figure(drawn, sections.cost_caption(cost))))
+    parts.append(Section("trials", "All complete trials", listings.trials_html(results, found)))
+    if results.count("infeasible"):
+        parts.append(Section("impossible", "Impossible combinations", listings.infeasible_html(results)))
+    unfinished = listings.unfinished_html(results)
+    if unfinished:
+        parts.append(Section("unfinished", "Failed and unfinished", unfinished))
+    if results.launches:
+        parts.append(Section("times", "Time, estimated and taken", listings.times_html(results)))
+    parts.append(Section("provenance", "Provenance", listings.provenance_html(results, provenance, written)))
+    return document(results.study, provenance.data, parts, sections.FOOTER, get_plotlyjs())

@@ -1,0 +1,194 @@
+"""The parts of a sweep's report as HTML: what the figures and tables mean, in words. Draws nothing."""
+
+import math
+from collections.abc import Iterable
+from html import escape
+
+from clustersweep.report.page import definitions, figure, paragraph
+from clustersweep.report.sweep.curves import CostFigure
+from clustersweep.report.sweep.effects import Effects
+from clustersweep.report.sweep.slices import SliceFigure
+from clustersweep.report.sweep.verdict import (
+    PUBLISHED_BEST,
+    PUBLISHED_NAIVE,
+    Verdict,
+    r_squared,
+    rmse,
+)
+from clustersweep.study.ranking import best_learned_nothing, same_words
+from clustersweep.study.results import SweepResults, loss_of, losses
+
+CURVES_CAPTION = (
+    "The best trials, all seeds: validation loss solid, training loss dotted; the dot marks the epoch whose weights "
+    "are kept. A training loss far below the validation loss is overfitting; curves still falling at their end ask "
+    "for more epochs."
+)
+_PLURAL = {"mean": "means", "median": "medians", "min": "minima", "max": "maxima"}
+FOOTER = "Written by clustersweep. This page is one file, works without a network and sends nothing."
+
+
+def verdict_html(results: SweepResults, found: Verdict) -> str:
+    """Say which combination is best, by how much, and how sure that is."""
+    best, variance = found.best, results.label_variance
+    loss, seeds = loss_of(best), losses(best)
+    parts = " · ".join(
+        f'<span class="name">{escape(name)}</span> {escape(str(value))}' for name, value in best.params.items()
+    )
+    tiles = [
+        (dex2(loss), f"validation loss, dex² ({results.over_seeds} of {_count(len(seeds), 'seed')})"),
+        (f"{rmse(loss):.3f}", "RMSE, dex"),
+    ]
+    if len(seeds) > 1:
+        tiles.insert(1, (f"± {dex2(best.spread())}", "standard deviation over its seeds, dex²"))
+    if variance:
+        tiles.append((f"{r_squared(loss, variance):.3f}", "R²: share of the labels’ variance explained"))
+        tiles.append((dex2(variance), "dex²: what predicting a constant gives"))
+    cards = "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(s)}</span></div>' for b, s in tiles)
+    parts = parts or "the study’s only combination"
+    body = f'<p class="best">{parts} <span class="name">(trial {best.number})</span></p>\n'
+    body += f'<div class="tiles">{cards}</div>\n'
+    if nothing := best_learned_nothing(results):
+        body = f'<p class="best">{escape(nothing)}</p>\n{body}'
+    else:
+        body += paragraph(_ties(results, found))
+    for words in same_words(results):
+        body += paragraph(escape(f"{words[0].upper()}{words[1:]}."))
+    body += paragraph(_counts(results, found))
+    return body + paragraph(
+        f"For comparison, the laboratory’s report on eFEDS gives {PUBLISHED_NAIVE} dex² for its untuned network and "
+        f"{PUBLISHED_BEST} dex² with all its improvements. The variance of log mass differs from one data set to "
+        "another, and with it every loss: compare R² where both are known. And the best of many trials is a "
+        "little flattered by having been chosen on these very losses; only the test part, which no sweep looks "
+        "at, tells how good it is.",
+        "note",
+    )
+
+
+def slices_introduction(count: int) -> str:
+    """Say once how all slice figures are read; `count` is the number of seeds."""
+    panels = (
+        "Every combination has one seed, hence one panel."
+        if count == 1
+        else f"For every combination its {count} seeds are ranked by loss, and each panel shows one rank, from the "
+        "best initialisation to the worst: what holds in all panels does not hang on the luck of the initialisation."
+    )
+    return (
+        f"Validation loss against each hyperparameter with all others held fixed. {panels} The thick line is the "
+        "mean over those lines that have a point at every value: it averages the same combinations everywhere, so it "
+        "compares fairly. ✕ n below a panel means that n lines have a gap there; hover over it to read why. All "
+        "figures share one scale. Click a legend entry to hide its lines; hover over a line to bring it forward."
+    )
+
+
+def slice_html(number: int, data: SliceFigure, drawn: str, seen: Iterable[str]) -> str:
+    """Put a slice figure under its heading and over its caption; `seen` are the axes told by the look of a line."""
+    told = [f"{axis} by {how}" for how, axis in zip(("colour", "line style", "symbol"), seen, strict=False)]
+    lines = len(data.panels[0].lines)
+    caption = f"Each of the {lines} lines holds {_list(data.others)} fixed ({', '.join(told)}). " if told else ""
+    if not data.whole_lines:
+        caption += f"None has a point at every value of {data.axis}: no mean is drawn, it would compare unlike things."
+    elif lines > 1:
+        caption += f"The mean is over the {data.whole_lines} with a point at every value of {data.axis}."
+    return f"<h3>{number}. {escape(data.axis)}</h3>\n" + figure(drawn, caption)
+
+
+def effects_html(results: SweepResults, found: Effects, drawn: str) -> str:
+    """Put the effects over their caption, with a sentence for each hyperparameter."""
+    items = []
+    for e in found.effects:
+        if math.isnan(e.size):
+            words = "cannot be judged: no fixed choice of the others is complete at all its values."
+        else:
+            words = f"lowest mean at {e.best}, effect {dex2(e.size)} dex²"
+            if math.isnan(e.noise):
+                words += "; one seed cannot tell whether that is noise."
+            elif e.noise == 0:
+                words += "; the seeds do not differ at all."
+            else:
+                ratio = e.size / (2 * e.noise)
+                sure = "above the noise" if ratio > 1 else "not distinguishable from noise"
+                words += f", {ratio:.1f} times the noise of two standard errors: {sure}."
+        items.append((e.axis, escape(words)))
+    kept = [f"{axis} {{{', '.join(map(str, values))}}}" for axis, values in found.balanced.items()]
+    caption = (
+        f"Left: the sum of squares of all losses, split exactly, over the largest balanced part that was found, in "
+        f"which every combination is complete: {found.combinations} combinations, {', '.join(kept)}. "
+        "Right: how far the thick line of each hyperparameter’s own figure moves, averaged over the panels, and "
+        "two standard errors of such a difference from the seeds alone (their pooled standard deviation; networks "
+        "that learned nothing are included). An effect shorter than its red mark is not shown to exist."
+    )
+    single = [name for name, values in results.axes.items() if len(values) == 1]
+    note = f"{_list(single)} had a single value and cannot be judged." if single else ""
+    return figure(drawn, caption) + definitions(items) + (paragraph(note, "note") if note else "")
+
+
+def cost_caption(data: CostFigure) -> str:
+    """Say what the cost figure shows."""
+    unit = {"parameters": "number of trainable weights", "seconds": "training time of one replicate"}[data.unit]
+    return (
+        f"Each trial at its {unit}; the bar spans its seeds. Blue: no cheaper trial has a lower loss. A flat blue line "
+        "to the right means that more of it buys nothing."
+    )
+
+
+def dex2(value: float) -> str:
+    """Write a loss or a difference of losses with four decimals, small ones with three digits."""
+    return (
+        f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2e}" if abs(value) < 1e-5 else f"{value:.6f}"
+    )
+
+
+def _ties(results: SweepResults, found: Verdict) -> str:
+    if math.isnan(found.noise):
+        return (
+            "Each combination was trained with one seed, so nothing can be said about noise: any ranking of "
+            "similar losses may be luck. Add seeds to the study; what is finished is kept."
+        )
+    seeds = len(losses(found.best))
+    judged = (
+        f"(A replicate’s loss typically has a standard deviation of {dex2(found.noise)} dex² over the seeds, the "
+        f"median over the networks; two {_PLURAL[results.over_seeds]} over {_count(seeds, 'seed')} are called "
+        f"different when they are two standard errors, {dex2(found.margin)} dex², apart.)"
+    )
+    if not found.ties:
+        return f"No other combination comes within the noise of the seeds. {judged}"
+    shared = [f"{name} = {value}" for name, value in found.shared.items() if len(results.axes[name]) > 1]
+    common = (
+        f"They and the best agree in {_list(shared)}."
+        if shared
+        else "They have no value in common with the best on every axis."
+    )
+    one, near = len(found.ties) == 1, found.near.count()
+    comma = "," if "," in near else ""
+    return (
+        f"{near}{comma} {'lies' if one else 'lie'} within the noise of the seeds, so "
+        f"{'it' if one else 'they'} may be as good. {common} {judged}"
+    )
+
+
+def _counts(results: SweepResults, found: Verdict) -> str:
+    grid = math.prod(len(values) for values in results.axes.values())
+    waiting = results.count("waiting") + results.count("running") + max(0, grid - len(results.trials))
+    counts = [
+        f"{results.count('complete')} complete",
+        f"{results.count('infeasible')} impossible",
+        f"{results.count('failed')} failed",
+        f"{waiting} not finished",
+    ]
+    words = f"Of {_count(grid, 'combination')}, {_list(counts)}."
+    if waiting or results.count("failed"):
+        words += " The verdict is about the complete ones only."
+    if found.learned_nothing:
+        words += f" {_count(len(found.learned_nothing), 'trial')} learned nothing (no better than a constant)."
+    if found.dead_replicates:
+        words += f" {_count(found.dead_replicates, 'replicate')} of the complete trials did no better than a constant."
+    return words
+
+
+def _list(words: Iterable[str]) -> str:
+    *others, last = [*words] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

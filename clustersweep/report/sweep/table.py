@@ -1,0 +1,100 @@
+"""The results as plain rows and values: results.csv, and a summary for JSON. Pure."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from clustersweep.report.sweep.verdict import r_squared, rmse
+from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
+
+Row = dict[str, object]
+FIXED = (
+    "trial", "supersedes", "trial_state", "trial_value_dex2", "parameters", "seed", "state", "val_loss_dex2",
+    "rmse_dex", "r2", "val_nll", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer",
+    "reason", "error", "device", "device_model", "threads", "precision", "deterministic", "same_as",
+)  # fmt: skip
+
+
+def results_csv(results: SweepResults) -> bytes:
+    """Write one row for each replicate, and one for each impossible combination.
+
+    Losses have all their digits; what is not known is empty.
+    """
+    text = io.StringIO()
+    names = ["trial", *results.axes, *FIXED[1:]]
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    for trial in results.trials:
+        for row in _rows(results, trial):
+            writer.writerow({name: "" if value is None else value for name, value in row.items()})
+    return text.getvalue().encode()
+
+
+def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
+    common: Row = {
+        "trial": trial.number,
+        **trial.params,
+        "supersedes": trial.supersedes,
+        "trial_state": trial.state,
+        "trial_value_dex2": trial.value,
+        "parameters": trial.parameters,
+        "same_as": trial.same_as,
+    }
+    if trial.infeasible is not None:
+        why = trial.infeasible
+        yield {**common, "state": "infeasible", "rule": why.rule, "layer": why.layer, "reason": why.reason}
+        return
+    for seed in sorted({*results.seeds, *trial.replicates}):
+        replicate = trial.replicates.get(seed)
+        if replicate is None:
+            yield {**common, "seed": seed, "state": "waiting"}
+            continue
+        loss, variance = replicate.value, results.label_variance
+        yield {
+            **common,
+            "seed": seed,
+            "state": replicate.state,
+            "val_loss_dex2": loss,
+            "rmse_dex": None if loss is None else rmse(loss),
+            "r2": None if loss is None or not variance else r_squared(loss, variance),
+            "val_nll": replicate.val_nll,
+            "best_epoch": None if loss is None else replicate.best_epoch,
+            "epochs_trained": replicate.epochs,
+            "seconds": round(replicate.seconds, 3),
+            "resumed": replicate.resumed,
+            "worker": replicate.worker,
+            "error": " ".join(replicate.error.split()),  # one row, one line, for grep
+            **_devices(replicate),
+        }
+
+
+def _devices(replicate: ReplicateResult) -> Row:
+    """Return what computed a replicate; of several, each, in their order."""
+    names = {"device": "kind", "device_model": "model", "threads": "threads", "precision": "precision"}
+    names["deterministic"] = "deterministic"
+    return {
+        column: "; ".join(dict.fromkeys(str(getattr(device, name)) for device in replicate.devices)) or None
+        for column, name in names.items()
+    }
+
+
+def summary(results: SweepResults) -> dict[str, object]:
+    """Give the results as plain values for JSON; `best` is None while no trial is complete."""
+    ranked = results.ranked()
+    return {
+        "study": results.study,
+        "digest": results.digest,
+        "best": _plain(ranked[0]) if ranked else None,
+        "trials": [_plain(trial) for trial in ranked],
+        "infeasible": [
+            {"number": t.number, "params": dict(t.params), "rule": t.infeasible.rule, "layer": t.infeasible.layer,
+             "trace": [[name, list(shape)] for name, shape in t.infeasible.trace]}
+            for t in results.trials if t.infeasible is not None
+        ],
+        "failed": [{"number": t.number, "params": dict(t.params)} for t in results.trials if t.state == "failed"],
+    }  # fmt: skip
+
+
+def _plain(trial: TrialResult) -> dict[str, object]:
+    seeds = {str(seed): r.value for seed, r in sorted(trial.replicates.items()) if r.value is not None}
+    return {"number": trial.number, "params": dict(trial.params), "value": trial.value, "seeds": seeds}

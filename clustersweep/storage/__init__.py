@@ -1,0 +1,1 @@
+"""How a study is kept: the door to Optuna and SQLAlchemy."""

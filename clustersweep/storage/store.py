@@ -1,0 +1,402 @@
+"""The door to Optuna and SQLAlchemy: how a study, its trials and their replicates are kept. Trains nothing."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from clustersweep.errors import StorageError
+from clustersweep.postgres.url import KEEPALIVES
+from clustersweep.storage.errors import translated
+from clustersweep.storage.records import (
+    LAUNCHES,
+    RECORD,
+    curve_attribute,
+    distribution,
+    infeasible_trial,
+    notes,
+    replicate_attribute,
+    replicates,
+    require_extension,
+    same_networks,
+    trial_result,
+    waiting_trial,
+)
+from clustersweep.storage.tables import (
+    add_trials,
+    read_trials,
+    remove_study,
+    set_study_system_attributes,
+    update_trial,
+)
+from clustersweep.study.plan import Left, Plan
+from clustersweep.study.results import (
+    LaunchTime,
+    ReplicateResult,
+    Scalar,
+    SweepResults,
+    Trial,
+    combination,
+)
+from clustersweep.study.study import Study, definition
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# Whoever makes Optuna's tables holds this lock until its session ends: two at the same time trip over one another.
+LOCK_TABLES = "SELECT pg_advisory_lock(hashtext('clustersweep tables'))"
+
+
+@dataclass(frozen=True)
+class OpenTrial:
+    """A stored trial that still has replicates to train.
+
+    Attributes:
+        trial_id: The storage's own identity.
+        number: Optuna's number within the study.
+        trial: What to train.
+        done: Replicates that have ended, by seed.
+    """
+
+    trial_id: int
+    number: int
+    trial: Trial
+    done: Mapping[int, ReplicateResult]
+
+
+class Storage:
+    """Studies in one database. Only the driver of a sweep writes; anybody may read."""
+
+    def __init__(self, backend: BaseStorage) -> None:
+        self._backend = backend
+        self._written: dict[int, dict[int, float]] = {}  # intermediate values in the database, by trial
+
+    @classmethod
+    def connect(cls, url: str) -> "Storage":
+        """Open the database at a SQLAlchemy URL; makes Optuna's tables where they are missing.
+
+        Raises:
+            StorageError: It cannot be used.
+        """
+        arguments = {
+            "connect_timeout": 10,
+            "application_name": "clustersweep",
+            **KEEPALIVES,
+        }
+        with translated():
+            engine = {"pool_size": 2, "pool_pre_ping": True, "connect_args": arguments}
+            with _alone(sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=arguments)):
+                return cls(RDBStorage(url, engine_kwargs=engine))
+
+    @classmethod
+    def in_memory(cls) -> "Storage":
+        """Keep everything in this process, for tests and trials of one's own."""
+        return cls(InMemoryStorage())
+
+    @property
+    def backend(self) -> BaseStorage:
+        """Optuna's storage, for what Optuna offers itself (the dashboard)."""
+        return self._backend
+
+    def studies(self) -> tuple[str, ...]:
+        """Name the studies that are stored."""
+        with translated():
+            return tuple(sorted(study.study_name for study in self._backend.get_all_studies()))
+
+    def begin(self, plan: Plan, *, retry_failed: bool = True) -> list[OpenTrial]:
+        """Create the study or extend it to the plan, and give the trials that have work left, in the plan's order.
+
+        Finished trials stay as they are. One that lacks seeds, or failed, is continued by a new trial that
+        takes over its complete replicates and names it in `supersedes`.
+
+        Raises:
+            StudyChangedError: The stored study is another one; the message is a diff.
+            StorageError: The database cannot be used.
+        """
+        if plan.definition is None:
+            raise ValueError("a plan whose data were not read cannot be stored")
+        with translated():
+            study_id = self._study_id(plan, plan.definition)
+            record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
+            self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
+            newest = {combination(t.params): t for t in read_trials(self._backend, study_id)}
+            spaces = {name: distribution(name, values) for name, values in plan.study.axes.items()}
+            impossible = [(params, why) for params, why in plan.infeasible if combination(params) not in newest]
+            templates = [infeasible_trial(params, why, spaces) for params, why in impossible]
+            todo = []  # what to train, what of it is done, and the stored trial that goes on
+            for trial, done, stored in _unfinished(plan, newest, retry_failed=retry_failed):
+                going_on = stored is not None and not stored.state.is_finished()
+                if not going_on:
+                    templates.append(waiting_trial(trial, done, stored.number if stored else None, spaces))
+                todo.append((trial, done, (stored._trial_id, stored.number) if stored and going_on else None))
+            added = add_trials(self._backend, study_id, templates)
+            reasons = {trial_id: why for (trial_id, _), (_, why) in zip(added, impossible, strict=False)}
+            set_study_system_attributes(self._backend, study_id, notes(reasons))
+            fresh = iter(added[len(impossible) :])
+            return [OpenTrial(*(known or next(fresh)), trial, done) for trial, done, known in todo]
+
+    def left(self, plan: Plan) -> Left | None:
+        """Tell what of a plan `begin` would have trained, and write nothing; None where the study is not stored.
+
+        A plan whose data were not read is taken to be of the stored study's data.
+
+        Raises:
+            StudyChangedError: The stored study is another one; the message is a diff.
+            StorageError: The database cannot be used.
+        """
+        compared = self._compared(plan)
+        if compared is None:
+            return None
+        record, newest = compared
+        lacking = _lacking(plan, newest, retry_failed=True)
+        work = tuple((trial, seeds) for trial, seeds in lacking if seeds)
+        every = [*(trial.params for trial in plan.trials), *(params for params, _ in plan.infeasible)]
+        return Left(
+            work=work,
+            finished=plan.replicates - sum(seeds for _, seeds in work),
+            new=sum(combination(params) not in newest for params in every),
+            new_seeds=len(set(plan.study.seeds) - set(record["seeds"])),
+        )
+
+    def open_work(self, plan: Plan, *, retry_failed: bool = True) -> tuple[tuple[Trial, int], ...]:
+        """Return the trials that `begin` would, each with the number of seeds that it lacks, and write nothing.
+
+        Raises:
+            StudyChangedError: The stored study is another one; the message is a diff.
+            StorageError: The database cannot be used.
+        """
+        compared = self._compared(plan)
+        return plan.work if compared is None else _lacking(plan, compared[1], retry_failed=retry_failed)
+
+    def _compared(self, plan: Plan) -> tuple[dict[str, Any], dict[Any, FrozenTrial]] | None:
+        """Return a stored study's record and the newest trial of every combination; None where it is not stored."""
+        name, study = plan.study.name, plan.study
+        with translated():
+            if name not in self.studies():
+                return None
+            study_id = self._backend.get_study_id_from_name(name)
+            record = self._record(study_id, name)
+            if record is None:
+                return None
+            digest = record["definition"]["data"]["digest"]
+            require_extension(study, record, plan.definition or definition(study, digest))
+            return record, {combination(t.params): t for t in read_trials(self._backend, study_id)}
+
+    def describe_data(self, study: str, label_variance: float) -> None:
+        """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
+        with translated():
+            study_id = self._backend.get_study_id_from_name(study)
+            self._backend.set_study_user_attr(study_id, "label_variance", label_variance)
+
+    def record_launch(self, study: str, lasted: LaunchTime) -> None:
+        """Keep with a study how long a launch of it took."""
+        with translated():
+            study_id, attributes = self._stored(study)
+            launches = [*attributes.get(LAUNCHES, ()), dataclasses.asdict(lasted)]
+            self._backend.set_study_user_attr(study_id, LAUNCHES, launches)
+
+    def start(self, trial: OpenTrial) -> None:
+        """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over."""
+        with translated():
+            update_trial(self._backend, trial.trial_id, state=TrialState.RUNNING)
+
+    def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
+        """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
+        new = self._new(trial, curve)
+        if new:
+            with translated():
+                update_trial(self._backend, trial.trial_id, curve=new)
+            self._written.setdefault(trial.trial_id, {}).update(new)
+
+    def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
+        """Write what one replicate came to; from then on it is not trained again."""
+        with translated():
+            update_trial(
+                self._backend, trial.trial_id,
+                user_attributes=replicate_attribute(result), system_attributes=curve_attribute(result),
+            )  # fmt: skip
+
+    def finish(
+        self, trial: OpenTrial, value: float | None, *, curve: Mapping[int, float], last: ReplicateResult | None = None
+    ) -> None:
+        """Finish a trial: COMPLETE with its value, or FAIL with None; with its whole curve and its last replicate."""
+        with translated():
+            update_trial(
+                self._backend, trial.trial_id,
+                curve=self._new(trial, curve),
+                user_attributes=replicate_attribute(last) if last else {},
+                system_attributes=curve_attribute(last) if last else {},
+                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+                value=value,
+            )  # fmt: skip
+        self._written.pop(trial.trial_id, None)
+
+    def results(self, study: str) -> SweepResults:
+        """Read everything about a study; of every combination the newest trial.
+
+        Raises:
+            StorageError: There is no such study, or the database cannot be used.
+        """
+        with translated():
+            study_id, attributes = self._stored(study)
+            frozen = read_trials(self._backend, study_id)
+        record = attributes[RECORD]
+        newest = {combination(trial.params): trial for trial in frozen}
+        complete = {combination(t.params): t for t in frozen if t.state == TrialState.COMPLETE}
+        # While a new seed is being added, or a trial continued, what was complete before is still the answer.
+        shown = {key: trial if trial.state.is_finished() else complete.get(key, trial) for key, trial in newest.items()}
+        trials = [trial_result(trial) for trial in sorted(shown.values(), key=lambda t: t.number)]
+        return SweepResults(
+            study=study,
+            digest=record["digest"],
+            axes={name: tuple(values) for name, values in record["definition"]["search_space"].items()},
+            seeds=tuple(record["seeds"]),
+            trials=same_networks(record["definition"], trials),
+            label_variance=attributes.get("label_variance"),
+            over_seeds=record["definition"]["objective"]["over_seeds"],
+            launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),
+            continued=sum(shown[key] is not trial for key, trial in newest.items()),
+        )
+
+    def require_same(self, study: Study, data_digest: str | None) -> str:
+        """Make sure that a study file is the one that is stored, or an extension of it.
+
+        Args:
+            study: As the file has it now.
+            data_digest: None where only reading the data would tell, or they are not there; then they are taken to be
+                the same.
+
+        Returns:
+            The digest of the data.
+
+        Raises:
+            StudyChangedError: It is another one; the message is a diff.
+            StorageError: There is no such study, or the database cannot be used.
+        """
+        with translated():
+            record = self._stored(study.name)[1][RECORD]
+        data_digest = data_digest or record["definition"]["data"]["digest"]
+        require_extension(study, record, definition(study, data_digest))
+        return data_digest
+
+    def count_trials(self, study: str) -> int:
+        """Count a study's trials; a study of which a killed launch had stored only the name has none.
+
+        Raises:
+            StorageError: There is no such study, or it is another program's.
+        """
+        with translated():
+            study_id = self._find(study, "Give the name of one of these")
+            count = self._backend.get_n_trials(study_id)
+            if count and RECORD not in self._backend.get_study_user_attrs(study_id):
+                rule = f"the study {study!r} was not made by clustersweep"
+                raise StorageError(f"{rule}. Remove it with the program that made it, or with `optuna delete-study`")
+        return count
+
+    def remove(self, study: str) -> None:
+        """Remove a study with its trials, or nothing.
+
+        Raises:
+            StorageError: There is no such study, or the database cannot be used.
+        """
+        with translated():
+            remove_study(self._backend, self._find(study, "Give the name of one of these"))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if isinstance(self._backend, RDBStorage):
+            self._backend.remove_session()
+            self._backend.engine.dispose()
+
+    def _stored(self, study: str) -> tuple[int, dict[str, Any]]:
+        """Find a study that clustersweep made: its identity and its attributes."""
+        study_id = self._find(study, "Launch it first")
+        attributes = self._backend.get_study_user_attrs(study_id)
+        if RECORD not in attributes:
+            if not self._backend.get_n_trials(study_id):  # its name is written first, a moment before anything else
+                rule = f"the study {study!r} is being created: only its name is in the database yet"
+                raise StorageError(f"{rule}. Try again in a moment; where no launch of it runs, launch it")
+            raise StorageError(f"the study {study!r} was not made by clustersweep. Give yours another name")
+        return study_id, attributes
+
+    def _find(self, study: str, remedy: str) -> int:
+        try:
+            return self._backend.get_study_id_from_name(study)
+        except KeyError:
+            known = ", ".join(self.studies()) or "none"
+            text = f"there is no study {study!r} in this database (stored: {known}). {remedy}"
+            raise StorageError(text) from None
+
+    def _study_id(self, plan: Plan, defined: dict[str, Any]) -> int:
+        """Find the stored study and make sure that the plan continues it, or create it."""
+        name = plan.study.name
+        try:
+            study_id = self._backend.get_study_id_from_name(name)
+        except KeyError:
+            return self._backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], name)
+        record = self._record(study_id, name)
+        if record is not None:
+            require_extension(plan.study, record, defined)
+        return study_id
+
+    def _record(self, study_id: int, name: str) -> dict[str, Any] | None:
+        """Read a study's record; None where a launch was killed as it began, which left only the name."""
+        record: dict[str, Any] | None = self._backend.get_study_user_attrs(study_id).get(RECORD)
+        if record is None and self._backend.get_all_trials(study_id, deepcopy=False):
+            raise StorageError(f"the study {name!r} in this database was not made by clustersweep. Choose another name")
+        return record
+
+    def _new(self, trial: OpenTrial, curve: Mapping[int, float]) -> dict[int, float]:
+        """Give the part of a curve that this process has not written yet."""
+        written = self._written.get(trial.trial_id, {})
+        return {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
+
+
+def _unfinished(
+    plan: Plan, newest: Mapping[tuple[tuple[str, Scalar], ...], FrozenTrial], *, retry_failed: bool
+) -> Iterator[tuple[Trial, dict[int, ReplicateResult], FrozenTrial | None]]:
+    """Yield each trial of a plan with work left, its replicates that stay, and the newest stored trial of it."""
+    for trial in plan.trials:
+        stored = newest.get(combination(trial.params))
+        done = replicates(stored) if stored is not None else {}
+        if retry_failed:
+            done = {seed: result for seed, result in done.items() if result.state == "complete"}
+        if stored is None or not stored.state.is_finished() or not set(plan.study.seeds) <= set(done):
+            yield trial, done, stored
+
+
+def _lacking(
+    plan: Plan, newest: Mapping[tuple[tuple[str, Scalar], ...], FrozenTrial], *, retry_failed: bool
+) -> tuple[tuple[Trial, int], ...]:
+    """Return each trial with work left and the number of its missing seeds: none where only its end is unwritten."""
+    todo = _unfinished(plan, newest, retry_failed=retry_failed)
+    return tuple((trial, len(set(plan.study.seeds) - set(done))) for trial, done, _ in todo)
+
+
+@contextlib.contextmanager
+def _alone(engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Be the only one that makes Optuna's tables in this database."""
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(LOCK_TABLES))
+        yield
+
+
+def serve_dashboard(storage: Storage, host: str, port: int) -> None:
+    """Serve the Optuna dashboard until it is interrupted.
+
+    Raises:
+        StorageError: The address cannot be listened on.
+    """
+    from optuna_dashboard import run_server  # takes over a second; only this verb needs it
+
+    try:
+        run_server(storage.backend, host=host, port=port)
+    except OSError as error:
+        raise StorageError(
+            f"the dashboard cannot listen on {host}:{port}: {error.strerror}. Choose another --port"
+        ) from None

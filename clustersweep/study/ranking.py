@@ -1,0 +1,167 @@
+"""Which trials the noise of the seeds cannot tell apart, which are one network, and which learned nothing. Pure."""
+
+import collections
+import functools
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clustersweep.study.results import Aggregate, SweepResults, TrialResult, loss_of, losses
+
+_FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
+_MOST_EVEN = 20  # the median of more seeds, where their number is even, varies as that of one more does, within 1 %
+
+
+@dataclass(frozen=True)
+class Ties:
+    """What the noise of the seeds cannot tell from a trial.
+
+    Attributes:
+        noise: Typical standard deviation of a replicate's loss over the seeds, dex^2; NaN with one seed.
+        margin: Two trials closer than this cannot be told apart, dex^2; NaN with one seed.
+        trials: The others within the margin that learned something, best first, all trials of a network.
+        same: Complete trials that are the same network as this one.
+    """
+
+    noise: float
+    margin: float
+    trials: tuple[TrialResult, ...]
+    same: tuple[TrialResult, ...]
+
+    @property
+    def networks(self) -> tuple[TrialResult, ...]:
+        """One trial of each network among the others, best first."""
+        first: dict[int, TrialResult] = {}
+        for trial in self.trials:
+            first.setdefault(trial.network_number, trial)
+        return tuple(first.values())
+
+    def count(self, noun: str = "other combination") -> str:
+        """Return `5 other combinations`, and how many of them are one network."""
+        number, networks = len(self.trials), len(self.networks)
+        words = f"{number} {noun}{'' if number == 1 else 's'}"
+        if networks == number:
+            return words
+        several = [n for n in collections.Counter(t.network_number for t in self.trials).values() if n > 1]
+        if len(several) == 1:
+            return f"{words}, {several[0]} of them the same network"
+        return f"{words} of {networks} different networks"
+
+
+def ties_of(results: SweepResults, trial: TrialResult) -> Ties:
+    """Return what the noise cannot tell from a complete trial; networks that learned nothing are no rivals."""
+    variance = results.label_variance
+    alive = [t for t in results.networks() if not learned_nothing(loss_of(t), variance)]
+    noise = typical_spread(alive or results.networks())
+    margin = margin_of(trial, noise, results.over_seeds)
+    ranked = [t for t in results.ranked() if not learned_nothing(loss_of(t), variance)]
+    near = indistinguishable(ranked, trial, math.nan if learned_nothing(loss_of(trial), variance) else margin)
+    own = trial.network_number
+    twins = (t for t in results.ranked() if t.network_number == own and t.number != trial.number)
+    return Ties(noise, margin, tuple(t for t in near if t.network_number != own), tuple(twins))
+
+
+def learned_nothing(loss: float, label_variance: float | None) -> bool:
+    """Say whether predicting the mean mass for every cluster would have done as well."""
+    return label_variance is not None and loss >= label_variance
+
+
+def nothing_learned(what: str, loss: float, label_variance: float | None) -> str:
+    """Return the sentence that comes before all others where the best is no better than the mean; else nothing."""
+    if label_variance is None or not learned_nothing(loss, label_variance):
+        return ""
+    return (
+        f"Nothing was learned: {what} has {loss:.4f} dex², and predicting the mean mass for every cluster gives "
+        f"{label_variance:.4f} dex²."
+    )
+
+
+def best_learned_nothing(results: SweepResults) -> str:
+    """Return that sentence for a sweep; nothing where its best trial learned something, or none is complete."""
+    best = results.ranked()[:1]
+    return nothing_learned("the best combination", loss_of(best[0]), results.label_variance) if best else ""
+
+
+def same_words(results: SweepResults) -> tuple[str, ...]:
+    """Return a sentence for every reason why trials are the same network as another, with their numbers."""
+    reasons: dict[str, list[str]] = {}
+    for trial in results.trials:
+        if trial.same_as is not None:
+            reasons.setdefault(trial.same_why, []).append(f"{trial.number} = {trial.same_as}")
+    return tuple(f"the same network, as {why}: trials {', '.join(pairs)}" for why, pairs in reasons.items())
+
+
+def typical_spread(trials: Iterable[TrialResult]) -> float:
+    """Estimate the standard deviation over the seeds, common to all trials, dex^2; NaN with one seed.
+
+    From the median of the trials' variances, so that a few networks that died in one seed do not count.
+    A variance of d degrees of freedom has its median at about (1 - 2 / 9d)^3 of the true one
+    (Wilson & Hilferty 1931, PNAS 17, 684).
+    """
+    several = [values for trial in trials if len(values := losses(trial)) > 1]
+    if not several:
+        return math.nan
+    freedom = statistics.fmean(len(values) - 1 for values in several)
+    bias = (1 - 2 / (9 * freedom)) ** 3
+    return math.sqrt(statistics.median(statistics.variance(values) for values in several) / bias)
+
+
+def margin_of(trial: TrialResult, noise: float, over_seeds: Aggregate) -> float:
+    """Return how close another trial must be not to be told from this one, dex^2; NaN with one seed.
+
+    Two objectives over n seeds differ by chance with a standard error of `sqrt(2)` times that of one, `noise` being
+    the standard deviation over the seeds; the margin is twice that, about 95 % confidence for a single comparison.
+    """
+    return 2 * math.sqrt(2) * noise * standard_error(over_seeds, len(losses(trial)))
+
+
+def indistinguishable(ranked: Iterable[TrialResult], trial: TrialResult, margin: float) -> tuple[TrialResult, ...]:
+    """Return the other complete trials that lie within the margin of this one, in their order."""
+    others = (other for other in ranked if other.number != trial.number)
+    return tuple(other for other in others if abs(loss_of(other) - loss_of(trial)) < margin)
+
+
+@functools.cache
+def standard_error(over_seeds: Aggregate, seeds: int) -> float:
+    """Return the standard deviation of a mean, median, minimum or maximum over so many seeds.
+
+    In units of the standard deviation over the seeds, for normal noise; from the distribution of order statistics
+    (David & Nagaraja 2003, Order Statistics, sections 2.1 and 2.2).
+    """
+    if over_seeds == "mean" or seeds == 1:
+        return 1 / math.sqrt(seeds)
+    if over_seeds == "median" and seeds % 2 == 0 and seeds <= _MOST_EVEN:
+        return math.sqrt(_variance_of_even_median(seeds))
+    if over_seeds == "median":
+        return math.sqrt(_variance(seeds // 2 + 1, seeds // 2 * 2 + 1))
+    return math.sqrt(_variance(1, seeds))  # the largest varies as the smallest does
+
+
+def _variance(rank: int, number: int) -> float:
+    """Return the variance of the value of one rank among so many from the unit normal distribution."""
+    normal = statistics.NormalDist()
+    weight = _ways(number, rank - 1, number - rank)
+    points = [i * _STEP for i in range(-round(_FARTHEST / _STEP), round(_FARTHEST / _STEP) + 1)]
+    density = [weight * normal.cdf(x) ** (rank - 1) * normal.cdf(-x) ** (number - rank) * normal.pdf(x) for x in points]
+    # The trapezium rule converges faster than any power of the step for what vanishes at both ends.
+    mean = _STEP * sum(p * x for p, x in zip(density, points, strict=True))
+    return _STEP * sum(p * (x - mean) ** 2 for p, x in zip(density, points, strict=True))
+
+
+def _variance_of_even_median(number: int) -> float:
+    """Return the variance of the mean m of the two middle ones, m - h and m + h, integrated over m and h > 0."""
+    normal, half, steps = statistics.NormalDist(), number // 2 - 1, round(_FARTHEST / _STEP)
+    below = {i: normal.cdf(i * _STEP) ** half * normal.pdf(i * _STEP) for i in range(-2 * steps, 2 * steps + 1)}
+    weight = 2 * _ways(number, half, half)
+    total = 0.0
+    for m in range(-steps, steps + 1):
+        # Simpson's rule, as this does not vanish at h = 0; what lies above m + h mirrors what lies below -(m + h).
+        inner = below[m] * below[-m] + sum((4 if h % 2 else 2) * below[m - h] * below[-m - h] for h in range(1, steps))
+        total += (m * _STEP) ** 2 * inner * _STEP / 3
+    return weight * total * _STEP
+
+
+def _ways(number: int, below: int, above: int) -> float:
+    """Return in how many ways so many values fall below and above, and the rest in the middle one by one."""
+    return math.exp(math.lgamma(number + 1) - math.lgamma(below + 1) - math.lgamma(above + 1))

@@ -1,0 +1,245 @@
+"""Trials, replicates, their results, and the arithmetic that ranks them. Pure values."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from clustersweep.study.events import Device
+from clustersweep.training.network import Infeasible, Layer, NetworkSpec, flops_per_image, parameters
+from clustersweep.training.spec import TrainingSpec
+
+Scalar = int | float | str
+Params = Mapping[str, Scalar]
+Aggregate = Literal["mean", "median", "min", "max"]
+
+
+def combination(params: Params) -> tuple[tuple[str, Scalar], ...]:
+    """Give a combination's identity: its params as a hashable value that ignores the order of keys."""
+    return tuple(sorted(params.items()))
+
+
+@dataclass(frozen=True)
+class EpochSizes:
+    """What an epoch goes through.
+
+    Attributes:
+        image_shape: `(height, width, band)`.
+        train: Clusters of the training part, on average over how a split is rounded.
+        validation: Clusters of the validation part, the same.
+    """
+
+    image_shape: tuple[int, ...]
+    train: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One feasible combination, ready to be trained.
+
+    Attributes:
+        params: The point of the search space.
+        network: The architecture it gives.
+        training: The training it gives.
+        layers: The architecture as a list.
+        cost_flops: Estimated floating-point operations to train one replicate for all its epochs.
+        sizes: What each of them goes through.
+    """
+
+    params: Params
+    network: NetworkSpec
+    training: TrainingSpec
+    layers: tuple[Layer, ...]
+    cost_flops: float
+    sizes: EpochSizes
+
+    @property
+    def parameters(self) -> int:
+        """Trainable weights."""
+        return parameters(self.layers)
+
+    @property
+    def flops_per_image(self) -> int:
+        """Floating-point operations of one forward pass of one image."""
+        return flops_per_image(self.layers)
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One training of a trial with one seed; `key` names its files and is equal for equal definitions."""
+
+    trial: Trial
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True)
+class ReplicateResult:
+    """What one replicate came to.
+
+    Attributes:
+        state: `complete` or `failed`.
+        value: Validation loss of the best epoch in dex^2; None when failed.
+        best_epoch: The epoch, counted from 1, with the lowest validation loss (likelihood where that is trained).
+        epochs: Epochs trained.
+        seconds: Time spent training.
+        worker: Who trained it.
+        curve: `(loss, val_loss)` of every epoch, dex^2.
+        error: Why it failed.
+        signature: Short name of the cause, equal for equal causes.
+        resumed: How often it was continued from a checkpoint.
+        val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
+        devices: What computed its epochs, in their order; none where that is not known: of failed replicates, and of
+            those that an older version trained.
+    """
+
+    seed: int
+    state: Literal["complete", "failed"]
+    value: float | None
+    best_epoch: int
+    epochs: int
+    seconds: float
+    worker: str
+    curve: tuple[tuple[float, float], ...] = ()
+    error: str = ""
+    signature: str = ""
+    resumed: int = 0
+    val_nll: float | None = None
+    devices: tuple[Device, ...] = ()
+
+
+TrialState = Literal["waiting", "running", "complete", "failed", "infeasible"]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial as the storage has it.
+
+    Attributes:
+        number: Optuna's number of the trial.
+        value: The objective over the seeds; None unless the trial is complete.
+        replicates: By seed, those that ended.
+        infeasible: Why arithmetic rejected it; None for a trial that can be trained.
+        supersedes: Number of the earlier trial of the same combination that this one continues.
+        parameters: Trainable weights, where they are known.
+        same_as: Number of the first trial of which this one is the same network, to the last bit; None if none is.
+        same_why: Why it is: what its axes do not change.
+    """
+
+    number: int
+    params: Params
+    state: TrialState
+    value: float | None = None
+    replicates: Mapping[int, ReplicateResult] = field(default_factory=dict)
+    infeasible: Infeasible | None = None
+    supersedes: int | None = None
+    parameters: int | None = None
+    same_as: int | None = None
+    same_why: str = ""
+
+    @property
+    def network_number(self) -> int:
+        """The number that all trials of one network share: that of the first of them."""
+        return self.number if self.same_as is None else self.same_as
+
+    @property
+    def seconds(self) -> float:
+        """Training time of all replicates together."""
+        return sum(replicate.seconds for replicate in self.replicates.values())
+
+    @property
+    def best_replicate(self) -> ReplicateResult:
+        """The complete replicate with the lowest loss; the lower seed where two are equal."""
+        done = [r for r in self.replicates.values() if r.value is not None]
+        return min(done, key=lambda r: (r.value or 0.0, r.seed))
+
+    def spread(self) -> float:
+        """Standard deviation of the losses over the seeds, dex^2; NaN below two seeds."""
+        values = [r.value for r in self.replicates.values() if r.value is not None]
+        return statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class LaunchTime:
+    """How long one launch took, and what was estimated before it.
+
+    Attributes:
+        workers: How many trained.
+        replicates: Trainings that were to be done.
+        epochs: Epochs trained.
+        epochs_planned: Epochs of all of them without early stopping, which is what an estimate counts.
+        estimated_s: The estimate, seconds.
+        seconds: From the first replicate given out to the end, without waiting for a database that was away.
+        measured: The estimate was made from what earlier sweeps measured; False: from assumptions.
+    """
+
+    workers: int
+    replicates: int
+    epochs: int
+    epochs_planned: int
+    estimated_s: float
+    seconds: float
+    measured: bool
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """Everything a report or an export may read.
+
+    Attributes:
+        study: The study's name.
+        digest: Digest of its definition.
+        axes: Values of each axis, in the study's order.
+        seeds: The seeds each trial should have.
+        trials: The newest trial of every combination, by number.
+        label_variance: Variance of log10 M500c on the validation part, dex^2: what predicting a constant gives.
+        continued: Complete trials that are being continued with new seeds.
+        launches: How long each launch took, the first one first.
+        over_seeds: How a trial's value follows from the losses of its seeds.
+    """
+
+    study: str
+    digest: str
+    axes: Mapping[str, tuple[Scalar, ...]]
+    seeds: tuple[int, ...]
+    trials: tuple[TrialResult, ...]
+    label_variance: float | None = None
+    continued: int = 0
+    launches: tuple[LaunchTime, ...] = ()
+    over_seeds: Aggregate = "mean"
+
+    def ranked(self) -> tuple[TrialResult, ...]:
+        """Complete trials, best first; of equals the one with the lower number."""
+        done = [t for t in self.trials if t.value is not None]
+        return tuple(sorted(done, key=lambda t: (t.value, t.number)))
+
+    def networks(self) -> tuple[TrialResult, ...]:
+        """Complete trials, best first, one of each network."""
+        first: dict[int, TrialResult] = {}
+        for trial in self.ranked():
+            first.setdefault(trial.network_number, trial)
+        return tuple(first.values())
+
+    def count(self, state: TrialState) -> int:
+        """Count the trials in one state."""
+        return sum(trial.state == state for trial in self.trials)
+
+
+def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
+    """Reduce the losses of a trial's seeds to its objective."""
+    how: dict[Aggregate, Callable[[list[float]], float]]
+    how = {"mean": statistics.fmean, "median": statistics.median, "min": min, "max": max}
+    return how[over_seeds](list(values))
+
+
+def losses(trial: TrialResult) -> tuple[float, ...]:
+    """Give the losses of a trial's complete replicates in the order of the seeds, dex^2."""
+    ended = sorted(trial.replicates.items())
+    return tuple(replicate.value for _, replicate in ended if replicate.value is not None)
+
+
+def loss_of(trial: TrialResult) -> float:
+    """Give a complete trial's objective, dex^2; NaN for one that is not complete."""
+    return math.nan if trial.value is None else trial.value

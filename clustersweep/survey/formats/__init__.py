@@ -1,0 +1,1 @@
+"""The files that catalogues and images come in: FITS, npz, CSV and the lab's pickle."""

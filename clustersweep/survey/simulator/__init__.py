@@ -1,0 +1,1 @@
+"""A simulated survey: clusters, their spectra, and what the telescope makes of them."""

@@ -1,0 +1,1 @@
+"""The loop that turns a plan into results, and what a launch does around it."""

@@ -1,0 +1,73 @@
+"""What a sweep tells whoever watches it. Plain values."""
+
+from dataclasses import dataclass
+
+from clustersweep.study.events import EpochEnd
+from clustersweep.study.results import Replicate, ReplicateResult
+
+
+@dataclass(frozen=True)
+class ReplicateBegan:
+    """A worker took up a replicate; `epoch` is where a checkpoint lets it go on from, 0 for a new one."""
+
+    worker: str
+    replicate: Replicate
+    epoch: int
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """A worker ended an epoch."""
+
+    worker: str
+    replicate: Replicate
+    event: EpochEnd
+
+
+@dataclass(frozen=True)
+class ReplicateDone:
+    """A replicate ended."""
+
+    worker: str
+    replicate: Replicate
+    result: ReplicateResult
+
+
+@dataclass(frozen=True)
+class TrialDone:
+    """A trial ended; `value` is None when it failed."""
+
+    number: int
+    replicate: Replicate
+    value: float | None
+    results: tuple[ReplicateResult, ...]
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker died; its replicate goes on elsewhere, if `again`."""
+
+    worker: str
+    replicate: Replicate
+    reason: str
+    again: bool
+
+
+@dataclass(frozen=True)
+class StorageAway:
+    """The database does not answer; the sweep waits for it, so many seconds at most."""
+
+    reason: str
+    patience_s: float
+
+
+@dataclass(frozen=True)
+class StorageBack:
+    """The database answers again, after so many seconds."""
+
+    seconds: float
+
+
+Notice = ReplicateBegan | EpochDone | ReplicateDone | TrialDone | WorkerLost | StorageAway | StorageBack

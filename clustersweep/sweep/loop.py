@@ -1,0 +1,329 @@
+"""The loop: a plan's open trials go to workers, what these tell goes to the storage. Creates none of the three."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+from clustersweep.errors import StorageAwayError
+from clustersweep.storage.store import OpenTrial, Storage
+from clustersweep.study.cost import Speed, SpeedMeter
+from clustersweep.study.events import DIVERGED, OUT_OF_MEMORY, Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.study.plan import Plan
+from clustersweep.study.results import ReplicateResult
+from clustersweep.sweep.events import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.sweep.retry import Lasting
+from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.sweep.running import Job, Outcome, RunningTrial, without_memory
+from clustersweep.sweep.schedule import Backlog
+from clustersweep.training.files.checkpoint import DamagedCheckpointError, progress_of
+from clustersweep.workers.protocol import Began, Lost, WorkerEvent, Workers
+
+# Three different combinations that fail alike mean that the fault is not the combinations'.
+MAX_SAME_SIGNATURE = 3
+# A replicate whose worker died so often without a checkpoint in between is what kills workers.
+MAX_LOSSES = 3
+# What a replicate fails of that its workers do not survive.
+WORKER_LOST = "WorkerLost"
+# Learning curves of running trials reach the database at most so often; finished ones at once.
+CURVES_EVERY_S = 5.0
+# The lock on the study is looked at so often.
+LOOK_EVERY_S = 5.0
+# How long workers may take to end their epoch once they are asked to stop.
+STOP_GRACE_S = 60.0
+
+
+class Sweep:
+    """One run of the loop over the open trials of a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        open_trials: Sequence[OpenTrial],
+        storage: Storage,
+        workers: Workers,
+        files: RunFolder,
+        *,
+        notify: Callable[[Notice], None] = lambda notice: None,
+        stop: Callable[[], bool] = lambda: False,
+        still_ours: Callable[[], None] = lambda: None,
+        speed: Speed | None = None,
+    ) -> None:
+        """Prepare a sweep.
+
+        Args:
+            plan: What the trials belong to.
+            open_trials: What is left to do, longest first.
+            storage: Where results go.
+            workers: Who trains.
+            files: Where checkpoints and weights go.
+            notify: Told what happens, for whoever watches.
+            stop: Asked often; when true, the sweep checkpoints and ends.
+            still_ours: Asked every few seconds, and before anything is written to a database that had gone; raises
+                when another launch has taken the study.
+            speed: How fast workers are expected to train; None: as assumed where nothing was measured.
+        """
+        self._plan, self._storage, self._workers, self._files = plan, storage, workers, files
+        self._notify, self._stop, self._still_ours = notify, stop, still_ours
+        self._lasting = Lasting(notify, stop, still_ours)
+        self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
+        self._meter = SpeedMeter(speed)
+        self._backlog = Backlog(
+            ([seed for seed in plan.study.seeds if seed not in t.done], self._meter.cost_s(t.trial, ()))
+            for t in open_trials
+        )
+        self._jobs: dict[str, Job] = {}
+        self._last: dict[str, RunningTrial] = {}
+        self._losses: dict[str, int] = {}
+        self._alone: list[tuple[RunningTrial, int]] = []  # what ran out of memory, for when nothing else trains
+        self._tried_alone: set[str] = set()
+        self._on_share = False  # of a GPU: what trains alone
+        self._signatures: dict[str, set[int]] = {}
+        self._epochs = self._most = 0  # trained; at the same time
+        self._began_at: float | None = None
+        self._finished = self._failed = 0
+        self._aborted = ""
+
+    def run(self) -> Outcome:
+        """Train everything that is open.
+
+        Raises:
+            StorageError: The database or the disk cannot be written.
+            WorkersError: No worker can be had.
+        """
+        for opened in self._trials:
+            if opened.ended(self._plan.study):  # a lost launch has written the last replicate, but not the trial
+                self._finish(opened, None)
+                self._tell(opened)
+        try:
+            interrupted = self._loop()
+        except StorageAwayError:
+            self._save_what_runs()
+            raise
+        lasted = time.monotonic() - self._began_at - self._lasting.waited_s if self._began_at else 0.0
+        return Outcome(
+            finished=self._finished,
+            failed=self._failed,
+            interrupted=interrupted,
+            aborted=self._aborted,
+            speeds=self._meter.sums,
+            workers=self._most,
+            epochs=self._epochs,
+            seconds=lasted,
+        )
+
+    def _loop(self) -> bool:
+        """Go on until nothing is left, or we are asked to stop; says whether we were."""
+        asked_at: float | None = None
+        looked_at = time.monotonic()
+        while True:
+            if asked_at is None and (self._stop() or self._aborted):
+                asked_at = time.monotonic()
+                self._workers.stop()
+            if asked_at is None:
+                self._give_out()
+            # Not "no jobs": a worker that has just finished its last one is idle only after the next events.
+            if not self._jobs and (asked_at is not None or not self._left()):
+                break
+            if asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S:
+                break
+            for worker, event in self._workers.events(0.5):
+                self._handle(worker, event)
+            if time.monotonic() - looked_at > LOOK_EVERY_S:
+                looked_at = time.monotonic()
+                self._lasting(self._still_ours)
+        return asked_at is not None and not self._aborted
+
+    def _save_what_runs(self) -> None:
+        """Take the checkpoints of what is training, when the database can take no results any more."""
+        self._workers.stop()
+        until = time.monotonic() + STOP_GRACE_S
+        while self._jobs and time.monotonic() < until:
+            for worker, event in self._workers.events(0.5):
+                match event:
+                    case Checkpoint() if worker in self._jobs:
+                        self._files.save_checkpoint(self._jobs[worker].replicate.key, event.state)
+                    case Stopped() | Finished() | Failed() | Lost():
+                        self._jobs.pop(worker, None)
+
+    def _left(self) -> bool:
+        """Say whether any replicate is still to be given out.
+
+        Side effect: when nothing else is left and nobody trains, one that ran out of memory is put back, alone.
+        """
+        if not self._jobs and self._alone and not self._backlog:
+            self._on_share = self._workers.alone()
+            opened, seed = self._alone.pop()
+            self._backlog.put_back(opened.number, seed)
+        return bool(self._backlog)
+
+    def _give_out(self) -> None:
+        """Give every idle worker something to train."""
+        for worker in self._workers.idle():
+            if worker in self._jobs:
+                continue
+            opened = self._choose(worker)
+            if opened is None:
+                return
+            seed = self._backlog.take(opened.number)
+            replicate = self._plan.replicate(opened.stored.trial, seed)
+            checkpoint = self._files.checkpoint(replicate.key)
+            if not opened.started:
+                self._lasting(self._storage.start, opened.stored)
+                opened.started, opened.curves_at = True, time.monotonic()
+            curve: list[tuple[float, float]] = []
+            if checkpoint is not None:
+                try:
+                    curve = list(progress_of(checkpoint, replicate.key).curve)
+                except DamagedCheckpointError:
+                    checkpoint = None
+            self._jobs[worker] = Job(opened, replicate, curve, self._last.get(worker) is not opened)
+            self._last[worker] = opened
+            self._most = max(self._most, len(self._jobs))
+            self._workers.start(worker, replicate, checkpoint)
+            self._began_at = self._began_at or time.monotonic()
+
+    def _choose(self, worker: str) -> RunningTrial | None:
+        """Choose for an idle worker."""
+        last, most = self._last.get(worker), self._backlog.most_work()
+        compile_cost = 0.0 if most is None else self._meter.compile_cost_s(self._trials[most].stored.trial)
+        chosen = self._backlog.choose(last.number if last else None, self._most, compile_cost)
+        return None if chosen is None else self._trials[chosen]
+
+    def _handle(self, worker: str, event: WorkerEvent) -> None:
+        job = self._jobs.get(worker)
+        if job is None:
+            return  # it died after its replicate had ended: nothing is lost
+        match event:
+            case Began():
+                job.host = f"{event.host}:{event.pid}"
+                self._notify(ReplicateBegan(worker, job.replicate, len(job.curve), event.host, event.pid))
+            case EpochEnd():
+                del job.curve[event.epoch - 1 :]  # a worker that could not use the checkpoint began again
+                job.curve.append((event.loss, event.val_loss))
+                job.epoch_s.append(event.seconds)
+                self._epochs += 1
+                self._record_curves(job.trial)
+                self._notify(EpochDone(worker, job.replicate, event))
+            case Checkpoint():
+                self._files.save_checkpoint(job.replicate.key, event.state)
+                self._losses.pop(job.replicate.key, None)  # it gets on, whatever kills its workers
+            case Stopped():
+                self._take_back(worker)
+            case Finished():
+                trial = job.replicate.trial
+                device = event.devices[-1] if event.devices else None
+                self._meter.add(trial, job.epoch_s, compiled=job.first_on_worker, device=device)
+                self._backlog.correct(job.trial.number, self._meter.cost_s(trial, job.epoch_s))
+                self._files.save_weights(job.replicate.key, event.weights)
+                self._end(worker, job.complete(event))
+            case Failed():
+                if event.signature != OUT_OF_MEMORY:
+                    self._fail(worker, event)
+                elif not self._once_more_alone(worker):
+                    self._fail(worker, without_memory(event.message, event.trace, on_share=self._on_share))
+            case Lost():
+                self._lose(worker, event)
+
+    def _lose(self, worker: str, event: Lost) -> None:
+        """Have what a worker was training go on elsewhere, or fail where that is what kills workers."""
+        job = self._jobs[worker]
+        key = job.replicate.key
+        if not job.host:  # it was dead before it took this up: Ray kills idle workers, too, when memory is short
+            self._notify(WorkerLost(worker, job.replicate, event.reason, again=True))
+            self._take_back(worker)
+            return
+        losses = self._losses[key] = self._losses.get(key, 0) + 1
+        again = key not in self._tried_alone if event.out_of_memory else losses < MAX_LOSSES
+        self._notify(WorkerLost(worker, job.replicate, event.reason, again))
+        if not again and event.out_of_memory:
+            self._fail(worker, without_memory(event.reason))
+        elif not again:
+            self._fail(worker, Failed(WORKER_LOST, f"its worker died {losses} times: {event.reason}"))
+        elif event.out_of_memory:
+            self._once_more_alone(worker)
+        else:
+            self._take_back(worker)
+
+    def _once_more_alone(self, worker: str) -> bool:
+        """Put a replicate that ran out of memory aside until nothing else trains; once."""
+        job = self._jobs[worker]
+        if job.replicate.key in self._tried_alone:
+            return False
+        self._tried_alone.add(job.replicate.key)
+        self._alone.append((job.trial, job.replicate.seed))
+        del self._jobs[worker]
+        return True
+
+    def _take_back(self, worker: str) -> None:
+        job = self._jobs.pop(worker)
+        self._backlog.put_back(job.trial.number, job.replicate.seed)
+
+    def _fail(self, worker: str, event: Failed) -> None:
+        job = self._jobs[worker]
+        result = job.failed(event)
+        if event.signature not in (DIVERGED, WORKER_LOST) and not self._has_trained(job.trial):
+            self._fail_alike(worker, result, event.message)
+        alike = self._signatures.setdefault(event.signature, set())
+        alike.add(job.trial.stored.number)
+        if len(alike) >= MAX_SAME_SIGNATURE and event.signature != DIVERGED and not self._aborted:
+            self._aborted = (
+                f"{len(alike)} combinations failed alike ({event.signature}: {event.message}), so the rest would too"
+            )
+        self._end(worker, result)
+
+    def _has_trained(self, opened: RunningTrial) -> bool:
+        """Say whether any seed of a trial has ended an epoch: then what fails is not the combination's own fault."""
+        running = [job.curve for job in self._jobs.values() if job.trial is opened]
+        return any(running) or any(result.epochs for result in opened.results.values())
+
+    def _fail_alike(self, worker: str, canary: ReplicateResult, message: str) -> None:
+        """Spare the other seeds of a combination what one has met before its first epoch: it is not the seed's fault.
+
+        The next launch tries all of them again.
+        """
+        opened = self._jobs[worker].trial
+        waiting = [self._backlog.take(opened.number) for _ in self._backlog.seeds(opened.number)]
+        waiting += [seed for other, seed in self._alone if other is opened]
+        self._alone = [(other, seed) for other, seed in self._alone if other is not opened]
+        for seed in waiting:
+            error = f"not trained, as seed {canary.seed} failed before its first epoch: {message}"
+            result = dataclasses.replace(canary, seed=seed, seconds=0.0, error=error)
+            opened.results[seed] = result
+            self._lasting(self._storage.record_replicate, opened.stored, result)
+            self._notify(ReplicateDone(worker, self._plan.replicate(opened.stored.trial, seed), result))
+
+    def _end(self, worker: str, result: ReplicateResult) -> None:
+        job = self._jobs.pop(worker)
+        opened = job.trial
+        opened.results[result.seed] = result
+        if not opened.ended(self._plan.study):
+            self._lasting(self._storage.record_replicate, opened.stored, result)
+        else:
+            self._finish(opened, result)
+        self._files.discard_checkpoint(job.replicate.key)
+        self._notify(ReplicateDone(worker, job.replicate, result))
+        if opened.ended(self._plan.study):
+            self._tell(opened)
+
+    def _finish(self, opened: RunningTrial, last: ReplicateResult | None) -> None:
+        """Write that a trial is finished, with the replicate that was its last, where that is not written yet."""
+        value = opened.value(self._plan.study)
+        self._lasting(self._storage.finish, opened.stored, value, curve=opened.mean_curve(), last=last)
+        self._finished += 1
+        self._failed += value is None
+        complete = {seed: result.value for seed, result in opened.results.items() if result.value is not None}
+        keys = {seed: self._plan.replicate(opened.stored.trial, seed).key for seed in complete}
+        self._files.keep_best_weights(keys, complete)
+
+    def _tell(self, opened: RunningTrial) -> None:
+        seeds = self._plan.study.seeds
+        first = self._plan.replicate(opened.stored.trial, seeds[0])
+        results = tuple(opened.results[seed] for seed in seeds)
+        self._notify(TrialDone(opened.stored.number, first, opened.value(self._plan.study), results))
+
+    def _record_curves(self, opened: RunningTrial) -> None:
+        now = time.monotonic()
+        if now - opened.curves_at >= CURVES_EVERY_S:
+            opened.curves_at = now
+            running = [job.curve for job in self._jobs.values() if job.trial is opened]
+            self._lasting(self._storage.record_curve, opened.stored, opened.mean_curve(running))

@@ -1,0 +1,74 @@
+"""What is still to be trained, and how long that may take: derived from every replicate's state, never counted down.
+
+So epochs that a checkpoint spared count as done, and those that a lost worker took with it are to be done again.
+"""
+
+from collections.abc import Callable, Iterable
+
+from clustersweep.study.results import Params, Replicate, Trial, combination
+from clustersweep.sweep.events import EpochDone, Notice, ReplicateBegan, ReplicateDone
+
+Known = tuple[tuple[tuple[str, object], ...], int]
+
+
+class Remaining:
+    """Follows a sweep by its notices.
+
+    Args:
+        work: Each trial with the seeds that are to be trained.
+        epoch_s: What an epoch of a trial costs, as estimated, seconds; what counts is how trials compare.
+        compile_s: What a trial costs before its first epoch, the same.
+    """
+
+    def __init__(
+        self,
+        work: Iterable[tuple[Trial, Iterable[int]]],
+        epoch_s: Callable[[Trial], float],
+        compile_s: Callable[[Trial], float] = lambda trial: 0.0,
+    ) -> None:
+        self._epoch_s: dict[object, float] = {}
+        self._to_compile: dict[object, float] = {}
+        self._epochs: dict[Known, int] = {}  # that each replicate still has to train, at most
+        for trial, seeds in work:
+            name = combination(trial.params)
+            self._epoch_s[name], self._to_compile[name] = epoch_s(trial), compile_s(trial)
+            self._epochs.update({(name, seed): trial.training.epochs for seed in seeds})
+        # Kept in step with the two above, as adding them all up for every epoch would take longer than a short one.
+        self._left_s = sum(self._to_compile.values())
+        self._left_s += sum(epochs * self._epoch_s[known[0]] for known, epochs in self._epochs.items())
+        self._done_s = 0.0  # what was trained since, repeated epochs included: all of it took time
+
+    @property
+    def left_s(self) -> float:
+        """What is left, in seconds of one worker as they were estimated."""
+        return max(0.0, self._left_s)
+
+    def epochs(self, params: Params, seed: int) -> int:
+        """Return how many epochs a replicate still has to train, at most; 0 for one that has ended."""
+        return self._epochs.get((combination(params), seed), 0)
+
+    def notice(self, notice: Notice) -> None:
+        """Take what a sweep told."""
+        match notice:
+            case ReplicateBegan(_, replicate, epoch, _, _):
+                self._set(replicate, replicate.trial.training.epochs - epoch)
+            case EpochDone(_, replicate, event):
+                self._done_s += self._set(replicate, replicate.trial.training.epochs - event.epoch)
+            case ReplicateDone(_, replicate, _):
+                self._set(replicate, 0)
+
+    def after(self, seconds: float) -> float | None:
+        """Estimate the seconds that are left, so many after the beginning; None while nothing tells."""
+        return seconds * self.left_s / self._done_s if self._done_s and self.left_s else None
+
+    def _set(self, replicate: Replicate, epochs: int) -> float:
+        """Note how many epochs a replicate has still to train; returns what its last one cost, compilation included."""
+        name = combination(replicate.trial.params)
+        epoch_s = self._epoch_s[name]
+        self._left_s += (epochs - self._epochs.get((name, replicate.seed), 0)) * epoch_s
+        self._epochs[name, replicate.seed] = epochs
+        if epochs == replicate.trial.training.epochs:
+            return 0.0
+        compile_s = self._to_compile.pop(name, 0.0)
+        self._left_s -= compile_s
+        return epoch_s + compile_s

@@ -1,0 +1,1 @@
+"""What training reads and writes: configurations, checkpoints, stages, models and tables of masses."""

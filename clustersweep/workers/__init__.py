@@ -1,0 +1,1 @@
+"""Who trains: this process, or actors on Ray; values go in, events come out."""

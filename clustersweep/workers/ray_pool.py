@@ -1,0 +1,420 @@
+"""The door to Ray: long-lived actors that train replicates, on this machine or on a cluster."""
+
+import functools
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from clustersweep.durations import duration
+from clustersweep.errors import UNSEEN_GPU_REMEDY, WorkersError, first_line
+from clustersweep.study.events import failure_of
+from clustersweep.study.results import Replicate
+from clustersweep.training.data import TrainingData
+from clustersweep.workers.connection import (
+    Connection,
+    Node,
+    NodeAffinitySchedulingStrategy,
+    connect,
+    fitting,
+    is_gone,
+    no_room_for,
+    nodes,
+    other_versions,
+    ray,
+    reach,
+    require_none,
+    room,
+)
+from clustersweep.workers.gpus import tensorflow_gpus, unseen_gpus
+from clustersweep.workers.protocol import Lost, Station, WorkerEvent
+
+# So many workers in a row that die without having told anything mean that no worker can start.
+MAX_STILLBORN = 3
+# How long a cluster without room is waited for: machines may be on their way to it, and others end.
+WAIT_S = 600.0
+# A worker may take so long to start where it has room; if none has until then, that is said.
+START_S = 60.0
+TELL_AFTER_S = 10.0
+# How often the cluster is looked at: machines may join it and leave it.
+LOOK_EVERY_S = 5.0
+# How long its head may be gone; after a minute Ray would end this process without a word.
+HEAD_PATIENCE_S = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Actor:
+    """A worker's process. `train` streams; `stop` runs beside it in a group of its own."""
+
+    def __init__(self, cpus: int, gpu_share: float, checkpoint_every_s: float, deterministic: bool) -> None:
+        from clustersweep.training.device import configure_device
+
+        self._configure = functools.partial(configure_device, cpus, gpu_share, deterministic=deterministic)
+        self._every_s = checkpoint_every_s
+
+    def take(self, data: TrainingData) -> None:
+        """Take the data; the worker is there when this returns.
+
+        Raises:
+            WorkersError: TensorFlow sees no GPU for it. Here, as Ray gives no cause of what fails before.
+        """
+        self._configure()
+        self._station = Station(data, self._every_s)
+
+    def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
+        yield from self._station.train(replicate, checkpoint)
+
+    @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]  # Ray is not read by mypy
+    def stop(self) -> None:
+        self._station.stop()
+
+
+_REMOTE = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(_Actor)
+
+
+class RayWorkers:
+    """Actors on a Ray cluster, each training one replicate at a time.
+
+    Args:
+        data: Gives the data; called when the workers are on their way, so that both are prepared side by side. They
+            are shipped once, through Ray's object store.
+        data_bytes: At least as much memory as the data take.
+        address: A running cluster; None starts one on this machine.
+        cpus_per_worker: Threads of each worker.
+        gpus_per_worker: Share of a GPU for each, or `auto`.
+        deterministic: Whether reruns on a GPU give the same bits; see `training.device`.
+        limit: No more workers than this.
+        token_file: Where the token of a cluster on this machine is kept, readable by its owner only.
+        checkpoint_every_s: Least time between two checkpoints of a replicate.
+        wait_s: How long to wait for room on a cluster that has none for any worker.
+        pause: Lets so many seconds pass while there is no room yet; may raise what ends the wait.
+
+    Raises:
+        WorkersError: The cluster cannot be reached or has no room for one worker.
+        ClusterSweepError: What `data` raises; the workers are gone then.
+    """
+
+    def __init__(
+        self,
+        data: Callable[[], TrainingData],
+        data_bytes: int,
+        *,
+        address: str | None = None,
+        cpus_per_worker: int = 1,
+        gpus_per_worker: float | str = "auto",
+        deterministic: bool = True,
+        limit: int | None = None,
+        token_file: Path,
+        checkpoint_every_s: float = 10.0,
+        wait_s: float = WAIT_S,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._wait_s, self._pause = wait_s, pause
+        self._shared = address is not None
+        self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
+        self._deterministic = deterministic
+        self._where: dict[str, str] = {}  # the node of each worker
+        self._room: dict[str, int] = {}  # how many each node has room for
+        self._gone: set[str] = set()  # nodes that Ray may list for a while yet
+        self._seen: dict[str, int] = {}  # how many GPUs TensorFlow sees on nodes that were asked
+        self._data: Any = None
+        self._data_bytes = 0
+        self._actors: dict[str, Any] = {}
+        self._starting: dict[Any, str] = {}  # workers that have not said yet that they are there
+        self._streams: dict[Any, str] = {}
+        self._hired = 0
+        self._closing = threading.Lock()
+        self._proven: set[str] = set()  # workers that have told something
+        self._stillborn = 0
+        self._short_of_memory = False  # and it has been told
+        self._broken = ""
+        self._waiting_since, self._told_full = time.monotonic(), False
+        self._looked_at = time.monotonic()
+        self._head_gone_since: float | None = None
+        self._cluster: Connection | None = None
+        try:
+            most_cpus = None if limit is None else limit * cpus_per_worker
+            self._cluster = connect(address, data_bytes, token_file, most_cpus)
+            self._head = self._cluster.head
+            used = self._first_room(gpus_per_worker, self._shared)
+            self._fill()
+            given = data()
+            self._data_bytes = given.bytes
+            require_none(no_room_for(given.bytes, used), used)
+            self._data = ray.put(given)
+        except BaseException:
+            self.close()
+            raise
+        for name, actor in self._actors.items():
+            self._give(name, actor)
+        self._waiting_since = time.monotonic()
+
+    def idle(self) -> tuple[str, ...]:
+        """See `workers.Workers`. One that Ray has not found room for yet is not idle."""
+        busy = {*self._streams.values(), *self._starting.values()}
+        return tuple(name for name in self._actors if name not in busy)
+
+    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
+        """See `workers.Workers`."""
+        stream = self._actors[worker].train.options(num_returns="streaming").remote(replicate, checkpoint)
+        self._streams[stream] = worker
+
+    def events(self, timeout_s: float) -> list[tuple[str, WorkerEvent]]:
+        """See `workers.Workers`. A worker that died is replaced.
+
+        Raises:
+            WorkersError: Workers die as soon as they are started, the cluster has no room for any, or it has lost its
+                head.
+        """
+        if self._broken:
+            raise WorkersError(self._broken)
+        if time.monotonic() - self._looked_at > LOOK_EVERY_S:
+            self._look()
+        waited_for = [*self._streams, *self._starting]
+        if not waited_for:
+            if not self._actors:
+                time.sleep(timeout_s)
+            self._check_room()
+            return []
+        ready, _ = ray.wait(waited_for, num_returns=len(waited_for), timeout=0, fetch_local=False)
+        if not ready:
+            ready, _ = ray.wait(waited_for, num_returns=1, timeout=timeout_s, fetch_local=False)
+        found: list[tuple[str, WorkerEvent]] = []
+        for told in ready:
+            if told in self._starting:
+                self._arrived(told)
+            else:
+                found += self._told(told)
+        self._check_room()
+        return found
+
+    def _first_room(self, gpus: float | str, shared: bool) -> list[Node]:
+        """Find out where there is room for workers, and return those nodes; a cluster's may be on their way yet.
+
+        Args:
+            gpus: Share of a GPU for each worker, or `auto`.
+            shared: It is a cluster of several machines, whose nodes have to fit together.
+
+        Raises:
+            WorkersError: There is none, or nodes do not fit together.
+        """
+        deadline, told = time.monotonic() + (self._wait_s if shared else 0.0), False
+        while True:
+            counted = nodes()
+            if gpus != 0:
+                self._seen |= tensorflow_gpus([n for n in counted if n.gpus and n.identity not in self._seen])
+            alive, unseen = self._alive(), unseen_gpus(counted, self._seen)
+            try:
+                self._room, self._gpu_share = room(alive, self._cpus, gpus, limit=self._limit)  # workers by node
+            except WorkersError as error:
+                problem = f"{error}. {unseen}. {UNSEEN_GPU_REMEDY}" if unseen else str(error)
+                if time.monotonic() >= deadline:
+                    raise WorkersError(problem) from None
+            else:
+                problem = "no machine of the cluster answers"
+                used = [node for node in alive if self._room[node.identity]]
+                left = fitting(used) if shared else used
+                self._gone |= {node.identity for node in used if node not in left}
+                self._room = {node.identity: self._room[node.identity] for node in left}
+                if left:
+                    if unseen:
+                        so = ", and no other is used there" if self._gpu_share else ", so CPUs train"
+                        _log.warning("%s%s. %s", unseen, so, UNSEEN_GPU_REMEDY)
+                    self._tell_unused(alive)
+                    return left
+            if not told:
+                _log.warning("%s. Waiting for machines to join, %s at most (--wait)", problem, duration(self._wait_s))
+                told = True
+            self._pause(1.0)
+
+    def _alive(self) -> list[Node]:
+        """List the nodes that are there, with no more GPUs than TensorFlow sees where it was asked."""
+        return [node.with_gpus(self._seen.get(node.identity)) for node in nodes() if node.identity not in self._gone]
+
+    def _tell_unused(self, alive: list[Node]) -> None:
+        """Say which nodes are left alone because they have no GPU where others have some."""
+        unused = [node.address for node in alive if node.resources.get("CPU", 0.0) >= self._cpus and not node.gpus]
+        if self._gpu_share and unused:
+            _log.warning(
+                "no GPU, and so not used beside nodes with GPUs: %s. Another kind of device may change the last bits; "
+                "resources.gpus_per_worker: 0 trains on the CPUs of all nodes",
+                ", ".join(unused),
+            )
+
+    def _arrived(self, ref: Any) -> None:
+        """Note that a worker is there, or that it died on its way."""
+        worker = self._starting.pop(ref)
+        try:
+            ray.get(ref)
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, WorkersError):
+                self._leave(worker, str(cause))
+            else:
+                self._replace(worker, error)
+
+    def _leave(self, worker: str, why: str) -> None:
+        """Start no more workers where one has no GPU that TensorFlow sees; those that train there stay."""
+        ray.kill(self._actors.pop(worker))
+        node = self._where.pop(worker)
+        if self._room.get(node):
+            _log.warning("%s. No more workers are started there", why)
+        self._room[node] = 0
+        self._fill()
+        if not self._actors:
+            self._broken = why
+
+    def _told(self, stream: Any) -> list[tuple[str, WorkerEvent]]:
+        """Take one event from a worker; none at the end of its replicate."""
+        worker = self._streams[stream]
+        try:
+            event = ray.get(next(stream))
+        except StopIteration:
+            del self._streams[stream]
+            return []
+        except ray.exceptions.RayTaskError as error:  # the worker lives, and its own code is at fault
+            del self._streams[stream]
+            return [(worker, failure_of(error.cause or error, str(error)))]
+        except ray.exceptions.RayError as error:
+            del self._streams[stream]
+            self._replace(worker, error)
+            return [(worker, Lost(first_line(error), isinstance(error, ray.exceptions.OutOfMemoryError)))]
+        self._proven.add(worker)
+        self._stillborn = 0
+        return [(worker, event)]
+
+    def _check_room(self) -> None:
+        """Say so when nobody trains and Ray has found no room for anybody; as an error, next time, when that lasts."""
+        if self._streams or len(self._starting) < len(self._actors):
+            self._waiting_since, self._told_full = time.monotonic(), False
+            return
+        waited_s, patience_s = time.monotonic() - self._waiting_since, max(self._wait_s, START_S)
+        if waited_s < (patience_s if self._told_full else TELL_AFTER_S):
+            return
+        free = ray.available_resources()
+        cpus, gpus = free.get("CPU", 0.0), free.get("GPU", 0.0)
+        needs = f"one needs {self._cpus} CPU and {self._gpu_share:g} GPU, the cluster has {cpus:g} CPU and {gpus:g} GPU"
+        if waited_s >= patience_s:
+            self._broken = (
+                f"no worker could be started in {duration(waited_s)}: {needs} free. Wait longer for others to finish "
+                "(--wait), or name another cluster with --address"
+            )
+        elif self._shared and (cpus < self._cpus or gpus < self._gpu_share):  # else its own workers, on their way
+            until = f"Waiting for others to finish, {duration(self._wait_s)} at most (--wait)"
+            _log.warning("the cluster is full: %s free. %s", needs, until)
+            self._told_full = True
+
+    def alone(self) -> bool:
+        """See `workers.Workers`. Where workers share GPUs, one takes their place that has a whole one."""
+        if not 0 < self._gpu_share < 1:
+            return False
+        _log.warning(
+            "out of memory with %g GPU for a worker: what met it is trained once more, one replicate after another, on "
+            "a whole GPU. resources.gpus_per_worker: 1 gives every worker one",
+            self._gpu_share,
+        )
+        for actor in self._actors.values():
+            ray.kill(actor)
+        self._actors, self._where, self._starting, self._streams = {}, {}, {}, {}
+        used = [node for node in self._alive() if self._room.get(node.identity)]
+        counts, self._gpu_share = room(used, self._cpus, 1, least=0)
+        self._room, self._limit = dict.fromkeys(self._room, 0) | counts, 1
+        self._waiting_since = time.monotonic()
+        self._fill()
+        return False
+
+    def stop(self) -> None:
+        """See `workers.Workers`."""
+        for actor in self._actors.values():
+            actor.stop.remote()
+
+    def close(self) -> None:
+        """See `workers.Workers`. Also ends the cluster where it was started for this sweep. Two may call it at once."""
+        with self._closing:
+            for actor in self._actors.values():
+                ray.kill(actor)
+            self._actors, self._streams = {}, {}
+            if self._cluster is not None:
+                self._cluster.close()
+                self._cluster = None
+
+    def _look(self) -> None:
+        """Use machines that have joined the cluster, and forget those that have left it.
+
+        Raises:
+            WorkersError: The head is gone.
+        """
+        self._looked_at = time.monotonic()
+        try:
+            reach(self._head)
+        except OSError as error:
+            self._head_gone_since = self._head_gone_since or self._looked_at
+            if self._looked_at - self._head_gone_since > HEAD_PATIENCE_S:
+                raise WorkersError(
+                    f"the head of the Ray cluster at {self._head} does not answer any more: {error}. Start the cluster "
+                    "again and launch again: what ran is checkpointed"
+                ) from None
+            return
+        self._head_gone_since = None
+        alive = {node.identity: node for node in self._alive()}
+        counts = room([n for i, n in alive.items() if i not in self._room], self._cpus, self._gpu_share, least=0)[0]
+        joined = [alive[identity] for identity, count in counts.items() if count]  # others are launches' own, and heads
+        others, gone = other_versions(joined) if joined else ({}, {})
+        for identity, problem in (others | gone | no_room_for(self._data_bytes, joined)).items():
+            _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
+            counts[identity] = 0
+        self._room = {i: self._room.get(i, counts.get(i, 0)) for i in alive}
+        self._fill()
+
+    def _fill(self) -> None:
+        """Hire workers where there is room for more."""
+        taken = Counter(self._where.values())
+        free = {node: count - taken[node] for node, count in self._room.items()}
+        while free and (self._limit is None or len(self._actors) < self._limit):
+            node = max(free, key=lambda node: free[node])
+            if free[node] <= 0:
+                return
+            free[node] -= 1
+            self._hire(node)
+
+    def _hire(self, node: str) -> None:
+        self._hired += 1
+        name = f"worker-{self._hired}"
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share, scheduling_strategy=here)
+        self._actors[name] = options.remote(self._cpus, self._gpu_share, self._every_s, self._deterministic)
+        self._where[name] = node
+        if self._data is not None:
+            self._give(name, self._actors[name])
+
+    def _give(self, name: str, actor: Any) -> None:
+        """Have a worker take the data; it is there when it has."""
+        self._starting[actor.take.remote(self._data)] = name
+
+    def _replace(self, worker: str, error: ray.exceptions.RayError) -> None:
+        ray.kill(self._actors.pop(worker))
+        node = self._where.pop(worker)
+        out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
+        unproven = worker not in self._proven
+        # Beside others that train there may be no memory for one more: Ray kills the youngest first.
+        crowded_out = out_of_memory and unproven and bool(self._streams)
+        if is_gone(error) or node not in {one.identity for one in nodes()}:
+            self._gone.add(node)
+            self._room.pop(node, None)
+        elif unproven and not crowded_out:
+            self._stillborn += 1
+        if crowded_out:
+            # Not replaced at once: there may only be room when somebody has ended. `_look` tries again.
+            if not self._short_of_memory:
+                _log.warning("a machine has no memory for one more worker beside those that train: fewer train there")
+            self._short_of_memory = True
+        elif self._stillborn >= MAX_STILLBORN:
+            # Raised by the next `events`: what others have told in this one must not be lost.
+            why = f"{first_line(error)}. Free some memory there" if out_of_memory else error
+            self._broken = f"{self._stillborn} workers in a row died before they trained anything: {why}"
+        else:
+            self._fill()
