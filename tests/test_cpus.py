@@ -55,8 +55,8 @@ def test_a_quota_is_rounded_up(tmp_path, monkeypatch):
 def test_every_default_number_of_cpus_is_what_the_affinity_leaves():
     script = (
         "import os, inspect; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from clustersweep import cli_survey, cli_training\n"
-        "verbs = {cli_training.train: 'threads', cli_training.predict: 'threads', cli_survey.simulate: 'jobs'}\n"
+        "from clustersweep.cli import survey, training\n"
+        "verbs = {training.train: 'threads', training.predict: 'threads', survey.simulate: 'jobs'}\n"
         "print([inspect.signature(verb).parameters[name].default for verb, name in verbs.items()])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -901,9 +901,9 @@ def test_predicting_refuses_without_importing_tensorflow(tmp_path):
     write_model(small_model(), tmp_path / "model")
     write_fits(tmp_path / "s", counts(5, pixels=13), columns(5))
     script = (
-        "import sys\nfrom clustersweep import cli\n"
+        "import sys\nfrom clustersweep.cli import main\n"
         "sys.argv = ['clustersweep', 'predict', 'model', 's', '--to', 'm.fits']\n"
-        "try: cli.main()\nexcept SystemExit as end: print(end.code, 'tensorflow' in sys.modules)\n"
+        "try: main.main()\nexcept SystemExit as end: print(end.code, 'tensorflow' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "2 False\n"

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from clustersweep import __version__
-from clustersweep.cli import operations as cli_operations
-from clustersweep.cli import survey as cli_survey
-from clustersweep.cli import training as cli_training
+from clustersweep.cli import operations, survey, training
 from clustersweep.cli.options import HomeOption, StorageOption, WaitOption, database_of, database_to_read, home_of
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED, ClusterSweepError
@@ -83,7 +81,7 @@ def main() -> None:
         sys.exit(3)
 
 
-for verb in (cli_survey.simulate, cli_survey.show, cli_survey.convert, cli_training.train, cli_training.predict):
+for verb in (survey.simulate, survey.show, survey.convert, training.train, training.predict):
     app.command()(verb)
 
 
@@ -317,9 +315,9 @@ def stop(
     print("stopped" if stop_embedded(home_of(home), force=force) else "was not running")
 
 
-app.command()(cli_operations.backup)
-app.command()(cli_operations.restore)
-app.command()(cli_operations.remove)
+app.command()(operations.backup)
+app.command()(operations.restore)
+app.command()(operations.remove)
 
 
 def _study(path: Path) -> "Study":

@@ -54,7 +54,7 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything needed to go on after `epoch`, as an npz file's bytes (`training.checkpoint` reads them)."""
+    """Everything needed to go on after `epoch`, as an npz file's bytes (`training.files.checkpoint` reads them)."""
 
     epoch: int
     state: bytes = field(repr=False)

@@ -1,6 +1,6 @@
 """The keys of a study file: what each means, and which of them may be axes. Reads no file.
 
-A new field of a spec needs its line here or in `settings_keys`, or a test fails; editors and messages show it.
+A new field of a spec needs its line here or in `settings.vocabulary`, or a test fails; editors and messages show it.
 """
 
 from collections.abc import Mapping

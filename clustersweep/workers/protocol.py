@@ -1,4 +1,4 @@
-"""What the sweep needs of those who train, and one worker in this process. Ray's are in `ray_workers`."""
+"""What the sweep needs of those who train, and one worker in this process. Ray's are in `ray_pool`."""
 
 import os
 import socket
