@@ -22,6 +22,7 @@ from clustersweep.study.ranking import (
     same_words,
     standard_error,
     ties_of,
+    trial_learned_nothing,
     typical_spread,
 )
 from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
@@ -118,9 +119,34 @@ def test_where_the_best_learned_nothing_there_are_no_ties_and_that_is_what_is_sa
         "Nothing was learned: the best combination has 0.2000 dex², and predicting the mean mass for every cluster "
         "gives 0.2000 dex²."
     )
-    assert best_learned_nothing(sweep([0.19, 0.2])) == ""
+    assert best_learned_nothing(sweep([0.15, 0.2])) == ""
     assert best_learned_nothing(sweep([0.3], variance=None)) == ""
     assert best_learned_nothing(sweep([])) == ""
+
+
+def test_a_best_that_is_better_than_the_mean_by_no_more_than_the_noise_of_its_seeds_is_said_first_too():
+    results = sweep([0.19, 0.195])
+    best = results.ranked()[0]
+    margin = margin_of(best, typical_spread(results.trials), "mean")
+    assert margin == pytest.approx(0.0412, abs=1e-4)
+    assert best_learned_nothing(results) == (
+        "It is not sure that anything was learned: the best combination has 0.1900 dex², and predicting the mean mass "
+        "for every cluster gives 0.2000 dex², a difference within the noise of the seeds (0.0412 dex²)."
+    )
+    assert best_learned_nothing(sweep([0.2 - margin + 1e-6])).startswith("It is not sure")
+    assert best_learned_nothing(sweep([0.2 - margin - 1e-6])) == ""
+    second = results.ranked()[1]
+    assert trial_learned_nothing("trial 1", results, second).startswith(
+        "It is not sure that anything was learned: trial 1 has 0.1950 dex²"
+    )
+
+
+def test_with_one_seed_nothing_is_said_of_noise_that_is_not_known():
+    trials = (TrialResult(0, {"a": 0}, "complete", 0.199, {0: replicate(0, 0.199)}),)
+    results = SweepResults("s", "d", {"a": (0,)}, (0,), trials, 0.2)
+    assert best_learned_nothing(results) == ""
+    worse = dataclasses.replace(results, label_variance=0.199)
+    assert best_learned_nothing(worse).startswith("Nothing was learned: ")
 
 
 def test_trials_of_one_network_count_once_in_ranks_and_ties_and_the_words_say_so():
@@ -155,6 +181,9 @@ def printed(results, width=80):
 def test_what_a_launch_and_a_status_print_says_first_that_nothing_was_learned():
     assert printed(sweep([0.201, 0.2])).startswith("Nothing was learned: the best combination has 0.2000 dex², and ")
     assert "may be as good" not in printed(sweep([0.201, 0.2]))
+    unsure = printed(sweep([0.19, 0.195]))
+    assert unsure.startswith("It is not sure that anything was learned: the best combination has 0.1900 dex²")
+    assert "may be as good" not in unsure
 
 
 def test_what_a_launch_and_a_status_print_counts_networks_once():
@@ -174,6 +203,10 @@ def test_the_report_says_it_too():
     nothing = sweep([0.201, 0.2])
     assert verdict_html(nothing, verdict(nothing)).startswith('<p class="best">Nothing was learned: the best')
     assert "within the noise of the seeds" not in verdict_html(nothing, verdict(nothing))
+    unsure = sweep([0.19, 0.195])
+    words = verdict_html(unsure, verdict(unsure))
+    assert words.startswith('<p class="best">It is not sure that anything was learned: the best combination has')
+    assert "may be as good" not in words
     table = trials_html(results, verdict(results))
     assert "= 0</td>" in table
     assert results_csv(results).decode().splitlines()[3].endswith(",0")

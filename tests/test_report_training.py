@@ -608,4 +608,26 @@ def test_a_model_that_is_no_better_than_the_mean_is_told_first_on_the_screen_and
     good = evaluate(train, validation, test, factor=1.0, resamples=20)
     said = io.StringIO()
     print_training(good, Console(width=80, file=said))
-    assert "Nothing was learned" not in said.getvalue() + verdict_html(good, ())
+    assert "was learned" not in said.getvalue() + verdict_html(good, ())
+
+
+def test_a_model_that_so_few_test_clusters_cannot_tell_from_the_mean_is_told_first_too() -> None:
+    train, validation, test = example_clusters(400, 1), example_judged(100, 2), example_judged(100, 3)
+    mean = float(train.log_mass.mean())
+    weak = [
+        dataclasses.replace(part, predicted=mean + 0.02 * (part.clusters.log_mass - mean))
+        for part in (validation, test)
+    ]
+    found = evaluate(train, *weak, factor=1.0, resamples=200)
+    found = dataclasses.replace(found, test=dataclasses.replace(found.test, r2=Estimate(0.03, -0.01, 0.07)))
+    assert found.constant_margin == pytest.approx(0.04 * found.constant_mse)
+    said = io.StringIO()
+    print_training(found, Console(width=80, file=said))
+    words = (
+        f" has {found.test.mse.value:.4f} dex², and predicting the mean mass for every cluster gives "
+        f"{found.constant_mse:.4f} dex², a difference within the noise of so few clusters "
+        f"({found.constant_margin:.4f} dex²)."
+    )
+    unsure = "It is not sure that anything was learned: the model"
+    assert said.getvalue().startswith(f"{unsure}, on the test part,{words}")
+    assert f"{unsure}{words}" in verdict_html(found, ())

@@ -264,8 +264,7 @@ def export(
     from clustersweep.cli.tables import print_evidence
     from clustersweep.errors import DataError, Problem
     from clustersweep.masses.export import choose, export, read_weights
-    from clustersweep.study.ranking import nothing_learned
-    from clustersweep.study.results import loss_of
+    from clustersweep.study.ranking import trial_learned_nothing
     from clustersweep.study.study import replicate_key
     from clustersweep.sweep.launch import read_plan, read_training_data
     from clustersweep.sweep.run_folder import RunFolder
@@ -287,7 +286,7 @@ def export(
     configure_device(study.resources.cpus_per_worker)
     data = read_training_data(study, where)
     done = export(planned, results, chosen, found_rank, data, files, to, force=force)
-    if nothing := nothing_learned(f"trial {chosen.number}", loss_of(chosen), results.label_variance):
+    if nothing := trial_learned_nothing(f"trial {chosen.number}", results, chosen):
         print(nothing)
     print_evidence(done.evidence, str(done.folder), _out())
     print(f"weights of seed {done.evidence.weights_of_seed}: {done.proof}")

@@ -144,7 +144,7 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
     if results.label_variance is not None:
         out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False, soft_wrap=True)
     near = ties_of(results, ranked[0])
-    if near.trials:
+    if near.trials and not nothing:
         words = f"{near.count()}, may be as good" if "," in near.count() else f"{near.count()} may be as good"
         words += f": within {near.margin:.4f} dex² of the best, the noise of the seeds"
         out.print(words, highlight=False, soft_wrap=True)

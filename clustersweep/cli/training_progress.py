@@ -11,7 +11,7 @@ from rich.table import Table
 from clustersweep.cli.progress import Steps
 from clustersweep.durations import duration
 from clustersweep.study.events import EpochEnd, Failed, Stopped
-from clustersweep.study.ranking import nothing_learned
+from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate, Metrics
 from clustersweep.training.evaluation.results import StageResult
@@ -78,7 +78,8 @@ class TrainingDisplay(Steps):
 def print_training(evaluation: Evaluation, console: Console) -> None:
     """Print what the training is worth, measured on the test part."""
     test = evaluation.test
-    if nothing := nothing_learned("the model, on the test part,", test.mse.value, evaluation.constant_mse):
+    mse, mean_mse, margin = test.mse.value, evaluation.constant_mse, evaluation.constant_margin
+    if nothing := nothing_learned("the model, on the test part,", mse, mean_mse, margin, NOISE_OF_CLUSTERS):
         console.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
     baselines = {f"RMSE of `{baseline.name}` [dex]": baseline.rmse for baseline in evaluation.baselines}
     print_metrics(f"On the test part, {test.number:,} clusters", test, console, baselines)

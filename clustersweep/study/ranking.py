@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from clustersweep.study.results import Aggregate, SweepResults, TrialResult, loss_of, losses
 
 _FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
+NOISE_OF_SEEDS, NOISE_OF_CLUSTERS = "the noise of the seeds", "the noise of so few clusters"
 _MOST_EVEN = 20  # the median of more seeds, where their number is even, varies as that of one more does, within 1 %
 
 
@@ -67,20 +68,39 @@ def learned_nothing(loss: float, label_variance: float | None) -> bool:
     return label_variance is not None and loss >= label_variance
 
 
-def nothing_learned(what: str, loss: float, label_variance: float | None) -> str:
-    """Return the sentence that comes before all others where the best is no better than the mean; else nothing."""
-    if label_variance is None or not learned_nothing(loss, label_variance):
+def nothing_learned(
+    what: str, loss: float, label_variance: float | None, margin: float = math.nan, noise: str = NOISE_OF_SEEDS
+) -> str:
+    """Return the sentence that comes before all others where it is not sure that anything was learned; else nothing.
+
+    Args:
+        what: Of what the loss is.
+        loss: Its mean squared error, dex^2.
+        label_variance: What predicting the mean mass gives, dex^2; None where that is not known.
+        margin: Differences up to this may be chance, dex^2; NaN where that is not known, as with one seed.
+        noise: What makes them.
+    """
+    if label_variance is None or not loss + max(0.0, margin) >= label_variance:  # max(0, NaN) is 0
         return ""
-    return (
-        f"Nothing was learned: {what} has {loss:.4f} dex², and predicting the mean mass for every cluster gives "
-        f"{label_variance:.4f} dex²."
-    )
+    both = f"{what} has {loss:.4f} dex², and predicting the mean mass for every cluster gives {label_variance:.4f} dex²"
+    if learned_nothing(loss, label_variance):
+        return f"Nothing was learned: {both}."
+    return f"It is not sure that anything was learned: {both}, a difference within {noise} ({margin:.4f} dex²)."
+
+
+def trial_learned_nothing(what: str, results: SweepResults, trial: TrialResult) -> str:
+    """Return that sentence for a complete trial of a sweep.
+
+    The margin is that of ties, as wide as if predicting the mean had seeds too: the best of many was chosen for its
+    loss, and is flattered by that.
+    """
+    return nothing_learned(what, loss_of(trial), results.label_variance, ties_of(results, trial).margin)
 
 
 def best_learned_nothing(results: SweepResults) -> str:
     """Return that sentence for a sweep; nothing where its best trial learned something, or none is complete."""
     best = results.ranked()[:1]
-    return nothing_learned("the best combination", loss_of(best[0]), results.label_variance) if best else ""
+    return trial_learned_nothing("the best combination", results, best[0]) if best else ""
 
 
 def same_words(results: SweepResults) -> tuple[str, ...]:

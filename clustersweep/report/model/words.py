@@ -11,7 +11,7 @@ import numpy as np
 from clustersweep.report.model.masses import FAR_DEX, MassPlane, ResidualPanel
 from clustersweep.report.model.stages import OutlierPanel, final
 from clustersweep.report.page import paragraph, signed
-from clustersweep.study.ranking import nothing_learned
+from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
 from clustersweep.training.evaluation.calibration import ONE_SIGMA, Coverage, recalibration_error
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate
@@ -47,7 +47,8 @@ def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult], failed: 
     head = f"The masses are of no use: their RMSE is {test.rmse.value:.3g} dex"
     if test.rmse.value < FAR_DEX:
         factor = f"A predicted mass is typically right to within a factor of {10**test.rmse.value:.2f}"
-        head = nothing_learned("the model", test.mse.value, evaluation.constant_mse) or factor
+        mse, mean_mse, margin = test.mse.value, evaluation.constant_mse, evaluation.constant_margin
+        head = nothing_learned("the model", mse, mean_mse, margin, NOISE_OF_CLUSTERS) or factor
     body = (
         f'<p class="best">{escape(head)} <span class="name">({test.number:,} test clusters)</span></p>\n'
         f'<div class="tiles">{tiles}</div>\n'

@@ -93,6 +93,14 @@ class Evaluation:
         """Mean squared error, dex^2, of predicting the training part's mean mass for the test part."""
         return next(one.rmse.value for one in self.baselines if one.name == "constant") ** 2
 
+    @property
+    def constant_margin(self) -> float:
+        """How far, dex^2, the model's error may come to that of the mean by the chance of which clusters are tested.
+
+        From the 95 % interval of R^2, whose two errors are of the same clusters; NaN where that is not known.
+        """
+        return (self.test.r2.value - self.test.r2.low) * self.constant_mse
+
     def to_json(self) -> dict[str, Any]:
         """Give everything as plain values for JSON; what is not a finite number becomes None."""
         plain: dict[str, Any] = as_json(self)
