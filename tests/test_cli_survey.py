@@ -281,6 +281,38 @@ def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(
     assert "--drop-invalid" in refused.err
 
 
+def test_show_and_convert_say_whence_the_order_of_the_rows_is_known_and_the_mean_of_each_band(
+    typed: Type, lab: Path
+) -> None:
+    means = "  ".join(f"{mean:,.4g}" for mean in images().sum(axis=(1, 2), dtype=float).mean(axis=0))
+    own = columns()
+    other = Table({"M500c": own["M500c"], "z": own["z"]})
+    other.write(lab / "other.fits")
+    for catalogue, order in (
+        ("c.f", "that of the images' own identifiers (SRC_ID_IN)"),
+        ("other.fits", "trusted: the catalogue has not the images' identifiers"),
+    ):
+        shown = typed("show", "i.pickle", "--catalogue", catalogue)
+        assert shown.code == 0, shown.err
+        assert f"order of the rows        {order}\n" in shown.out
+        assert f"mean of each band        {means}\n" in shown.out
+        converted = typed("convert", "i.pickle", "--catalogue", catalogue, "--to", f"{catalogue}-survey")
+        assert converted.code == 0, converted.err
+        assert f"order of the rows: {order}; mean of each band: {means}\n" in converted.out
+    assert "order of the rows        trusted: the images name no clusters\n" in typed("show", "i.npz").out
+
+
+def test_convert_suspects_rows_in_another_order(typed: Type, lab: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mass = np.geomspace(1e13, 1e15, 40)
+    bright = np.ones((40, 5, 5, 1)) * np.round(mass / 1e12)[:, None, None, None]
+    for name, column in (("ordered", mass), ("turned", mass[np.argsort(np.arange(40) % 7, kind="stable")])):
+        np.savez(lab / f"{name}.npz", images=bright, M500c=column, z=np.full(40, 0.3))
+        caplog.clear()
+        assert typed("convert", f"{name}.npz", "--to", name).code == 0
+        asked = "are the rows of the catalogue in the order of the images?" in caplog.text
+        assert asked == (name == "turned")
+
+
 def test_bad_pixels_exit_2_with_their_clusters(typed: Type, lab: Path) -> None:
     bad = images()
     bad[3, 0, 0, 0], bad[5, 1, 1, 1] = np.nan, -2

@@ -129,6 +129,14 @@ def changed(folder, made, what):
             table.rename_column("MASS_500", "my_m500")
         case "the bands first, `(cluster, band, height, width)`":
             images = np.moveaxis(images, 3, 1)
+        case "rows in another order than the images":
+            table.reverse()
+        case "bands in the reverse order of their energies in the header":
+            edges = [0.25, 0.5, 1, 2, 4]
+            header = fits.Header(
+                {f"E_{which}{n + 1:02}": edges[n + (which == "MAX")] for n in range(4) for which in ("MIN", "MAX")}
+            )
+            fits.PrimaryHDU(images * np.array([1, 1, 1, 9], np.int32), header).writeto(folder / cube)
         case "one image less than rows":
             images = images[:-1]
         case "NaN in a pixel":

@@ -1,5 +1,6 @@
 """The verbs for surveys: make one, look at one, convert one. Registered by `cli`; prints as it does."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Annotated
 import typer
 
 from clustersweep.cpus import available_cpus
+
+log = logging.getLogger(__name__)
 
 Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the lab's pickle, or a survey's folder.")]
 Catalogue = Annotated[
@@ -58,8 +61,11 @@ def show(
     with progress_bar("reading") as progress:
         source = read_source(*located(images, catalogue), choice, progress, needs_redshift=False)
     dataset = source.dataset
-    for name, value in (*summary(dataset).items(), ("columns", source.labels.words)):
+    found = summary(dataset)
+    for name, value in (*found.items(), ("columns", source.labels.words), ("order of the rows", source.order)):
         print(f"{name:<24} {value}")
+    for suspicion in found.agreement.suspicions():
+        log.warning("%s: %s", images, suspicion)
     print(write_survey_page(dataset, to, str(images)))
 
 
@@ -77,18 +83,24 @@ def convert(
     ] = False,
 ) -> None:
     """Turn any source into FITS or npz, checked, once. Nothing in a pickle is ever run."""
-    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.agreement import agreement
+    from clustersweep.survey.catalogue import Choice, Labels
     from clustersweep.survey.formats.all import convert as converted
 
     choice = Choice(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
-        words: list[str] = []
+        taken: list[tuple[Labels, str]] = []
         dataset = converted(
             images, catalogue, to, choice=choice, progress=progress, drop_invalid=drop_invalid,
-            taken=lambda labels: words.append(labels.words),
+            taken=lambda labels, order: taken.append((labels, order)),
         )  # fmt: skip
+    labels, order = taken[0]
+    found = agreement(dataset)
+    for suspicion in found.suspicions():
+        log.warning("%s: %s", images, suspicion)
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
-    print(f"taken from {catalogue or images}: {words[0]}")
+    print(f"taken from {catalogue or images}: {labels.words}")
+    print(f"order of the rows: {order}; mean of each band: {found.band_words}")
 
 
 @contextmanager

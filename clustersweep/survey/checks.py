@@ -46,30 +46,31 @@ def check_axes(path: Path, shape: tuple[int, ...], clusters: int | None = None, 
         raise DataError([Problem(str(path), "", "", rule, "Give the images and the catalogue that belong together.")])
 
 
-def check_rows(path: Path, identifiers: Array | None, catalogue: Catalogue) -> None:
+def check_rows(path: Path, identifiers: Array | None, catalogue: Catalogue) -> str:
     """Refuse a catalogue whose rows are in another order than the images, where both have identifiers.
+
+    Returns:
+        Whence the order is known, in words.
 
     Raises:
         DataError: The same identifiers stand in another order.
     """
-    if identifiers is None:
-        return
-    own = _comparable(identifiers)
-    if is_count(own):
-        return
+    own = None if identifiers is None else _comparable(identifiers)
+    if own is None or is_count(own):
+        return "trusted: the images name no clusters"
     shuffled = None
     for name, column in catalogue.columns.items():
         other = _comparable(column)
         if other.dtype.kind != own.dtype.kind:
             continue
         if np.array_equal(own, other):
-            return
+            return f"that of the images' own identifiers ({name})"
         if np.array_equal(np.sort(own), np.sort(other)):
             shuffled = (name, int(np.flatnonzero(own != other)[0]), other)
     if shuffled is None:
         text = "%s: no column of %s has the images' identifiers, so the order of the rows cannot be checked"
         log.warning(text, path, catalogue.where)
-        return
+        return "trusted: the catalogue has not the images' identifiers"
     name, row, other = shuffled
     rule = f"is in another order than the images: row {row} is {other[row]}, image {row} is {own[row]}"
     raise DataError([Problem(catalogue.where, name, "", rule, "Sort the catalogue in the order of the images.")])

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.survey.dataset import Dataset, chunks
+from clustersweep.survey.agreement import Agreement, agreement, sums
+from clustersweep.survey.dataset import Dataset
 from clustersweep.survey.groups import is_count
 
 Floats = NDArray[np.float64]
@@ -73,6 +74,7 @@ class Summary:
     log_mass_quantiles: tuple[float, ...]
     redshift_range: tuple[float, float]
     redshift_quantiles: tuple[float, ...]
+    agreement: Agreement
     counts_quantiles: tuple[float, ...]
     repeated_identifiers: int
     digest: str
@@ -93,6 +95,7 @@ class Summary:
         identifiers = repeated if self.repeated_identifiers else "all different"
         if self.rows_are_counted:
             identifiers = "none: the rows are counted"
+        correlation = self.agreement.mass_words
         lines = (
             ("clusters", f"{self.clusters:,}"),
             ("images", f"{height} x {width} pixels x {bands} band{'s' * (bands != 1)}, {edges}"),
@@ -105,6 +108,8 @@ class Summary:
             ("redshift", redshift),
             ("z, 5 25 50 75 95 %", _row(self.redshift_quantiles, ".2f") if redshift != "none" else ""),
             ("image, 5 25 50 75 95 %", f"{counts} {unit}"),
+            ("mean of each band", self.agreement.band_words),
+            ("counts and mass", f"rank correlation {correlation}" if correlation else ""),
             ("identifiers", identifiers),
             ("digest", self.digest),
         )
@@ -133,6 +138,7 @@ def summary(dataset: Dataset) -> Summary:
         counts_quantiles=_quantiles(image_sums(dataset)),
         repeated_identifiers=int(repeats[repeats > 1].sum()),
         digest=dataset.digest,
+        agreement=agreement(dataset),
         rows_are_counted=is_count(dataset.identifiers),
     )
 
@@ -162,10 +168,8 @@ def examples(dataset: Dataset, count: int = 6) -> tuple[Example, ...]:
 
 def image_sums(dataset: Dataset) -> Floats:
     """Add up each image, `(cluster,)`."""
-    sums = np.empty(len(dataset))
-    for rows in chunks(len(dataset), dataset.images[:1].nbytes):
-        sums[rows] = dataset.images[rows].sum(axis=(1, 2, 3), dtype=np.float64)
-    return sums
+    whole, _, _ = sums(dataset)
+    return whole
 
 
 def _example(dataset: Dataset, row: int, share: float) -> Example:

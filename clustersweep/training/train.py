@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem
 from clustersweep.home import write_atomically
 from clustersweep.study.events import Failed
+from clustersweep.survey.agreement import CENTRAL_RADIUS, within
 from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.dataset import Dataset, chunks
 from clustersweep.survey.split import Split, make_split
@@ -26,7 +27,7 @@ from clustersweep.training.data import Scaling, parts_of
 from clustersweep.training.ensemble import Ensemble, Prediction
 from clustersweep.training.evaluation.calibration import recalibration
 from clustersweep.training.evaluation.evaluation import Evaluation, evaluate
-from clustersweep.training.evaluation.results import CENTRAL_RADIUS, Clusters, Judged, StageResult, as_json
+from clustersweep.training.evaluation.results import Clusters, Judged, StageResult, as_json
 from clustersweep.training.files.checkpoint import Arrays
 from clustersweep.training.files.configuration import Configuration
 from clustersweep.training.files.known_clusters import clusters_csv
@@ -252,21 +253,13 @@ def _alike(one: Scaling, other: Scaling) -> bool:
 
 def _clusters(dataset: Dataset, rows: NDArray[np.int64]) -> Clusters:
     """Give what is known of some clusters, their images gone through once, piece by piece."""
-    masks = [_within(dataset.image_shape, radius) for radius in (math.inf, CENTRAL_RADIUS)]
+    masks = [within(dataset.image_shape, radius) for radius in (math.inf, CENTRAL_RADIUS)]
     sums = np.empty((len(masks), len(rows)))
     for piece in chunks(len(rows), dataset.images[:1].nbytes):
         images = dataset.images[rows[piece]]
         for number, inside in enumerate(masks):
             sums[number, piece] = images[:, inside].sum(axis=(1, 2), dtype=np.float64)
     return Clusters(dataset.log_mass[rows], dataset.redshift[rows], *sums)
-
-
-def _within(image_shape: tuple[int, int, int], radius: float) -> NDArray[np.bool_]:
-    """Tell which pixels lie within `radius`, a share of the image's width, of its centre, `(height, width)`."""
-    height, width, _ = image_shape
-    distance = np.hypot(*np.ogrid[(1 - height) / 2 : height / 2, (1 - width) / 2 : width / 2])
-    # Coarse images have no pixel centre so close: the innermost pixels are the centre then.
-    return np.asarray(distance <= max(radius * width, float(distance.min())))
 
 
 def _predictions(

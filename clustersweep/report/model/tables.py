@@ -7,10 +7,11 @@ from clustersweep.report.model.stage_figures import STAGE_NAMES
 from clustersweep.report.model.stages import OutlierPanel, before, final
 from clustersweep.report.page import Cell, number, paragraph, signed, table, text
 from clustersweep.report.sweep.verdict import PUBLISHED_BEST, PUBLISHED_NAIVE, rmse
+from clustersweep.survey.agreement import CENTRAL_RADIUS
 from clustersweep.training.evaluation.calibration import Calibration
 from clustersweep.training.evaluation.evaluation import Bin, Evaluation
 from clustersweep.training.evaluation.metrics import Estimate
-from clustersweep.training.evaluation.results import CENTRAL_RADIUS, StageResult
+from clustersweep.training.evaluation.results import StageResult
 
 _METRICS = (
     ("RMSE [dex]", "rmse", ".4f"),

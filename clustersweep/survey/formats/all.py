@@ -40,11 +40,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Source:
-    """A data set with the whole catalogue that it came with."""
+    """A data set with the whole catalogue that it came with, and whence the order of its rows is known, in words."""
 
     dataset: Dataset
     catalogue: Catalogue
     labels: Labels
+    order: str
 
 
 def read_images_header(path: Path) -> ImagesHeader:
@@ -111,13 +112,14 @@ def read_source(
     table = read_catalogue(catalogue)
     problems: list[Problem] = []
     found: Labels | None = None
+    order = ""
     with _collected(problems):
         found = labels(table, choice, needs_redshift=needs_redshift and not drop_invalid)
     if drop_invalid:
         problems.clear()
     with _collected(problems):
         header, pixels = _read_images(images, len(table), progress)
-        check_rows(images, header.identifiers, table)
+        order = check_rows(images, header.identifiers, table)
         if not drop_invalid:
             check_pixels(images, pixels)
     if problems:
@@ -139,7 +141,7 @@ def read_source(
         named = np.arange(len(table))
     digest = joint_digest(*digests, found.decisive)
     dataset = Dataset(pixels, found.log_mass, found.redshift, named, header.bands_kev, digest)
-    return Source(dataset, table, found)
+    return Source(dataset, table, found, order)
 
 
 @contextmanager
@@ -193,7 +195,7 @@ def convert(
     choice: Choice | None = None,
     progress: Progress | None = None,
     drop_invalid: bool = False,
-    taken: Callable[[Labels], None] | None = None,
+    taken: Callable[[Labels, str], None] | None = None,
 ) -> Dataset:
     """Turn any source into FITS or npz, checked, once; give the data set that was written.
 
@@ -206,7 +208,7 @@ def convert(
         choice: Columns that the checks use; all columns with one number or text a row are kept.
         progress: Called with images read and their total.
         drop_invalid: Leave out clusters that cannot be used, and say which and why.
-        taken: Called, when all is written, with what was taken from the catalogue.
+        taken: Called, when all is written, with what was taken from the catalogue, and whence the order is known.
 
     Raises:
         DataError: What is wrong with the source, or `to` is there already or cannot be written.
@@ -243,7 +245,7 @@ def convert(
             fitsfile.write_images(beside / IMAGES_FILE, _to_write(dataset))
     if taken:
         own, _ = identifiers(source.catalogue, choice, any_case=True)
-        taken(replace(source.labels, columns=(*source.labels.columns[:2], own)))
+        taken(replace(source.labels, columns=(*source.labels.columns[:2], own)), source.order)
     return dataset
 
 

@@ -14,12 +14,6 @@ Floats = NDArray[np.float64]
 StageName = Literal["base", "outliers", "probabilistic", "fine_tune"]
 Curve = tuple[tuple[float, float], ...]
 
-CENTRAL_RADIUS = 0.075
-"""Radius of the centre as a share of the image's width: 1.5' of the 20' of a simulated image.
-
-A share, because the angular size of a user's own pixels is not known.
-"""
-
 
 @dataclass(frozen=True)
 class Clusters:
@@ -29,7 +23,7 @@ class Clusters:
         log_mass: log10 M500c in solar masses.
         redshift: Redshift.
         counts: Sum of the image.
-        central_counts: Sum of the pixels within `CENTRAL_RADIUS` of its centre.
+        central_counts: Sum of the pixels within `survey.agreement.CENTRAL_RADIUS` of its centre.
     """
 
     log_mass: Floats
