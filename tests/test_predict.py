@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import pickle
 import re
 import signal
@@ -676,6 +677,29 @@ def test_known_masses_are_compared_with_the_predicted_ones(typed, tmp_path, trai
     assert f"truth within 1 sigma: {shares}, 68.3% ± 2.7% is honest" in out
 
 
+@integration
+def test_rows_outside_what_the_model_was_trained_on_are_counted_in_and_told(typed, tmp_path, trained):
+    table = columns() | {"M500c": 10 ** np.random.default_rng(4).normal(14, 0.3, CLUSTERS)}
+    table["z"] = np.where(np.arange(CLUSTERS) < 20, 1.5, 0.3)
+    write_model(trained(counts_range=(0.0, 1e6)), tmp_path / "model")
+    write_fits(tmp_path / "survey", counts(), table)
+    words = ["predict", "model", "survey", "--to", "m.fits", "--threads", 1, "--mass", "M500c"]
+    code, out, _ = typed(*words)
+    assert code == 0
+    masses = Table.read(tmp_path / "m.fits")
+    error = np.asarray(masses["log_mass"]) - np.log10(table["M500c"])
+    assert re.search(rf"RMSE \[dex\] +{np.sqrt(np.mean(error**2)):.3f} ", out)
+    without = np.sqrt(np.mean(error[20:] ** 2))
+    assert (
+        "\n20 with flag 1 or 2, outside what the model was trained on, are counted in; without them the RMSE is "
+        f"{without:.3f} dex\n"
+    ) in out
+    table["z"] = np.full(CLUSTERS, 0.3)
+    write_fits(tmp_path / "inside", counts(), table)
+    words[2:5] = "inside", "--to", "i.fits"
+    assert "counted in" not in typed(*words)[1]
+
+
 @pytest.fixture
 def schooled(trained, tmp_path):
     """A model that was trained with the first 100 clusters of `counts()`, validated with 50 and tested with 30."""
@@ -771,6 +795,13 @@ def test_only_clusters_with_a_known_and_a_predicted_mass_are_compared():
     assert [part.coverage[0].observed for part in (found.before, found.after)] == pytest.approx([1 / 3, 2 / 3])
     assert compare(summary, np.array([np.nan, np.nan, 14.0, np.nan, np.nan]), 2.0) is None
     assert compare(summary, np.array([14.15, *[np.nan] * 4]), 2.0).metrics.number == 1
+    assert found.outside == 0
+    summary.outside = np.array([True, False, True, True, False])
+    found = compare(summary, np.array([14.15, 14.2, 14.0, np.nan, 14.5]), 2.0)
+    assert (found.outside, found.metrics.number) == (1, 3)
+    assert found.rmse_inside == pytest.approx(np.sqrt(0.4**2 / 2))
+    summary.outside[:] = True
+    assert math.isnan(compare(summary, np.array([14.15, 14.2, 14.0, np.nan, 14.5]), 2.0).rmse_inside)
 
 
 @integration

@@ -1,5 +1,6 @@
 """The verbs for one model: train it, predict with it. Registered by `cli`; prints as it does."""
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -145,6 +146,9 @@ def _print_comparison(done: "Summary", truth: "NDArray[np.float64]", recalibrati
     taught = int(done.taught.sum())
     if taught:
         print(f"{taught:,} of {done.clusters:,} trained or validated the model, and are left out")
+    if found.outside:
+        others = "" if math.isnan(found.rmse_inside) else f"; without them the RMSE is {found.rmse_inside:.3f} dex"
+        print(f"{found.outside:,} with flag 1 or 2, outside what the model was trained on, are counted in{others}")
     if lacking := done.clusters - taught - found.metrics.number:
         print(f"{lacking:,} of {done.clusters:,} have no known or no predicted mass")
     for before, after in zip(found.before.coverage, found.after.coverage, strict=True):

@@ -4,6 +4,7 @@ The formats of images and tables are in `survey`, the networks in `ensemble`.
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from clustersweep.training.evaluation.calibration import Calibration, calibratio
 from clustersweep.training.evaluation.metrics import Metrics, bootstrap, errors, metrics
 from clustersweep.training.evaluation.results import Clusters, Judged
 from clustersweep.training.files.known_clusters import PARTS, TAUGHT, KnownClusters
-from clustersweep.training.files.mass_table import Flag, MassTable
+from clustersweep.training.files.mass_table import OUTSIDE, Flag, MassTable
 from clustersweep.training.files.trained_model import TrainedModel
 
 if TYPE_CHECKING:  # which imports TensorFlow
@@ -55,6 +56,7 @@ class Summary:
         sd: Its recalibrated standard deviation, dex, `(cluster,)`.
         parts: Rows of each of the model's parts; None where the model does not say which clusters it was made with.
         taught: Whether a cluster is of the training or the validation part, `(cluster,)`.
+        outside: Whether its redshift or counts lie outside what the model was trained on (flags 1 and 2), `(cluster,)`.
     """
 
     clusters: int
@@ -68,6 +70,7 @@ class Summary:
     sd: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
     parts: Counter[str] | None = None
     taught: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_), repr=False)
+    outside: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_), repr=False)
 
 
 def predict(
@@ -142,7 +145,7 @@ def _pieces(
 ) -> Iterator[Mapping[str, Array]]:
     """Yield the table's rows, and fill in the summary."""
     masses, spreads = np.empty(summary.clusters), np.empty(summary.clusters)
-    summary.taught = np.zeros(summary.clusters, np.bool_)
+    summary.taught, summary.outside = np.zeros((2, summary.clusters), np.bool_)
     start = 0
     for block in blocks:
         rows = slice(start, start + len(block.images))
@@ -151,6 +154,7 @@ def _pieces(
         said = ensemble(block.images, np.zeros(len(block.images)) if redshift is None else redshift)
         piece = table.rows(rows, block.images, said)
         masses[rows], spreads[rows] = piece["log_mass"], piece["log_mass_sd"]
+        summary.outside[rows] = piece["flag"] & OUTSIDE != 0
         summary.flagged += int((piece["flag"] != 0).sum())
         summary.flags.update({flag: int((piece["flag"] & flag != 0).sum()) for flag in Flag})
         if summary.parts is not None:
@@ -175,11 +179,15 @@ class Comparison:
         metrics: Errors.
         before: Honesty of the standard deviations as the networks gave them.
         after: The same of the recalibrated ones.
+        outside: How many of the clusters lie outside what the model was trained on (flags 1 and 2).
+        rmse_inside: RMSE of the others, dex; NaN where there are none.
     """
 
     metrics: Metrics
     before: Calibration
     after: Calibration
+    outside: int = 0
+    rmse_inside: float = math.nan
 
 
 def compare(summary: Summary, log_mass: NDArray[np.float64], recalibration: float) -> Comparison | None:
@@ -200,7 +208,15 @@ def compare(summary: Summary, log_mass: NDArray[np.float64], recalibration: floa
     unknown = np.full(int(good.sum()), np.nan)
     judged = Judged(Clusters(log_mass[good], unknown, unknown, unknown), summary.predicted[good], summary.sd[good])
     found = bootstrap(len(unknown), errors(judged, 1.0), seed=0, resamples=1000)
-    return Comparison(metrics(len(unknown), found), calibration(judged, 1 / recalibration), calibration(judged, 1.0))
+    outside = summary.outside[good] if len(summary.outside) else np.zeros(len(unknown), np.bool_)
+    inside = (judged.predicted - judged.clusters.log_mass)[~outside]
+    return Comparison(
+        metrics(len(unknown), found),
+        calibration(judged, 1 / recalibration),
+        calibration(judged, 1.0),
+        int(outside.sum()),
+        math.sqrt(float(np.mean(inside**2))) if inside.size else math.nan,
+    )
 
 
 def _require_place(to: Path, source: Observations, *, overwrite: bool) -> None:

@@ -36,6 +36,9 @@ class Flag(IntFlag):
     NO_REDSHIFT = 4
 
 
+OUTSIDE = Flag.REDSHIFT | Flag.COUNTS
+"""Either says that a cluster lies outside what the model was trained on."""
+
 KNOWN = ("NTRAIN", "NVALID", "NTEST")
 """Keywords of the header: how many rows are of each of `PARTS`."""
 
