@@ -70,6 +70,8 @@ def test_every_stage_of_every_seed_is_told_and_what_the_model_is_worth(trained):
         assert re.search(rf"{line}.* \S+ to \S+", done.stdout), line
     assert re.search(r"truth within 1 sigma: \S+% as the networks say, \S+% recalibrated", done.stdout)
     assert f"report   {folder / 'model' / 'report.html'}" in done.stdout
+    model = folder / "model"
+    assert f"predict  clustersweep predict {model} IMAGES --catalogue CATALOGUE --to masses.fits\n" in done.stdout
     assert "WARNING" not in done.stderr
 
 

@@ -93,6 +93,8 @@ def test_a_survey_without_any_redshift_goes_from_its_files_to_masses_of_images_a
     trained = said("train", "recipe.yaml", "--to", "model", "--threads", 1)
     assert "RMSE of `counts`" in trained
     assert not re.search(r"\bz\b|\bnan\b", trained)
+    assert "predict  clustersweep predict model IMAGES --to masses.fits\n" in trained
+    assert "predict model IMAGES --to masses.fits" in Path("model/report.html").read_text()
     images = made / "images.fits"
     alone = said("predict", "model", images, "--to", "alone.fits", "--threads", 1)
     assert "flag 4             60: no redshift; the network needs none: the mass stands" in alone

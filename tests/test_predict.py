@@ -185,7 +185,8 @@ def test_a_redshift_that_is_needed_and_missing_is_explained(tmp_path):
         "`--redshift` on the command line, " in message
     )
     refused(
-        "images.fits: needs a catalogue: the network takes the redshift. Name .*--catalogue FILE",
+        r"images.fits: needs a catalogue: the network takes the redshift. Name .*--catalogue FILE\. "
+        "A model whose network has `redshift: none` needs no catalogue",
         opened,
         folder / "images.fits",
     )
@@ -195,7 +196,8 @@ def test_a_redshift_that_is_needed_and_missing_is_explained(tmp_path):
     message = refused("Name.*`--identifier`", opened, folder, needs_redshift=False, identifier="id")
     for option in ("redshift", "identifier"):
         match = f"images.fits: needs a catalogue: --{option} names a column of it"
-        refused(match, opened, folder / "images.fits", needs_redshift=False, **{option: "z"})
+        said = refused(match, opened, folder / "images.fits", needs_redshift=False, **{option: "z"})
+        assert "redshift: none" not in said
     np.savez(tmp_path / "i.npz", images=images)
     refused("i.npz: needs a catalogue: the network takes the redshift", opened, tmp_path / "i.npz")
     np.savez(tmp_path / "i.npz", images=images, z=np.array(["a"] * 5))

@@ -50,9 +50,8 @@ def train(
     from rich.console import Console
 
     from clustersweep.cli.training_progress import TrainingDisplay, print_training
-    from clustersweep.commands import command
     from clustersweep.home import find_home
-    from clustersweep.masses.train import PREDICT, train_model
+    from clustersweep.masses.train import predict_command, train_model
 
     display = TrainingDisplay(Console(stderr=True))
     where = find_home(home, os.environ, os.getuid())
@@ -63,7 +62,7 @@ def train(
     print(f"\nreport   {done.report}")
     if done.no_png:
         print(f"figures  {done.no_png}")
-    print(f"predict  {command('predict', to, *PREDICT)}")
+    print(f"predict  {predict_command(to, done.run.model.network)}")
     if done.run.failed:
         raise typer.Exit(1)
 

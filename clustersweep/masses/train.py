@@ -13,13 +13,11 @@ from clustersweep.survey.source import check_split, open_dataset
 from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.training.files.configuration import Configuration, load_configuration
 from clustersweep.training.files.work_folder import require_free
+from clustersweep.training.network import NetworkSpec
 
 if TYPE_CHECKING:  # which import TensorFlow
     from clustersweep.training.stages import Told
     from clustersweep.training.train import TrainingRun
-
-# What `predict` is given beside a model, in commands to be copied.
-PREDICT = ("IMAGES", "--catalogue", "CATALOGUE", "--to", "masses.fits")
 
 
 class Watcher(Protocol):
@@ -106,11 +104,17 @@ def _write_report(configuration: Configuration, run: "TrainingRun", path: Path, 
         test=run.test,
         commands={
             "train again": command("train", path, "--to", to),
-            "predict": command("predict", to, *PREDICT),
+            "predict": predict_command(to, run.model.network),
         },
     )
     report = write_training_page(page, to / "report.html")
     return report, write_pngs(training_figures(page), to / "figures").message
+
+
+def predict_command(to: Path, network: NetworkSpec) -> str:
+    """Return the command that predicts with a model, with a catalogue only where its network takes the redshift."""
+    catalogue = ("--catalogue", "CATALOGUE") if network.redshift != "none" else ()
+    return command("predict", to, "IMAGES", *catalogue, "--to", "masses.fits")
 
 
 def _facts(configuration: Configuration, run: "TrainingRun") -> dict[str, str]:

@@ -145,7 +145,8 @@ def open_observations(
         wanted = [name for name in ("redshift", "identifier") if getattr(choice, name)]
         if needs_redshift or wanted:
             why = "the network takes the redshift" if needs_redshift else f"--{wanted[0]} names a column of it"
-            raise needs_catalogue(file, why)
+            unless = " A model whose network has `redshift: none` needs no catalogue." if needs_redshift else ""
+            raise needs_catalogue(file, why, unless)
     header, read = _images(file, progress)
     check_axes(file, header.shape, None if table is None else len(table), len(header.bands_kev))
     redshift, own = None, None

@@ -106,9 +106,9 @@ def located_images(images: Path, catalogue: Path | None = None) -> tuple[Path, P
     return images, catalogue
 
 
-def needs_catalogue(images: Path, why: str) -> DataError:
-    """Say that these images need a catalogue, and how to name it."""
-    remedy = "Name the catalogue's file too: --catalogue FILE."
+def needs_catalogue(images: Path, why: str, unless: str = "") -> DataError:
+    """Say that these images need a catalogue, how to name it, and what would need none."""
+    remedy = f"Name the catalogue's file too: --catalogue FILE.{unless}"
     return DataError([Problem(str(images), "", "", f"needs a catalogue: {why}", remedy)])
 
 
