@@ -251,6 +251,22 @@ def test_masses_in_another_unit_exit_2_with_the_remedy_which_works(typed: Type, 
     assert typed(*words, "--mass-unit", "dex(solMass)").code == 0
 
 
+@pytest.mark.parametrize("verb", ["convert", "show", "plan"])
+def test_a_unit_that_is_overridden_is_told_once(start: Start, lab: Path, verb: str) -> None:
+    own = columns()
+    table = Table({"ID": own["SRC_ID_IN"], "z": own["z"], "M500": own["M500c"]}, units={"M500": "1e14 solMass"})
+    table.write(lab / "own.fits")
+    files = ["i.fits", "--catalogue", "own.fits", "--mass-unit", "solMass"]
+    words = {"convert": [*files, "--to", "survey", "--drop-invalid"], "show": files}.get(verb, [])
+    if verb == "plan":
+        data = "images: i.fits, catalogue: own.fits, mass_unit: solMass"
+        words = [str(study(lab, data)), "--home", str(lab / "home")]
+    process = start(lab, verb, *words)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert err.count("the file says that M500 is in 1e+14 solMass; taken as solMass, as you say") == 1
+
+
 def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(
     typed: Type, lab: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -49,16 +49,28 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts
 
 
 class _Stderr(logging.StreamHandler[Any]):
-    """Logs to what is stderr at the time: a progress bar puts its own in place, which prints above the bar."""
+    """Logs to what is stderr at the time: a progress bar puts its own in place, which prints above the bar.
+
+    What is suspect about data is told once, however often a verb reads them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._told: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith("clustersweep.survey."):
+            text = record.getMessage()
+            if text in self._told:
+                return
+            self._told.add(text)
         self.setStream(sys.stderr)
         super().emit(record)
 
 
 def main() -> None:
     """Run the command line; failures become one message on stderr and the documented exit code."""
-    handler = _Stderr(sys.stderr)
+    handler = _Stderr()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
     try:
         app(prog_name="clustersweep")
