@@ -20,14 +20,15 @@ from small_study import DROPOUT, small_plan, write_study
 from clustersweep.cli import main as cli
 from clustersweep.cli.main import print_result
 from clustersweep.cli.progress import Display
-from clustersweep.cli.tables import basis_words, print_best, print_plan, print_status, status_json
+from clustersweep.cli.tables import basis_words, left_words, print_best, print_plan, print_status, status_json
 from clustersweep.commands import command
 from clustersweep.durations import duration
 from clustersweep.errors import DataError
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.study.events import Device
-from clustersweep.study.plan import make_plan, plan_json
+from clustersweep.study.plan import Left, make_plan, plan_json
+from clustersweep.study.results import SweepResults, TrialResult
 from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
 from clustersweep.sweep.launch import Launched, write_study_report
@@ -99,6 +100,26 @@ def test_a_plan_in_which_all_is_impossible_is_shown_and_exits_2(tmp_path):
     assert done.returncode == 2
     assert "0 feasible, 4 impossible" in done.stdout
     assert "all 4 combinations are impossible" in done.stderr
+
+
+def test_of_one_seed_and_one_combination_every_verb_speaks_in_the_singular(tmp_path):
+    plan = small_plan(tmp_path, search_space={"kernel_size": [3], "conv_blocks": [1]}, seeds=[0])
+    said = io.StringIO()
+    out = Console(width=200, file=said)
+    print_plan(plan, 1, Speed(), out)
+    Display(out).begin(plan, [])
+    assert "1 combination: 1 feasible, 0 impossible; 1 seed makes 1 replicate\n" in said.getvalue()
+    assert " with 1 worker (" in said.getvalue()
+    assert ": 1 combination, 1 feasible, 0 impossible (`clustersweep plan` tells why); 0 of 1 replicate to train\n" in (
+        said.getvalue()
+    )
+    assert left_words(Left((), 1, 0, 0), 1) == "the only replicate is finished: launch has nothing to train"
+    assert left_words(Left(((plan.trials[0], 1),), 1, 1, 0), 2) == (
+        "1 of 2 replicates is finished; launch would train 1 (the file has 1 combination more than the stored study)"
+    )
+    trials = (TrialResult(0, {"a": 0}, "waiting"),)
+    print_status(SweepResults("s", "d", {"a": (0,)}, (0,), trials), out)
+    assert "\n1 combination: 1 waiting\n" in said.getvalue()
 
 
 def test_the_json_of_plan_stands_alone_on_stdout(tmp_path):

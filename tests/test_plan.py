@@ -87,6 +87,9 @@ def test_a_plan_without_the_datas_digest_has_no_digest_of_its_own(tmp_path):
 
 def test_a_study_in_which_everything_is_impossible_is_refused_with_the_reason(tmp_path):
     plan = small_plan(tmp_path, search_space={"kernel_size": [13, 15]})
+    one = small_plan(tmp_path, search_space={"kernel_size": [13], "conv_blocks": [1]})
+    with pytest.raises(StudyError, match=r"search_space: the only combination is impossible for images of 12 x 12"):
+        require_feasible(one, "small.yaml")
     with pytest.raises(StudyError, match=r"small.yaml: search_space: all 4 combinations are impossible .*12 x 12"):
         require_feasible(plan, "small.yaml")
 

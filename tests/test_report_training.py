@@ -23,6 +23,7 @@ from rich.console import Console
 
 from clustersweep.cli.training_progress import print_training
 from clustersweep.errors import StorageError
+from clustersweep.plurals import counted
 from clustersweep.report.model.calibration_figures import reliability_figure, uncertainty_figure
 from clustersweep.report.model.mass_figures import plane_figure, residual_figure
 from clustersweep.report.model.masses import mass_plane, residuals
@@ -428,8 +429,11 @@ def test_a_diverged_network_has_a_page_whose_figures_end_near_the_true_masses(
     diverged = dataclasses.replace(stage("base", loss=0.05), curve=curve, nll_curve=((1e12, 1e300), (0.1, 0.2)))
     page = dataclasses.replace(PAGE, evaluation=found, test=wild, stages=(diverged,))
     text = training_page(page)
-    assert f"{beyond:,} clusters lie beyond the picture" in text.split('id="figure-masses"')[1].split("Figure 2.")[0]
-    assert f"points and the σ of {wide:,} clusters lie beyond 3 dex and are drawn there" in text
+    assert (
+        f"{counted(beyond, 'cluster lies', 'clusters lie')} beyond the picture"
+        in text.split('id="figure-masses"')[1].split("Figure 2.")[0]
+    )
+    assert f"and the σ of {counted(wide, 'cluster')} lie beyond 3 dex and are drawn there" in text
     drawn = training_figures(page)
     truth = TEST.clusters.log_mass
     for axis in (drawn["masses"].layout.xaxis, drawn["masses"].layout.yaxis2):

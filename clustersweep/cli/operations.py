@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clustersweep.cli.options import HomeOption, StorageOption, database_of, home_of
+from clustersweep.plurals import counted
 
 if TYPE_CHECKING:
     from clustersweep.sweep.removal import Belongings
@@ -84,13 +85,13 @@ def remove(
 
 def _belongings(found: "Belongings") -> str:
     files = f"{_bytes(found.size_bytes)} in {found.folder}" if found.folder else "no files"
-    return f"{found.trials:,} trials, {files}"
+    return f"{counted(found.trials, 'trial')}, {files}"
 
 
 def _print_studies(studies: Mapping[str, int]) -> None:
     width = max(map(len, studies), default=0)
     for name, trials in studies.items():
-        print(f"{name:<{width}}  {trials:,} trials")
+        print(f"{name:<{width}}  {counted(trials, 'trial')}")
 
 
 def _bytes(count: float) -> str:

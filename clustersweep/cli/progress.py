@@ -13,6 +13,7 @@ from rich.table import Table
 
 from clustersweep.cli.tables import params_text
 from clustersweep.durations import duration
+from clustersweep.plurals import counted
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
 from clustersweep.study.plan import Plan
@@ -88,14 +89,16 @@ class Display(Steps):
         missing = [(t, len(set(seeds) - set(t.done))) for t in open_trials]
         replicates = sum(count for _, count in missing)
         self._console.print(
-            f"[bold]{escape(plan.study.name)}[/bold]: {plan.combinations} combinations, {len(plan.trials)} feasible, "
+            f"[bold]{escape(plan.study.name)}[/bold]: {counted(plan.combinations, 'combination')}, "
+            f"{len(plan.trials)} feasible, "
             f"{len(plan.infeasible)} impossible (`clustersweep plan` tells why); "
-            f"{replicates} of {plan.replicates} replicates to train",
+            f"{replicates} of {counted(plan.replicates, 'replicate')} to train",
             highlight=False,
             soft_wrap=True,
         )
         if plan.same:
-            self._say(f"{len(plan.same)} of them are the same network as another (`clustersweep plan` tells which)")
+            are = f"{len(plan.same)} of them {'is' if len(plan.same) == 1 else 'are'}"
+            self._say(f"{are} the same network as another (`clustersweep plan` tells which)")
         if not replicates:
             return
         self._trials, self._began_at = len(open_trials), time.monotonic()

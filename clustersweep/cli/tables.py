@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clustersweep.durations import duration
+from clustersweep.plurals import counted
 from clustersweep.study.cost import Speed, estimate_s, trial_s
 from clustersweep.study.plan import Left, Plan, left_json
 from clustersweep.study.ranking import best_learned_nothing, same_words, ties_of
@@ -44,8 +45,8 @@ def print_plan(
         soft_wrap=True,
     )
     out.print(
-        f"{plan.combinations} combinations: {len(plan.trials)} feasible, {len(plan.infeasible)} impossible; "
-        f"{len(seeds)} seeds make {plan.replicates} replicates",
+        f"{counted(plan.combinations, 'combination')}: {len(plan.trials)} feasible, {len(plan.infeasible)} impossible; "
+        f"{counted(len(seeds), 'seed makes', 'seeds make')} {counted(plan.replicates, 'replicate')}",
         highlight=False,
         soft_wrap=True,
     )
@@ -74,8 +75,9 @@ def print_plan(
         for line in plan_same_words(plan):
             out.print(escape(line), highlight=False, soft_wrap=True)
         out.print(
-            f"about {duration(estimate_s(work, workers, speed))} with {workers} workers ({basis_words(work, speed)}), "
-            "if no training stops early; reading the data and starting the workers come on top",
+            f"about {duration(estimate_s(work, workers, speed))} with {counted(workers, 'worker')} "
+            f"({basis_words(work, speed)}), if no training stops early; "
+            "reading the data and starting the workers come on top",
             highlight=False,
             soft_wrap=True,
         )
@@ -86,7 +88,7 @@ def basis_words(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
     within = f"most likely within a factor of {speed.factor(work):.1f}"
     if speed.device is None:
         return f"an assumption until a sweep has run here with as many cpus_per_worker, {within}"
-    seen = f"{speed.count:,} replicate{'' if speed.count == 1 else 's'}"
+    seen = counted(speed.count, "replicate")
     sizes = "one size" if len(speed.sizes) == 1 else f"{len(speed.sizes)} sizes"
     beyond = speed.beyond(work)
     larger = (
@@ -100,7 +102,8 @@ def plan_same_words(plan: Plan) -> list[str]:
     if not plan.same:
         return []
     networks = len(plan.trials) - len(plan.same)
-    lines = [f"{len(plan.trials)} feasible combinations are {networks} networks, the others equal to the last bit:"]
+    are = f"{len(plan.trials)} feasible combinations are {counted(networks, 'network')}"
+    lines = [f"{are}, the others equal to the last bit:"]
     for why in dict.fromkeys(why for _, _, why in plan.same):
         pairs = [(params, of) for params, of, other in plan.same if other == why]
         lines.append(f"  {why}:")
@@ -112,11 +115,13 @@ def plan_same_words(plan: Plan) -> list[str]:
 def left_words(left: Left, replicates: int) -> str:
     """Say what of a study is finished, what a launch would train, and how the file goes beyond what is stored."""
     if not left.replicates:
-        return f"all {replicates} replicates are finished: launch has nothing to train"
+        which = "the only replicate is" if replicates == 1 else f"all {replicates} replicates are"
+        return f"{which} finished: launch has nothing to train"
     added = [(left.new, "combination"), (left.new_seeds, "seed")]
-    more = [f"{number} {what}{'' if number == 1 else 's'}" for number, what in added if number]
+    more = [counted(number, what) for number, what in added if number]
     beyond = f" (the file has {' and '.join(more)} more than the stored study)" if more else ""
-    return f"{left.finished} of {replicates} replicates are finished; launch would train {left.replicates}{beyond}"
+    finished = f"{left.finished} of {counted(replicates, 'replicate')} {'is' if left.finished == 1 else 'are'} finished"
+    return f"{finished}; launch would train {left.replicates}{beyond}"
 
 
 def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> None:
@@ -197,7 +202,7 @@ def print_evidence(evidence: Evidence, folder: str, out: Console) -> None:
 
 def _listed(items: list[str], noun: str) -> str:
     """Count and name the first of some things: `3 trials, 7 (0.0701), ...`."""
-    count = f"{len(items)}{' or more' if len(items) == MOST_LISTED else ''} {noun}{'s' if len(items) > 1 else ''}"
+    count = f"{len(items)} or more {noun}s" if len(items) == MOST_LISTED else counted(len(items), noun)
     return f"{count}, {', '.join(items[:FEW])}{', ...' if len(items) > FEW else ''}"
 
 
@@ -229,7 +234,8 @@ def _counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
 
 def _counts(results: SweepResults, *, lives: bool) -> str:
     counts = _counted(results, lives=lives)
-    text = f"{len(results.trials)} combinations: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    told = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
+    text = f"{counted(len(results.trials), 'combination')}: {told}"
     return text + (f" ({results.continued} of them to be continued with new seeds)" if results.continued else "")
 
 

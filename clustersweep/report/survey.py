@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from clustersweep.home import write_atomically
+from clustersweep.plurals import counted
 from clustersweep.report.page import Section, definitions, document, figure, paragraph
 from clustersweep.report.style import COLOURS, INK, MUTED, axis_id, axis_key, base, draw, frame
 from clustersweep.survey import figures
@@ -32,7 +33,7 @@ def survey_page(dataset: Dataset, source: str) -> str:
     facts = definitions((name.strip(), escape(value)) for name, value in figures.summary(dataset).items())
     missing = int(np.isnan(dataset.redshift).sum())
     if missing < len(dataset):
-        without = f" {missing:,} clusters without a redshift are not drawn." if missing else ""
+        without = f" {counted(missing, 'cluster')} without a redshift not drawn." if missing else ""
         histograms = figures.mass_histogram(dataset), figures.redshift_histogram(dataset)
         points = draw(plane_figure(figures.mass_redshift(dataset)), "figure-plane")
         distribution = figure(

@@ -125,13 +125,14 @@ def require_feasible(plan: Plan, where: str) -> None:
     if plan.trials:
         return
     _, first = plan.infeasible[0]
+    all_of_them = "the only combination is" if plan.combinations == 1 else f"all {plan.combinations} combinations are"
     raise StudyError(
         [
             Problem(
                 where,
                 "search_space",
                 "",
-                f"all {plan.combinations} combinations are impossible for images of "
+                f"{all_of_them} impossible for images of "
                 f"{' x '.join(map(str, plan.header.image_shape))} (first: {first.reason})",
                 "Use smaller kernels, fewer conv_blocks or convs_per_block, padding: same, or a smaller data.rebin",
             )

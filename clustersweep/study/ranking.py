@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clustersweep.plurals import counted
 from clustersweep.study.results import Aggregate, SweepResults, TrialResult, loss_of, losses
 
 _FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
@@ -41,7 +42,7 @@ class Ties:
     def count(self, noun: str = "other combination") -> str:
         """Return `5 other combinations`, and how many of them are one network."""
         number, networks = len(self.trials), len(self.networks)
-        words = f"{number} {noun}{'' if number == 1 else 's'}"
+        words = counted(number, noun)
         if networks == number:
             return words
         several = [n for n in collections.Counter(t.network_number for t in self.trials).values() if n > 1]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clustersweep.plurals import counted
 from clustersweep.survey.agreement import Agreement, agreement, sums
 from clustersweep.survey.dataset import Dataset
 from clustersweep.survey.groups import is_count
@@ -89,7 +90,9 @@ class Summary:
         (low, high), (near, far) = self.log_mass_range, self.redshift_range
         unit = "counts in all" if self.is_counts else "in all"
         repeated = f"{self.repeated_identifiers:,} clusters share an identifier with another"
-        missing = f"; {self.without_redshift:,} clusters have none" if self.without_redshift else ""
+        missing = (
+            f"; {counted(self.without_redshift, 'cluster has', 'clusters have')} none" if self.without_redshift else ""
+        )
         redshift = f"{near:.3f} to {far:.3f}{missing}" if self.without_redshift < self.clusters else "none"
         counts = _row(self.counts_quantiles, ",.0f" if self.is_counts else ".3g")
         identifiers = repeated if self.repeated_identifiers else "all different"

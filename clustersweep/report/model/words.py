@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from clustersweep.plurals import counted
 from clustersweep.report.model.masses import FAR_DEX, MassPlane, ResidualPanel
 from clustersweep.report.model.stages import OutlierPanel, final
 from clustersweep.report.page import paragraph, signed
@@ -192,7 +193,7 @@ def margin(coverage: Coverage, validation: int) -> float:
 def plane_caption(plane: MassPlane) -> str:
     """Say what the plane of masses shows."""
     shown, total = len(plane.true), plane.total
-    beyond = f" {plane.beyond:,} clusters lie beyond the picture and are drawn at its edge." if plane.beyond else ""
+    beyond = f" {_beyond(plane.beyond)}" if plane.beyond else ""
     some = (
         f"{shown:,} of the {total:,} clusters, spread evenly over the true mass" if shown < total else "every cluster"
     )
@@ -205,11 +206,16 @@ def plane_caption(plane: MassPlane) -> str:
     )
 
 
+def _beyond(clusters: int) -> str:
+    lie = counted(clusters, "cluster lies", "clusters lie")
+    return f"{lie} beyond the picture and {'is' if clusters == 1 else 'are'} drawn at its edge."
+
+
 def residual_caption(panels: tuple[ResidualPanel, ...], name: str) -> str:
     """Say what the residuals show; without any redshift there are two panels."""
     panel, drawn = panels[0], "true mass, predicted mass and redshift" if len(panels) > 2 else "true and predicted mass"
     middle = "middle" if len(panels) > 2 else "right"
-    beyond = f" {panel.beyond} clusters lie beyond the picture and are drawn at its edge." if panel.beyond else ""
+    beyond = f" {_beyond(panel.beyond)}" if panel.beyond else ""
     return (
         f"Error against {drawn}. Black: mean and standard deviation in bins; dashed: "
         f"plus and minus the RMSE of the best baseline ({name}) in the same bins. A slope in the left panel is the "
@@ -220,7 +226,7 @@ def residual_caption(panels: tuple[ResidualPanel, ...], name: str) -> str:
 def reliability_caption(evaluation: Evaluation) -> str:
     """Say what the reliability diagram shows."""
     beyond = evaluation.test_calibration.after.pulls_beyond
-    outside = f" {beyond} pulls lie beyond ±5." if beyond else ""
+    outside = f" {counted(beyond, 'pull lies', 'pulls lie')} beyond ±5." if beyond else ""
     return (
         "Left: share of the truths inside central intervals of the predicted Gaussian against the share that should "
         f"be. Middle: the difference; in the grey band lie 95% of honest models with {evaluation.test.number:,} test "
@@ -233,7 +239,8 @@ def uncertainty_caption(evaluation: Evaluation, sd: Floats) -> str:
     """Say what the figure of the recalibrated `sd` (dex) shows."""
     spread = evaluation.test_calibration.before.spread + evaluation.test_calibration.after.spread
     points, clusters = sum(max(b.sd, b.rmse) > FAR_DEX for b in spread), int((sd > FAR_DEX).sum())
-    edge = f" {points} points and the σ of {clusters:,} clusters lie beyond {FAR_DEX:.0f} dex and are drawn there."
+    both = f"{counted(points, 'point')} and the σ of {counted(clusters, 'cluster')}"
+    edge = f" {both} lie beyond {FAR_DEX:.0f} dex and are drawn there."
     return (
         "Left: does a larger predicted uncertainty mean a larger error? Test clusters in bins of predicted σ; points "
         "on the diagonal are honest, a flat row of points says that σ does not tell good clusters from bad ones. "

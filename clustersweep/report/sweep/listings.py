@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 
+from clustersweep.plurals import counted
 from clustersweep.report.page import Cell, definitions, number, paragraph, table, text
 from clustersweep.report.sweep.verdict import Verdict, r_squared, rmse
 from clustersweep.study.ranking import learned_nothing
@@ -155,9 +156,7 @@ def _devices(results: SweepResults) -> str:
     """Say what computed the replicates, and how many each; empty where none says."""
     ended = [replicate for trial in results.trials for replicate in trial.replicates.values() if replicate.devices]
     counts = Counter("; then ".join(map(str, replicate.devices)) for replicate in ended)
-    return " | ".join(
-        f"{words} ({count:,} {'replicate' if count == 1 else 'replicates'})" for words, count in counts.most_common()
-    )
+    return " | ".join(f"{words} ({counted(count, 'replicate')})" for words, count in counts.most_common())
 
 
 def _identity(results: SweepResults, trial: TrialResult) -> list[Cell]:

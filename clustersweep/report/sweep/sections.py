@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from html import escape
 
+from clustersweep.plurals import counted
 from clustersweep.report.page import definitions, figure, paragraph
 from clustersweep.report.sweep.curves import CostFigure
 from clustersweep.report.sweep.effects import Effects
@@ -35,7 +36,7 @@ def verdict_html(results: SweepResults, found: Verdict) -> str:
         f'<span class="name">{escape(name)}</span> {escape(str(value))}' for name, value in best.params.items()
     )
     tiles = [
-        (dex2(loss), f"validation loss, dex² ({results.over_seeds} of {_count(len(seeds), 'seed')})"),
+        (dex2(loss), f"validation loss, dex² ({results.over_seeds} of {counted(len(seeds), 'seed')})"),
         (f"{rmse(loss):.3f}", "RMSE, dex"),
     ]
     if len(seeds) > 1:
@@ -112,7 +113,7 @@ def effects_html(results: SweepResults, found: Effects, drawn: str) -> str:
     kept = [f"{axis} {{{', '.join(map(str, values))}}}" for axis, values in found.balanced.items()]
     caption = (
         f"Left: the sum of squares of all losses, split exactly, over the largest balanced part that was found, in "
-        f"which every combination is complete: {found.combinations} combinations, {', '.join(kept)}. "
+        f"which every combination is complete: {counted(found.combinations, 'combination')}, {', '.join(kept)}. "
         "Right: how far the thick line of each hyperparameter’s own figure moves, averaged over the panels, and "
         "two standard errors of such a difference from the seeds alone (their pooled standard deviation; networks "
         "that learned nothing are included). An effect shorter than its red mark is not shown to exist."
@@ -147,7 +148,7 @@ def _ties(results: SweepResults, found: Verdict) -> str:
     seeds = len(losses(found.best))
     judged = (
         f"(A replicate’s loss typically has a standard deviation of {dex2(found.noise)} dex² over the seeds, the "
-        f"median over the networks; two {_PLURAL[results.over_seeds]} over {_count(seeds, 'seed')} are called "
+        f"median over the networks; two {_PLURAL[results.over_seeds]} over {counted(seeds, 'seed')} are called "
         f"different when they are two standard errors, {dex2(found.margin)} dex², apart.)"
     )
     if not found.ties:
@@ -175,20 +176,16 @@ def _counts(results: SweepResults, found: Verdict) -> str:
         f"{results.count('failed')} failed",
         f"{waiting} not finished",
     ]
-    words = f"Of {_count(grid, 'combination')}, {_list(counts)}."
+    words = f"Of {counted(grid, 'combination')}, {_list(counts)}."
     if waiting or results.count("failed"):
         words += " The verdict is about the complete ones only."
     if found.learned_nothing:
-        words += f" {_count(len(found.learned_nothing), 'trial')} learned nothing (no better than a constant)."
+        words += f" {counted(len(found.learned_nothing), 'trial')} learned nothing (no better than a constant)."
     if found.dead_replicates:
-        words += f" {_count(found.dead_replicates, 'replicate')} of the complete trials did no better than a constant."
+        words += f" {counted(found.dead_replicates, 'replicate')} of the complete trials did no better than a constant."
     return words
 
 
 def _list(words: Iterable[str]) -> str:
     *others, last = [*words] or [""]
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
