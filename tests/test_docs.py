@@ -32,6 +32,18 @@ def test_every_verb_is_in_the_readme_and_explains_itself_and_its_options(verb):
         assert getattr(parameter, "help", None) or parameter.name == "help", f"{verb} --{parameter.name}"
 
 
+def test_the_readme_says_where_home_goes_and_which_verbs_have_none():
+    said = re.search(r"goes after the verb \(.*?\); ([^;]*?) have\s+none", README, re.DOTALL).group(1)
+    commands = get_command(app).commands
+    without = {name for name, command in commands.items() if "home" not in {p.name for p in command.params}}
+    assert set(re.findall(r"`(\w+)`", said)) == without
+
+
+def test_the_readme_announces_the_stage_that_an_export_adds():
+    described = README.partition("## From the best architecture to masses")[2].partition("`train` shows every stage")[0]
+    assert re.search(r"`export` writes asks `train` for one\s+stage more.*`probabilistic`", described, re.DOTALL)
+
+
 def test_every_folder_of_the_package_and_every_file_of_its_root_is_in_the_readmes_table():
     for path in (ROOT / "clustersweep").iterdir():
         if path.name not in {"__init__.py", "__main__.py", "__pycache__"}:
