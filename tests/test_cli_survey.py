@@ -3,6 +3,7 @@
 import gzip
 import os
 import pickle
+import re
 import resource
 import signal
 import subprocess
@@ -314,7 +315,10 @@ def test_show_and_convert_say_whence_the_order_of_the_rows_is_known_and_the_mean
         assert f"mean of each band        {means}\n" in shown.out
         converted = typed("convert", "i.pickle", "--catalogue", catalogue, "--to", f"{catalogue}-survey")
         assert converted.code == 0, converted.err
-        assert f"order of the rows: {order}; mean of each band: {means}\n" in converted.out
+        assert f"\norder of the rows: {order}\n" in converted.out
+        assert f"\nmean of each band: {means}\n" in converted.out
+        correlation = re.search(r"^counts and mass +rank correlation (.*)$", shown.out, re.MULTILINE).group(1)
+        assert f"\nrank correlation of counts and mass: {correlation}\n" in converted.out
     assert "order of the rows        trusted: the images name no clusters\n" in typed("show", "i.npz").out
 
 

@@ -100,7 +100,10 @@ def convert(
         log.warning("%s: %s", images, suspicion)
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
     print(f"taken from {catalogue or images}: {labels.words}")
-    print(f"order of the rows: {order}; mean of each band: {found.band_words}")
+    print(f"order of the rows: {order}")
+    if found.mass_words:
+        print(f"rank correlation of counts and mass: {found.mass_words}")
+    print(f"mean of each band: {found.band_words}")
 
 
 @contextmanager
