@@ -47,9 +47,10 @@ def measure_here(clusters: int, epochs: int, threads: int, networks: int, side: 
     import numpy as np
 
     from clustersweep.study.events import EpochEnd
+    from clustersweep.study.task import Infeasible
     from clustersweep.training.data import prepare
     from clustersweep.training.engine import DeviceData, Trainer, forget_networks
-    from clustersweep.training.network import Infeasible, NetworkSpec, flops_per_image, layers, training_flops_per_image
+    from clustersweep.training.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
     from clustersweep.training.spec import TrainingSpec
 
     found: dict[str, Any] = {"threads": threads, "matrix_product": matrix_product(side), "networks": []}
@@ -191,12 +192,14 @@ class Watch:
 def watch_here(study_file: Path, home_folder: Path) -> dict[str, Any]:
     """Launch a study in this process's own home, and give what its workers did."""
     from clustersweep.home import Home
+    from clustersweep.masses.report import write_study_report
+    from clustersweep.masses.task import load_study
     from clustersweep.postgres.location import open_database
-    from clustersweep.study.study import load_study
     from clustersweep.sweep.launch import Options, launch
 
     home, watch = Home(home_folder), Watch()
-    launch(load_study(study_file), str(study_file), home, lambda: open_database(None, {}, home), Options(), watch)
+    launch(load_study(study_file), str(study_file), home, lambda: open_database(None, {}, home), Options(), watch,
+           write_study_report)  # fmt: skip
     return watch.shares()
 
 

@@ -47,9 +47,10 @@ def measure_here(sets: list[str], seed: int, most: int | None) -> list[dict[str,
     import numpy as np
 
     from clustersweep.study.events import EpochEnd
+    from clustersweep.study.task import Infeasible
     from clustersweep.training.data import prepare
     from clustersweep.training.engine import DeviceData, Trainer, forget_networks
-    from clustersweep.training.network import Infeasible, NetworkSpec, layers
+    from clustersweep.training.network import NetworkSpec, layers
     from clustersweep.training.spec import TrainingSpec
 
     work = [one for one in networks() if one[0] in sets][:most]

@@ -88,14 +88,16 @@ class Watch:
 def watch_here(study_file: Path, home_folder: Path, workers: int) -> dict[str, Any]:
     """Launch a study in this process, and give what was seen."""
     from clustersweep.home import Home
+    from clustersweep.masses.report import write_study_report
+    from clustersweep.masses.task import load_study
     from clustersweep.postgres.location import open_database
-    from clustersweep.study.study import load_study
-    from clustersweep.sweep.launch import Options, launch, read_training_data
+    from clustersweep.sweep.launch import Options, launch
 
     study, home = load_study(study_file), Home(home_folder)
-    watch = Watch(workers, study.training.epochs)
-    launch(study, str(study_file), home, lambda: open_database(None, {}, home), Options(workers=workers), watch)
-    return {"data_mib": round(read_training_data(study, home).bytes / MIB, 1), **watch.seen}
+    watch = Watch(workers, study.task.training.epochs)
+    launch(study, str(study_file), home, lambda: open_database(None, {}, home), Options(workers=workers), watch,
+           write_study_report)  # fmt: skip
+    return {"data_mib": round(study.task.load(study.axes, home.surveys).bytes / MIB, 1), **watch.seen}
 
 
 def measure(clusters: int, workers: int, epochs: int, surveys: Path) -> dict[str, Any]:

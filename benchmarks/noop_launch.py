@@ -23,10 +23,11 @@ from rich.console import Console
 
 from clustersweep.cli.progress import Display
 from clustersweep.home import Home
+from clustersweep.masses.report import write_study_report
+from clustersweep.masses.task import load_study
 from clustersweep.postgres.location import open_database
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd, Finished
-from clustersweep.study.study import load_study
 from clustersweep.sweep.events import Notice, TrialDone
 from clustersweep.sweep.launch import Options, launch
 from clustersweep.workers import protocol as workers
@@ -167,7 +168,7 @@ def main() -> None:
     study = load_study(study_file)
     done = launch(
         study, str(study_file), home, lambda: open_database(None, {}, home),
-        Options(in_process=kind == "here"), recorder,
+        Options(in_process=kind == "here"), recorder, write_study_report,
     )  # fmt: skip
     recorder.mark("closing")
     seconds = time.monotonic() - start

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from measuring import ROOT, options, table, write_result
 
+from clustersweep.masses.task import load_study, tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import Speed
 from clustersweep.study.events import EpochEnd, Finished
 from clustersweep.study.plan import Plan, make_plan
 from clustersweep.study.results import Replicate, Trial
-from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
@@ -102,7 +102,7 @@ class NoFiles(RunFolder):
 
 def simulate(plan: Plan, workers: int, duration: Duration, compile_s: float, order: str) -> dict[str, Any]:
     """Run the loop over a plan's trials in one order, and compare its makespan with the bound."""
-    storage, hired = Storage.in_memory(), SimulatedWorkers(workers, duration, compile_s)
+    storage, hired = Storage.in_memory(tasks), SimulatedWorkers(workers, duration, compile_s)
     open_trials = storage.begin(plan)
     if order == "grid":
         axes = plan.study.axes.items()
@@ -147,7 +147,7 @@ def measured(results: Path, plan: Plan) -> Duration:
 def plan_of(study_file: Path) -> Plan:
     """Plan a study without its data."""
     study = load_study(study_file)
-    return make_plan(study, read_header(study.data))
+    return make_plan(study, read_header(study.task.data))
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -72,10 +72,11 @@ class Run:
 
 def prepare(folder: Path, clusters: int, epochs: int, seeds: list[int]) -> Setting:
     """Simulate the survey, and write the work for everybody."""
-    from clustersweep.study.study import load_study, specs_for
+    from clustersweep.masses.task import load_study
+    from clustersweep.study.task import Infeasible
     from clustersweep.survey.source import open_dataset
     from clustersweep.survey.split import make_split
-    from clustersweep.training.network import Infeasible, layers, parameters
+    from clustersweep.training.network import layers, parameters
 
     sections = {
         "data": {"simulate": {"clusters": clusters, "seed": 42}},
@@ -86,15 +87,15 @@ def prepare(folder: Path, clusters: int, epochs: int, seeds: list[int]) -> Setti
     }
     path = write_study(folder, "benchmark", sections)
     study = load_study(path)
-    dataset = open_dataset(study.data, folder / "surveys", jobs=2)
-    split = make_split(len(dataset), study.split)
+    dataset = open_dataset(study.task.data, folder / "surveys", jobs=2)
+    split = make_split(len(dataset), study.task.split)
     arrays = {}
     for part, rows in (("train", split.train), ("validation", split.validation)):
         arrays[f"{part}_images"], arrays[f"{part}_log_mass"] = dataset.images[rows], dataset.log_mass[rows]
     np.savez(folder / "data.npz", **arrays)
     counts = {}
     for values in itertools.product(*AXES.values()):
-        network, training = specs_for(study, dict(zip(AXES, values, strict=True)))
+        network, training = study.task.specs(dict(zip(AXES, values, strict=True)))
         found = layers(network, dataset.images.shape[1:])
         if isinstance(found, Infeasible):
             raise SystemExit(found.reason)

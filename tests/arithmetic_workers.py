@@ -2,6 +2,7 @@
 
 import threading
 
+from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import Checkpoint, EpochEnd, Finished, Stopped
 from clustersweep.sweep.loop import Sweep
@@ -85,7 +86,7 @@ class ArithmeticWorkers:
                 yield Stopped()
                 return
         best = min(range(EPOCHS), key=lambda i: curve[i][1])
-        val_nll = -curve[best][1] if replicate.trial.training.loss == "nll" else None
+        val_nll = -curve[best][1] if replicate.trial.spec[1].loss == "nll" else None
         yield Finished(curve[best][1], best + 1, EPOCHS, 0.01 * EPOCHS, tuple(curve), resumed, b"weights", val_nll)
 
 
@@ -100,6 +101,6 @@ def losses(storage):
 
 def undisturbed(plan, folder):
     """The losses of a sweep to which nothing happens."""
-    storage = Storage.in_memory()
+    storage = Storage.in_memory(tasks)
     Sweep(plan, storage.begin(plan), storage, ArithmeticWorkers(1), RunFolder(folder / "undisturbed")).run()
     return losses(storage)

@@ -27,6 +27,7 @@ import yaml
 
 from clustersweep.errors import StorageError
 from clustersweep.home import Home
+from clustersweep.masses.task import tasks
 from clustersweep.postgres.embedded_folder import PORT
 from clustersweep.postgres.location import open_database, stop_embedded
 from clustersweep.postgres.url import VARIABLES
@@ -81,7 +82,7 @@ def launch(home: Home) -> subprocess.Popen[str]:
 def results(home: Home, study: str = "chaos") -> SweepResults | None:
     """Read what is stored of a study; None before there is anything."""
     database = open_database(None, {}, home)
-    storage = Storage.connect(database.url)
+    storage = Storage.connect(database.url, tasks)
     try:
         return storage.results(study)
     except StorageError:  # there is no study yet, or no more of it than its name

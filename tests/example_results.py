@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from clustersweep.study.results import ReplicateResult, Scalar, SweepResults, TrialResult, aggregate
-from clustersweep.training.network import Infeasible, NetworkSpec, layers, parameters
+from clustersweep.study.keys import Scalar
+from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult, aggregate
+from clustersweep.study.task import Infeasible
+from clustersweep.training.network import NetworkSpec, layers, parameters
 
 LABEL_VARIANCE = 0.142
 GRID: Mapping[str, tuple[Scalar, ...]] = {

@@ -5,9 +5,14 @@ from typing import Any
 
 import yaml
 
+from clustersweep.masses.task import ClusterMasses, load_study
 from clustersweep.study.plan import Plan, make_plan
-from clustersweep.study.study import Study, load_study
+from clustersweep.study.study import Study
 from clustersweep.survey.dataset import Header
+from clustersweep.survey.spec import DataSpec
+
+# What workers need to know where no study file is read.
+CLUSTERS = ClusterMasses(data=DataSpec())
 
 # At 12 pixels a second block of 7 x 7 kernels is impossible: 2 x 2 x 1 = 3 feasible combinations and 1 that is not.
 SMALL: dict[str, Any] = {

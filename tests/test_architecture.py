@@ -40,18 +40,17 @@ MAY_IMPORT = {
     "cpus": set(),
     "durations": set(),
     "home": set(),
-    "plurals": set(),
-    "settings": {"survey"},
-    "study": {"masses", "plurals", "settings", "survey", "sweep", "training"},
-    "storage": {"postgres", "study", "training"},
+    "provenance": set(),
+    "settings": set(),
+    "study": {"settings"},
     "postgres": {"home"},
-    "workers": {"cpus", "durations", "postgres", "study", "training"},
-    "sweep": {"commands", "cpus", "durations", "home", "masses", "postgres", "report", "storage", "study", "survey",
-              "training", "workers"},
-    "survey": {"home", "plurals"},
+    "storage": {"postgres", "study"},
+    "workers": {"cpus", "durations", "postgres", "study"},
+    "sweep": {"commands", "cpus", "durations", "home", "postgres", "storage", "study", "workers"},
+    "survey": {"home"},
     "training": {"cpus", "home", "settings", "study", "survey"},
-    "report": {"home", "plurals", "study", "survey", "training"},
-    "masses": {"commands", "cpus", "home", "report", "settings", "study", "survey", "sweep", "training"},
+    "report": {"home", "study", "survey", "training"},
+    "masses": {"commands", "cpus", "home", "provenance", "report", "settings", "study", "survey", "sweep", "training"},
     "cli": {"*"},
 }  # fmt: skip
 
@@ -98,6 +97,23 @@ def test_folders_of_the_package_know_only_those_in_the_table(path):
 
 def test_the_table_has_no_part_that_is_gone():
     assert set(MAY_IMPORT) == {part_of(path) for path in FILES} - {"__init__"}
+
+
+def test_the_engine_knows_neither_networks_nor_galaxy_clusters():
+    for folder in ("settings", "study", "storage", "postgres", "workers", "sweep"):
+        assert not MAY_IMPORT[folder] & {"training", "survey", "report", "masses", "cli"}, folder
+
+
+def test_no_folders_know_one_another_in_a_circle():
+    left = {name: known - {"*"} for name, known in MAY_IMPORT.items()}
+    while free := [name for name, known in left.items() if not known & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}
+
+
+def test_the_root_has_at_most_eight_files():
+    assert len([path for path in FILES if path.parent == PACKAGE]) <= 8
 
 
 def test_the_wings_know_nothing_of_the_sweep():

@@ -15,6 +15,7 @@ from small_study import small_plan
 
 from clustersweep.errors import DataError, StorageError
 from clustersweep.home import find_home
+from clustersweep.masses.task import tasks
 from clustersweep.postgres import dump as postgres_dump
 from clustersweep.postgres.dump import read_dump
 from clustersweep.postgres.embedded import stop_embedded
@@ -33,7 +34,7 @@ ROWS = {"small": 4}  # the trials of the small study: three feasible and one tha
 
 @contextlib.contextmanager
 def opened(database):
-    storage = Storage.connect(database.url)
+    storage = Storage.connect(database.url, tasks)
     try:
         yield storage
     finally:

@@ -18,20 +18,22 @@ from rich.console import Console
 from small_study import DROPOUT, small_plan, write_study
 
 from clustersweep.cli import main as cli
+from clustersweep.cli.as_json import plan_json, status_json
 from clustersweep.cli.main import print_result
 from clustersweep.cli.progress import Display
-from clustersweep.cli.tables import basis_words, left_words, print_best, print_plan, print_status, status_json
+from clustersweep.cli.tables import basis_words, left_words, print_best, print_plan, print_status
 from clustersweep.commands import command
 from clustersweep.durations import duration
 from clustersweep.errors import DataError
+from clustersweep.masses.report import write_study_report
+from clustersweep.masses.task import load_study, tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.study.events import Device
-from clustersweep.study.plan import Left, make_plan, plan_json
+from clustersweep.study.plan import Left, make_plan
 from clustersweep.study.results import SweepResults, TrialResult
-from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
-from clustersweep.sweep.launch import Launched, write_study_report
+from clustersweep.sweep.launch import Launched
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 VERBS = (
@@ -182,7 +184,7 @@ def test_times_are_written_as_people_say_them(seconds, text):
 
 
 def test_the_json_of_status_has_the_documented_form_also_before_anything_is_complete(tmp_path):
-    storage = Storage.in_memory()
+    storage = Storage.in_memory(tasks)
     storage.begin(small_plan(tmp_path))
     shown = status_json(storage.results("small"))
     assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "interrupted",
@@ -191,7 +193,7 @@ def test_the_json_of_status_has_the_documented_form_also_before_anything_is_comp
 
 
 def test_what_a_dead_launch_left_running_is_interrupted(tmp_path):
-    storage = Storage.in_memory()
+    storage = Storage.in_memory(tasks)
     for trial in storage.begin(small_plan(tmp_path))[:2]:
         storage.start(trial)
     results, said = storage.results("small"), io.StringIO()
@@ -224,10 +226,7 @@ def test_commands_to_copy_are_quoted_and_have_the_containers_program(monkeypatch
 
 def test_the_commands_in_a_report_are_quoted(tmp_path, monkeypatch):
     monkeypatch.setenv("CLUSTERSWEEP_PROGRAM", "docker compose run --rm clustersweep")
-    study = small_plan(tmp_path).study
-    page = write_study_report(
-        grid_results(), study, "data", tmp_path / "run", Path("my sweeps/a.yaml")
-    ).html.read_text()
+    page = write_study_report(grid_results(), "data", tmp_path / "run", Path("my sweeps/a.yaml")).html.read_text()
     for verb in ("launch", "report", "export"):
         assert f"docker compose run --rm clustersweep {verb} 'my sweeps/a.yaml'" in html.unescape(page)
 
@@ -258,7 +257,7 @@ def test_an_interrupted_verb_says_what_has_become_of_its_work(verb, words, monke
 
 
 def test_nothing_complete_prints_counts_and_no_table(tmp_path, capsys):
-    storage = Storage.in_memory()
+    storage = Storage.in_memory(tasks)
     storage.begin(small_plan(tmp_path))
     print_best(storage.results("small"), Console())
     assert capsys.readouterr().out == "4 combinations: 3 waiting, 1 infeasible\n"
@@ -292,10 +291,10 @@ def test_reading_verbs_on_a_study_that_was_never_launched_exit_3_and_say_so(tmp_
 def test_reporting_a_study_with_nothing_complete_exits_1(tmp_path, embedded_home):
     from clustersweep.postgres.location import open_database
 
-    storage = Storage.connect(open_database(None, {}, embedded_home).url)
+    storage = Storage.connect(open_database(None, {}, embedded_home).url, tasks)
     study = write_study(tmp_path, study="nothing")
     loaded = load_study(study)
-    storage.begin(make_plan(loaded, read_header(loaded.data)))
+    storage.begin(make_plan(loaded, read_header(loaded.task.data)))
     storage.close()
     for verb in ("report", "export"):
         done = run(verb, study, "--to", tmp_path / "out", home=embedded_home.path)
@@ -315,7 +314,7 @@ def test_steps_and_trials_are_lines_where_there_is_no_terminal(tmp_path, capsys)
 
     said = io.StringIO()
     display = Display(Console(file=said, width=300))
-    storage, plan = Storage.in_memory(), small_plan(tmp_path)
+    storage, plan = Storage.in_memory(tasks), small_plan(tmp_path)
     opened = storage.begin(plan)
     with display.step("Looking"):
         pass
@@ -341,7 +340,7 @@ def test_a_terminal_shows_the_workers_the_bar_and_the_best(tmp_path):
 
     said = io.StringIO()
     display = Display(Console(file=said, width=160, force_terminal=True))
-    storage, plan = Storage.in_memory(), small_plan(tmp_path)
+    storage, plan = Storage.in_memory(tasks), small_plan(tmp_path)
     opened = storage.begin(plan)
     display.begin(plan, opened)
     Sweep(plan, opened, storage, ArithmeticWorkers(2), RunFolder(tmp_path), notify=display.notice).run()
@@ -384,8 +383,8 @@ def half_done(tmp_path, embedded_home):
     name = f"half-{tmp_path.name[-12:].replace('_', '-')}"
     loaded = load_study(write_study(tmp_path, study=name))
     url = open_database(None, {}, embedded_home).url
-    storage = Storage.connect(url)
-    first, second, _ = storage.begin(make_plan(loaded, read_header(loaded.data)))
+    storage = Storage.connect(url, tasks)
+    first, second, _ = storage.begin(make_plan(loaded, read_header(loaded.task.data)))
     for trial, seeds in ((first, (0, 1)), (second, (0,))):
         storage.start(trial)
         for seed in seeds:
@@ -494,7 +493,7 @@ def test_status_and_report_of_what_is_stored_go_on_where_the_data_would_now_be_r
         table["M500c"][:] = table["M500c"] / 1e14
         table.write(survey / "catalogue.fits", overwrite=True)
         with pytest.raises(DataError, match="1e14 solar masses"):
-            read_header(load_study(study).data)
+            read_header(load_study(study).task.data)
         for verb in ("status", "report"):
             done = run(verb, study, "--json", home=embedded_home.path)
             assert done.returncode == 0, done.stderr

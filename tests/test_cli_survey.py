@@ -24,7 +24,7 @@ from rich.console import Console
 
 from clustersweep.cli.progress import Display
 from clustersweep.home import Home
-from clustersweep.study.study import load_study
+from clustersweep.masses.task import load_study
 from clustersweep.survey.catalogue import Choice
 from clustersweep.survey.formats.all import read_source
 from clustersweep.sweep.launch import read_plan
@@ -516,10 +516,10 @@ def test_what_was_stored_with_a_split_by_row_numbers_is_still_planned_for_its_re
 
 def test_a_launch_and_a_training_of_images_alone_read_data_without_redshifts(lab: Path) -> None:
     from clustersweep.home import find_home
-    from clustersweep.study.study import load_study
-    from clustersweep.sweep.launch import read_training_data
+    from clustersweep.masses.task import load_study
 
     np.savez(lab / "far.npz", images=images(), **(columns() | {"z": np.full(CLUSTERS, np.nan)}))
-    data = read_training_data(load_study(study(lab, "images: far.npz")), find_home(lab / "home", {}, os.getuid()))
+    loaded = load_study(study(lab, "images: far.npz"))
+    data = loaded.task.load(loaded.axes, find_home(lab / "home", {}, os.getuid()).surveys)
     assert np.isnan(data.train_redshift).all()
     assert (data.scaling.redshift_mean, data.scaling.redshift_sd) == (0.0, 1.0)

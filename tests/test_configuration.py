@@ -14,6 +14,7 @@ import yaml
 
 from clustersweep.errors import ConfigurationError, Problem
 from clustersweep.settings.reader import read_yaml
+from clustersweep.study.task import Infeasible
 from clustersweep.survey.source import read_header
 from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
 from clustersweep.training.data import Scaling
@@ -27,7 +28,7 @@ from clustersweep.training.files.configuration import (
     load_configuration,
 )
 from clustersweep.training.files.configuration_keys import KEYS
-from clustersweep.training.network import Infeasible, NetworkSpec, layers
+from clustersweep.training.network import NetworkSpec, layers
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"

@@ -14,24 +14,16 @@ import numpy as np
 import pytest
 from small_study import small_plan
 
-from clustersweep.study.cost import (
-    PARTS,
-    Speed,
-    SpeedMeter,
-    Sums,
-    epoch_amounts,
-    estimate_s,
-    fitted,
-    measured_sums,
-    trial_s,
-)
+from clustersweep.masses.cost import EpochSizes, epoch_amounts
+from clustersweep.masses.task import load_study
+from clustersweep.study.cost import PARTS, Speed, SpeedMeter, Sums, fitted, measured_sums
 from clustersweep.study.events import Device
 from clustersweep.study.plan import make_plan
-from clustersweep.study.results import EpochSizes, Trial
-from clustersweep.study.study import load_study
+from clustersweep.study.results import Trial
 from clustersweep.survey.source import read_header
+from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.sweep.speeds import add_speeds, read_speed
-from clustersweep.training.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
+from clustersweep.training.network import NetworkSpec, flops_per_image, layers, parameters, training_flops_per_image
 from clustersweep.training.spec import TrainingSpec
 
 HERE = Path(__file__).parent
@@ -46,7 +38,10 @@ def trial_of(network, image_shape, train, validation, batch_size=64, epochs=6, *
     spec = TrainingSpec(epochs=epochs, patience=epochs, batch_size=batch_size, **training)
     cost = epochs * (training_flops_per_image(found) * train + flops_per_image(found) * validation)
     sizes = EpochSizes(tuple(image_shape), train, validation)
-    return Trial(network, NetworkSpec(**network), spec, found, cost, sizes)
+    return Trial(
+        params=network, spec=None, epochs=epochs, cost_flops=cost, amounts=epoch_amounts(found, spec, sizes),
+        compiled=len(found), facts={},
+    )  # fmt: skip
 
 
 def measured(which):
@@ -73,7 +68,7 @@ def errors(speed, found):
 
 def planned(name):
     study = load_study(SWEEPS / name)
-    return make_plan(study, read_header(study.data))
+    return make_plan(study, read_header(study.task.data))
 
 
 def hours(speed, name):
@@ -166,17 +161,17 @@ def test_a_machine_that_is_twice_as_slow_is_estimated_so(quickstart):
 
 def test_every_part_is_counted():
     base = {"filters": 8, "kernel_size": 3, "conv_blocks": 1, "dense_layers": 1}
-    one = dict(zip(PARTS, epoch_amounts(trial_of(base, (25, 25, 10), 128, 256)), strict=True))
+    one = dict(zip(PARTS, trial_of(base, (25, 25, 10), 128, 256).amounts, strict=True))
     pixels = 25 * 25 * 10
     assert one["scaling"] == pixels * (128 + 256)
     assert one["convolution"] == 23 * 23 * (2 * 9 * 10 * 8 + 8) * (2 * 128 + 256)  # nobody needs its inputs' gradients
     assert one["augmentation"] == 0
     assert one["operations"] == 7 * (2 + 1)  # layers, run once in each step of training and of validation
-    assert one["weights"] == 2 * trial_of(base, (25, 25, 10), 128, 256).parameters
+    assert one["weights"] == 2 * parameters(layers(NetworkSpec(**base), (25, 25, 10)))
 
     def change(**keys):
         training = {k: keys.pop(k) for k in ("augmentation", "batch_size") if k in keys}
-        other = epoch_amounts(trial_of({**base, **keys}, (25, 25, 10), 128, 256, **training))
+        other = trial_of({**base, **keys}, (25, 25, 10), 128, 256, **training).amounts
         return {part for part, new in zip(PARTS, other, strict=True) if new != one[part]}
 
     assert change(augmentation="dihedral") == {"augmentation"}
@@ -187,7 +182,7 @@ def test_every_part_is_counted():
 
 def test_ten_filters_cost_as_many_operations_as_sixteen():
     ten, sixteen = (trial_of({"filters": f, "dense_layers": 0}, (25, 25, 10), 128, 0) for f in (10, 16))
-    assert epoch_amounts(ten)[0] == pytest.approx(epoch_amounts(sixteen)[0])
+    assert ten.amounts[0] == pytest.approx(sixteen.amounts[0])
 
 
 def test_the_meter_tells_what_a_replicate_costs_in_the_seconds_that_were_expected(tmp_path):

@@ -14,10 +14,10 @@ from arithmetic_workers import ArithmeticWorkers
 from children import Children
 from small_study import write_study
 
+from clustersweep.masses.task import load_study, tasks
 from clustersweep.postgres.location import open_database
 from clustersweep.storage.store import Storage
 from clustersweep.study.plan import make_plan
-from clustersweep.study.study import load_study
 from clustersweep.survey.dataset import Header
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
@@ -39,7 +39,7 @@ def dashboard(embedded_home, tmp_path_factory):
     )
     path.write_text(text)
     plan = make_plan(load_study(path), Header(60, (25, 25, 10), "digest", "a test"))
-    storage = Storage.connect(open_database(None, {}, embedded_home).url)
+    storage = Storage.connect(open_database(None, {}, embedded_home).url, tasks)
     outcome = Sweep(plan, storage.begin(plan), storage, ArithmeticWorkers(), RunFolder(folder)).run()
     assert (outcome.finished, outcome.failed) == (63, 0)
     storage.close()

@@ -12,8 +12,8 @@ from small_study import write_study
 from typer.main import get_command
 
 from clustersweep.cli.main import app
+from clustersweep.masses.task import load_study
 from clustersweep.study.plan import make_plan
-from clustersweep.study.study import load_study
 from clustersweep.survey.source import read_header
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def test_the_readmes_modules_exist():
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_every_shipped_study_loads_and_plans(path):
     study = load_study(path)
-    assert make_plan(study, read_header(study.data)).trials
+    assert make_plan(study, read_header(study.task.data)).trials
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)

@@ -17,7 +17,8 @@ from tf32 import emulated_tf32
 
 from clustersweep.cli.tables import print_evidence
 from clustersweep.errors import ConfigurationError, NothingCompleteError, StorageError
-from clustersweep.masses.export import Proof, choose, commit, configuration_of, evidence_of, export, versions
+from clustersweep.masses.export import Proof, choose, configuration_of, evidence_of, export
+from clustersweep.provenance import commit, versions
 from clustersweep.report.sweep.verdict import verdict
 from clustersweep.study.events import Device
 from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
@@ -138,7 +139,7 @@ def test_an_exported_configuration_adds_a_variance_where_there_is_none_and_is_re
     found = configuration_of(plan, trial, data, seeds=(0, 1), evidence=evidence(grid_results()))
     assert (found.probabilistic, found.outliers) == (stage, None)
     assert (found.network, found.training) == (plan.trials[0].network, plan.trials[0].training)
-    assert (found.data, found.data_digest, found.image_shape) == (plan.study.data, "data-digest", (12, 12, 10))
+    assert (found.data, found.data_digest, found.image_shape) == (plan.study.task.data, "data-digest", (12, 12, 10))
     (tmp_path / "config.yaml").write_bytes(configuration_yaml(found))
     assert load_configuration(tmp_path / "config.yaml") == found
 

@@ -19,6 +19,7 @@ from small_study import small_plan, write_study
 
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.home import find_home
+from clustersweep.masses.task import tasks
 from clustersweep.postgres.location import open_database, stop_embedded
 from clustersweep.postgres.programs import server_user
 from clustersweep.storage.store import Storage
@@ -45,7 +46,7 @@ class Forgetful(ArithmeticWorkers):
 @pytest.mark.integration
 @pytest.mark.parametrize(("workers", "what"), [(ArithmeticWorkers, "checkpoint"), (Forgetful, "weights")])
 def test_what_a_full_disk_does_not_take_is_trained_again_and_nothing_else(tmp_path, workers, what):
-    plan, storage, told = small_plan(tmp_path), Storage.in_memory(), []
+    plan, storage, told = small_plan(tmp_path), Storage.in_memory(tasks), []
     with small_disk(tmp_path / "disk", 1) as disk:
         files = RunFolder(disk.path / "run")
 
@@ -120,7 +121,7 @@ class Launches:
             time.sleep(0.02)
 
     def results(self):
-        storage = Storage.connect(open_database(None, {}, self.home).url)
+        storage = Storage.connect(open_database(None, {}, self.home).url, tasks)
         try:
             return storage.results("full")
         finally:

@@ -20,6 +20,7 @@ from astropy.table import Table
 from conftest import short_folder
 
 from clustersweep.home import find_home
+from clustersweep.masses.task import tasks
 from clustersweep.postgres.embedded import stop_embedded
 from clustersweep.postgres.location import open_database
 from clustersweep.postgres.programs import server_user
@@ -70,7 +71,7 @@ class Restored:
         }
 
     def trials(self, study):
-        storage = Storage.connect(open_database(None, {}, self.home).url)
+        storage = Storage.connect(open_database(None, {}, self.home).url, tasks)
         try:
             return storage.results(study).trials
         finally:
@@ -177,7 +178,7 @@ def test_a_study_trained_anew_has_the_losses_the_keys_and_the_attributes_of_an_e
 def attribute_names(restored, study):
     """Names of a study's attributes in Optuna, without numbers; and of a replicate's fields."""
 
-    storage = Storage.connect(open_database(None, {}, restored.home).url)
+    storage = Storage.connect(open_database(None, {}, restored.home).url, tasks)
     try:
         loaded = optuna.load_study(study_name=study, storage=storage.backend)
         names = {

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from small_study import CLUSTERS as MASSES
 
 from clustersweep.study.events import Finished
 from clustersweep.training.data import prepare
@@ -262,7 +263,7 @@ def test_a_worker_in_this_process_has_the_share_that_is_asked_for_and_a_whole_gp
         device, "configure_device", lambda *given, **named: configured.append((*given, *named.values()))
     )
     alone = [
-        InProcessWorkers(small_data(), cpus=2, gpus_per_worker=gpus, deterministic=False).alone()
+        InProcessWorkers(MASSES, small_data(), cpus=2, gpus_per_worker=gpus, deterministic=False).alone()
         for gpus in ("auto", 0.25, 0, 1)
     ]
     assert configured == [(2, 1.0, False), (2, 0.25, False), (2, 0.0, False), (2, 1.0, False)]

@@ -21,9 +21,10 @@ from clustersweep.cli.main import app
 from clustersweep.cli.progress import Display
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageError
+from clustersweep.masses.report import write_study_report
+from clustersweep.masses.task import load_study, tasks
 from clustersweep.postgres.location import open_database
 from clustersweep.storage.store import Storage
-from clustersweep.study.study import load_study
 from clustersweep.survey.simulator.simulate import write_survey
 from clustersweep.survey.spec import SimulateSpec
 from clustersweep.sweep.launch import Options, launch
@@ -43,10 +44,11 @@ from clustersweep.home import Home
 from clustersweep.sweep.launch import Options, launch
 from clustersweep.postgres.location import open_database
 from clustersweep.cli.progress import Display
-from clustersweep.study.study import load_study
+from clustersweep.masses.report import write_study_report
+from clustersweep.masses.task import load_study
 home = Home(Path(sys.argv[2]))
 done = launch(load_study(Path(sys.argv[1])), sys.argv[1], home, lambda: open_database(None, {}, home),
-              Options(checkpoint_every_s=0.2), Display(Console(stderr=True)))
+              Options(checkpoint_every_s=0.2), Display(Console(stderr=True)), write_study_report)
 sys.exit(130 if done.outcome and done.outcome.interrupted else 0)
 """
 
@@ -83,7 +85,7 @@ def results(embedded_home):
 
     def read(study):
         if not opened:
-            opened.append(Storage.connect(open_database(None, {}, embedded_home).url))
+            opened.append(Storage.connect(open_database(None, {}, embedded_home).url, tasks))
         return opened[0].results(study)
 
     yield read
@@ -119,7 +121,7 @@ def undisturbed(runner, embedded_home, tmp_path_factory):
     """What the long study gives when nothing happens to it."""
     study = write_study(tmp_path_factory.mktemp("undisturbed"), study="undisturbed", training=LONG)
     runner("launch", study, "--in-process")
-    storage = Storage.connect(open_database(None, {}, embedded_home).url)
+    storage = Storage.connect(open_database(None, {}, embedded_home).url, tasks)
     yield numbers(storage.results("undisturbed"))
     storage.close()
 
@@ -145,7 +147,7 @@ def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(tmp_path
     study, display = write_study(tmp_path, study="measured"), Display(Console(stderr=True))
     before = read_speed(embedded_home.speeds, 1).count
     launch(load_study(study), str(study), embedded_home, lambda: open_database(None, {}, embedded_home),
-           Options(in_process=True), display)  # fmt: skip
+           Options(in_process=True), display, write_study_report)  # fmt: skip
     speed = read_speed(embedded_home.speeds, 1)
     assert (speed.count, speed.device.threads) == (before + 6, 1)
     with pytest.raises(SystemExit):
@@ -266,7 +268,7 @@ def test_ctrl_c_checkpoints_says_how_to_go_on_and_a_relaunch_gives_the_same_bits
 
 def has_study(home, study):
     """Say whether a database has a study of a name, with or without a record."""
-    storage = Storage.connect(open_database(None, {}, home).url)
+    storage = Storage.connect(open_database(None, {}, home).url, tasks)
     try:
         return study in storage.studies()
     finally:
@@ -404,7 +406,7 @@ def rows_of(server, database):
 
 def test_the_small_study_is_what_the_tests_take_it_for(tmp_path):
     study = small_study(tmp_path)
-    assert (len(study.seeds), study.training.epochs) == (2, 3)
+    assert (len(study.seeds), study.task.training.epochs) == (2, 3)
 
 
 def begun(study, home, *, ignored=None):

@@ -2,7 +2,8 @@ import itertools
 
 import pytest
 
-from clustersweep.training.network import Infeasible, NetworkSpec, flops_per_image, layers, parameters
+from clustersweep.study.task import Infeasible
+from clustersweep.training.network import NetworkSpec, flops_per_image, layers, parameters
 
 GRID = list(itertools.product((10, 20, 30), (3, 5, 7), (1, 2, 3), (1, 2, 3)))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from small_study import small_plan, small_study
 
+from clustersweep.cli.as_json import plan_json
 from clustersweep.errors import StudyError
+from clustersweep.masses.task import load_study
 from clustersweep.study.cost import Speed
-from clustersweep.study.plan import make_plan, plan_json, require_feasible
-from clustersweep.study.study import load_study
+from clustersweep.study.plan import make_plan, require_feasible
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import read_header
 from clustersweep.training.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
@@ -19,7 +20,7 @@ SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 def planned(name):
     study = load_study(SWEEPS / name)
-    return make_plan(study, read_header(study.data))
+    return make_plan(study, read_header(study.task.data))
 
 
 def test_the_full_grid_has_54_feasible_combinations_and_the_quick_start_63():
@@ -60,7 +61,7 @@ def test_more_epochs_cost_more_in_proportion(tmp_path):
 def test_training_keys_may_be_axes_too(tmp_path):
     plan = small_plan(tmp_path, search_space={"optimizer": ["adam", "sgd"]})
     assert plan.combinations == 8
-    assert {trial.training.optimizer for trial in plan.trials} == {"adam", "sgd"}
+    assert {trial.spec[1].optimizer for trial in plan.trials} == {"adam", "sgd"}
 
 
 def test_a_replicate_key_does_not_change_when_a_value_or_a_seed_is_added(tmp_path):
@@ -100,11 +101,12 @@ def test_a_training_step_costs_three_forward_passes_less_one_of_the_first_layer(
     assert network[0].name == "block1_conv1"
     assert training_flops_per_image(network) == 3 * flops_per_image(network) - first
     plan = planned("grid.yaml")
-    trial, split = plan.trials[0], plan.study.split
+    trial, split = plan.trials[0], plan.study.task.split
     rest = plan.header.clusters * (1 - split.test)
     train, validation = rest * (1 - split.validation), rest * split.validation
-    epoch = train * training_flops_per_image(trial.layers) + validation * flops_per_image(trial.layers)
-    assert trial.cost_flops == pytest.approx(epoch * trial.training.epochs)
+    found = layers(trial.spec[0], plan.header.image_shape)
+    epoch = train * training_flops_per_image(found) + validation * flops_per_image(found)
+    assert trial.cost_flops == pytest.approx(epoch * trial.epochs)
 
 
 def test_planning_imports_neither_tensorflow_nor_ray_nor_plotly_nor_optuna(tmp_path):

@@ -7,6 +7,7 @@ from rich.console import Console
 from small_study import small_plan
 
 from clustersweep.cli.progress import Display
+from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
 from clustersweep.study.results import ReplicateResult
@@ -23,7 +24,7 @@ def said(tmp_path):
     def say(*make):
         out = io.StringIO()
         display = Display(Console(file=out, width=200))
-        display.begin(plan, Storage.in_memory().begin(plan))
+        display.begin(plan, Storage.in_memory(tasks).begin(plan))
         out.truncate(0)
         out.seek(0)
         for one in make:
@@ -69,7 +70,7 @@ def test_a_trial_that_is_complete_is_a_line_with_its_loss_and_one_that_failed_sa
 def left_after(plan, *notices):
     """Give the share of the whole work that a display thinks is left after some notices."""
     display = Display(Console(file=io.StringIO()))
-    display.begin(plan, Storage.in_memory().begin(plan))
+    display.begin(plan, Storage.in_memory(tasks).begin(plan))
     whole = display._remaining.left_s
     for one in notices:
         display.notice(one)

@@ -10,6 +10,7 @@ from small_study import small_plan
 
 from clustersweep.errors import StorageError, StudyLockedError
 from clustersweep.home import Home
+from clustersweep.masses.task import tasks
 from clustersweep.postgres.location import StudyLock, open_database
 from clustersweep.storage.store import Storage
 from clustersweep.sweep.removal import Belongings, remove_study
@@ -33,7 +34,7 @@ def database(postgres_tcp, database_name):
 @pytest.fixture
 def storage(database, home, tmp_path):
     """A database with two studies, each with a checkpoint."""
-    storage = Storage.connect(database.url)
+    storage = Storage.connect(database.url, tasks)
     for name in ("small", "other"):
         storage.begin(small_plan(tmp_path, study=name))
         RunFolder(home.run(name)).save_checkpoint("key", b"12345")

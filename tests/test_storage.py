@@ -11,6 +11,7 @@ from optuna.trial import create_trial
 from small_study import DROPOUT, small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
+from clustersweep.masses.task import tasks
 from clustersweep.storage.records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
 from clustersweep.storage.store import Storage
 from clustersweep.storage.tables import add_trials, read_trials, update_trial
@@ -23,10 +24,10 @@ INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
 def storage(request):
     if request.param == "memory":
-        yield Storage.in_memory()
+        yield Storage.in_memory(tasks)
         return
     server, name = request.getfixturevalue("postgres_tcp"), request.getfixturevalue("database_name")
-    storage = Storage.connect(url_of(server, name))
+    storage = Storage.connect(url_of(server, name), tasks)
     yield storage
     storage.close()
 
@@ -251,7 +252,7 @@ def test_many_may_open_an_empty_database_at_the_same_time(postgres_tcp, database
 
 @pytest.mark.integration
 def test_a_database_that_goes_away_is_a_storage_error_without_the_password(postgres_tcp, database_name, tmp_path):
-    storage = Storage.connect(url_of(postgres_tcp, database_name))
+    storage = Storage.connect(url_of(postgres_tcp, database_name), tasks)
     opened = storage.begin(small_plan(tmp_path))[0]
     terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database_name}'"
     postgres_tcp.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS false", terminate)
@@ -404,7 +405,7 @@ def test_trials_are_read_as_optuna_reads_them_but_for_their_intermediate_values(
 
 @pytest.mark.integration
 def test_a_trial_is_finished_with_everything_or_not_at_all(postgres_tcp, database_name, tmp_path):
-    storage = Storage.connect(url_of(postgres_tcp, database_name))
+    storage = Storage.connect(url_of(postgres_tcp, database_name), tasks)
     opened = storage.begin(small_plan(tmp_path))[0]
     storage.start(opened)
     storage.record_replicate(opened, replicate(0))
@@ -455,7 +456,7 @@ def test_of_a_removed_study_no_row_is_left_in_any_table(postgres_tcp, database_n
     import sqlalchemy
     from optuna.storages._rdb.models import BaseModel
 
-    storage = Storage.connect(url_of(postgres_tcp, database_name))
+    storage = Storage.connect(url_of(postgres_tcp, database_name), tasks)
     for opened in storage.begin(small_plan(tmp_path)):
         complete(storage, opened)
     waiting = storage.begin(small_plan(tmp_path, seeds=[0, 1, 2]))[0]
@@ -501,7 +502,7 @@ def test_a_finished_trial_is_never_changed(storage, tmp_path):
 
 
 def test_what_is_left_is_what_begin_would_give_and_asking_writes_nothing(tmp_path):
-    storage, plan = Storage.in_memory(), small_plan(tmp_path)
+    storage, plan = Storage.in_memory(tasks), small_plan(tmp_path)
     assert storage.left(plan) is None
     assert storage.studies() == ()
     first, second, third = storage.begin(plan)

@@ -13,34 +13,30 @@ import jsonschema  # comes with Ray
 import pytest
 
 from clustersweep.errors import Problem, StudyError
+from clustersweep.masses.task import ClusterMasses, load_study
 from clustersweep.settings.reader import MAX_BYTES, read_yaml
-from clustersweep.study import study as study_module
-from clustersweep.study.keys import AXES, KEYS
-from clustersweep.study.study import (
-    Study,
-    axis_choices,
-    axis_kind,
-    changes,
-    definition,
-    definition_digest,
-    extends,
-    load_study,
-    replicate_key,
-    specs_for,
-    study_schema,
-)
+from clustersweep.study.definition import changes, definition, definition_digest, extends, replicate_key
+from clustersweep.study.keys import KEYS as STUDY_KEYS
+from clustersweep.study.study import Study, study_schema
+from clustersweep.study.task import Infeasible
 from clustersweep.survey.spec import SimulateSpec
-from clustersweep.training.network import Infeasible, NetworkSpec, layers
+from clustersweep.training.network import NetworkSpec, layers
 from clustersweep.training.spec import TrainingSpec
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 STUDIES = [path for path in sorted(SWEEPS.glob("*.yaml")) if "\nstudy: " in path.read_text()]
+AXES, KEYS = ClusterMasses.axes, {**STUDY_KEYS, **ClusterMasses.keys}
 SMALLEST = {"study": "s", "data": "{simulate: {clusters: 100}}", "search_space": "{filters: [1, 2]}"}
 
 
 def text(**sections: str) -> str:
     """The smallest study with some sections given otherwise; an empty one is left out."""
     return "".join(f"{key}: {value}\n" for key, value in (SMALLEST | sections).items() if value)
+
+
+def with_task(study: Study, **sections: object) -> Study:
+    """The study with some sections of its task given otherwise."""
+    return replace(study, task=replace(study.task, **sections))
 
 
 def load(folder: Path, content: str | bytes) -> Study:
@@ -76,9 +72,9 @@ def study(tmp_path: Path) -> Study:
 )
 def test_shipped_studies_have_81_combinations_with_the_known_number_feasible(name, pixels, feasible):
     study = load_study(SWEEPS / f"{name}.yaml")
-    assert pixels * study.data.rebin == study.data.simulate.pixels
+    assert pixels * study.task.data.rebin == study.task.data.simulate.pixels
     points = [dict(zip(study.axes, point, strict=True)) for point in itertools.product(*study.axes.values())]
-    found = [layers(specs_for(study, params)[0], (pixels, pixels, 10)) for params in points]
+    found = [layers(study.task.specs(params)[0], (pixels, pixels, 10)) for params in points]
     assert len(found) == 81
     assert sum(not isinstance(network, Infeasible) for network in found) == feasible
 
@@ -87,17 +83,17 @@ def test_the_quick_start_is_the_grid_made_small():
     quick, grid = load_study(SWEEPS / "quickstart.yaml"), load_study(SWEEPS / "grid.yaml")
     assert (quick.name, grid.name) == ("quickstart", "efeds-grid")
     assert quick.axes == grid.axes
-    assert (quick.data.simulate.clusters, quick.data.simulate.seed) == (1600, 42)
-    assert (quick.training.epochs, quick.training.patience, quick.seeds) == (6, 6, (0, 1, 2))
-    assert (grid.data.simulate.clusters, grid.data.simulate.seed) == (7946, 42)
+    assert (quick.task.data.simulate.clusters, quick.task.data.simulate.seed) == (1600, 42)
+    assert (quick.task.training.epochs, quick.task.training.patience, quick.seeds) == (6, 6, (0, 1, 2))
+    assert (grid.task.data.simulate.clusters, grid.task.data.simulate.seed) == (7946, 42)
 
 
 def test_the_improvements_are_tried_on_the_reports_best_architecture_each_alone_and_together():
     study = load_study(SWEEPS / "improvements.yaml")
     best = {"conv_blocks": 3, "dense_layers": 1, "kernel_size": 3, "filters": 10, "convs_per_block": 3}
-    assert study.network == NetworkSpec(**best)
+    assert study.task.network == NetworkSpec(**best)
     assert study.axes == {"redshift": ("none", "head", "dense"), "augmentation": ("none", "flip_rotate", "dihedral")}
-    assert (study.data, study.training) == (load_study(SWEEPS / "grid.yaml").data, TrainingSpec())
+    assert (study.task.data, study.task.training) == (load_study(SWEEPS / "grid.yaml").task.data, TrainingSpec())
 
 
 def test_a_training_configuration_is_told_from_a_study(tmp_path):
@@ -114,24 +110,24 @@ def test_grid_yaml_shows_every_key_with_its_default():
     written = (SWEEPS / "grid.yaml").read_text()
     assert [key for key in KEYS if f"{key.rpartition('.')[2]}:" not in written] == []
     grid = load_study(SWEEPS / "grid.yaml")
-    assert grid.network == NetworkSpec(convs_per_block=3)
-    assert grid.training == TrainingSpec()
-    assert grid.data.simulate == SimulateSpec(clusters=7946)
-    shown = (grid.split, grid.seeds, grid.objective, grid.limits, grid.resources)
-    plain = Study(name="s", data=grid.data, search_space=grid.search_space)
-    assert shown == (plain.split, plain.seeds, plain.objective, plain.limits, plain.resources)
+    assert grid.task.network == NetworkSpec(convs_per_block=3)
+    assert grid.task.training == TrainingSpec()
+    assert grid.task.data.simulate == SimulateSpec(clusters=7946)
+    shown = (grid.task.split, grid.seeds, grid.objective, grid.task.limits, grid.resources)
+    plain = Study(name="s", task=ClusterMasses(data=grid.task.data), search_space=grid.search_space)
+    assert shown == (plain.task.split, plain.seeds, plain.objective, plain.task.limits, plain.resources)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_shipped_study_loads_points_to_the_schema_and_obeys_it(path):
     load_study(path)
     assert path.read_text().startswith("# yaml-language-server: $schema=study.schema.json\n")
-    jsonschema.validate(read_yaml(path).value, study_schema())
+    jsonschema.validate(read_yaml(path).value, study_schema(ClusterMasses))
 
 
 def test_the_shipped_schema_is_what_the_code_gives():
     shipped = (SWEEPS / "study.schema.json").read_text()
-    assert shipped == json.dumps(study_schema(), indent=2) + "\n", (
+    assert shipped == json.dumps(study_schema(ClusterMasses), indent=2) + "\n", (
         "make it again: clustersweep schema > sweeps/study.schema.json"
     )
 
@@ -148,7 +144,7 @@ def test_the_shipped_schema_is_what_the_code_gives():
 def test_the_schema_refuses_what_the_program_refuses(tmp_path, sections):
     assert refusals(tmp_path, text(**sections))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(read_yaml(tmp_path / "s.yaml").value, study_schema())
+        jsonschema.validate(read_yaml(tmp_path / "s.yaml").value, study_schema(ClusterMasses))
 
 
 def test_every_key_of_the_schema_is_described_and_no_other():
@@ -160,27 +156,27 @@ def test_every_key_of_the_schema_is_described_and_no_other():
                 yield from keys(part, f"{prefix}{name}.")
 
     axes = {f"search_space.{name}" for name in AXES}
-    assert set(keys(study_schema())) == set(KEYS) | axes
+    assert set(keys(study_schema(ClusterMasses))) == set(KEYS) | axes
 
 
 def test_every_scalar_key_of_network_and_training_may_be_an_axis():
     assert not {f.name for f in fields(NetworkSpec)} & {f.name for f in fields(TrainingSpec)}
     every = {f.name for spec in (NetworkSpec, TrainingSpec) for f in fields(spec)}
     assert set(AXES) == every - {"dense_units"}
-    allowed = study_schema()["properties"]["search_space"]["properties"]
+    allowed = study_schema(ClusterMasses)["properties"]["search_space"]["properties"]
     assert set(allowed) == set(AXES)
     assert allowed["padding"]["items"]["enum"] == ["valid", "same"]
     assert all(axis["uniqueItems"] and axis["minItems"] == 1 for axis in allowed.values())
 
 
 def test_axes_have_the_kind_of_their_key_not_of_the_listed_values():
-    assert [axis_kind(name) for name in ("filters", "learning_rate", "padding")] == [
+    assert [AXES[name].kind for name in ("filters", "learning_rate", "padding")] == [
         "integer",
         "number",
         "choice",
     ]
-    assert axis_choices("optimizer") == ("adam", "sgd", "rmsprop")
-    assert axis_choices("filters") == ()
+    assert AXES["optimizer"].choices == ("adam", "sgd", "rmsprop")
+    assert AXES["filters"].choices == ()
 
 
 # --- what a good file becomes -----------------------------------------------------------------------------
@@ -188,11 +184,10 @@ def test_axes_have_the_kind_of_their_key_not_of_the_listed_values():
 
 def test_the_smallest_study_has_defaults_everywhere(tmp_path):
     study = load(tmp_path, text())
-    assert study == Study(
-        name="s", data=replace(study.data, simulate=SimulateSpec(clusters=100)), search_space={"filters": (1, 2)}
-    )
-    assert (study.network, study.training, study.seeds) == (NetworkSpec(), TrainingSpec(), (0, 1, 2))
-    assert (study.objective.over_seeds, study.limits.max_parameters) == ("mean", None)
+    masses = ClusterMasses(data=replace(study.task.data, simulate=SimulateSpec(clusters=100)))
+    assert study == Study(name="s", task=masses, search_space={"filters": (1, 2)})
+    assert (study.task.network, study.task.training, study.seeds) == (NetworkSpec(), TrainingSpec(), (0, 1, 2))
+    assert (study.objective.over_seeds, study.task.limits.max_parameters) == ("mean", None)
     assert (study.resources.cpus_per_worker, study.resources.gpus_per_worker) == (1, "auto")
     assert study.resources.deterministic is True
 
@@ -204,21 +199,21 @@ def test_axes_keep_the_order_of_the_file(tmp_path):
 
 def test_paths_start_from_the_folder_of_the_study_file(tmp_path, monkeypatch):
     written = text(data="{images: in/x.fits, catalogue: /abs/c.fits}")
-    assert load(tmp_path, written).data.images == tmp_path / "in/x.fits"
-    assert load(tmp_path, written).data.catalogue == Path("/abs/c.fits")
+    assert load(tmp_path, written).task.data.images == tmp_path / "in/x.fits"
+    assert load(tmp_path, written).task.data.catalogue == Path("/abs/c.fits")
     monkeypatch.chdir(tmp_path)
     study = load_study(Path("s.yaml"))
     monkeypatch.chdir("/")
-    assert study.data.images == tmp_path / "in/x.fits"
+    assert study.task.data.images == tmp_path / "in/x.fits"
 
 
 def test_npz_files_need_no_catalogue(tmp_path):
-    assert load(tmp_path, text(data="{images: x.NPZ}")).data.catalogue is None
+    assert load(tmp_path, text(data="{images: x.NPZ}")).task.data.catalogue is None
 
 
 def test_a_whole_number_is_fine_where_a_fraction_is_allowed(tmp_path):
     study = load(tmp_path, text(training="{learning_rate: 1}", resources="{gpus_per_worker: 1}"))
-    assert isinstance(study.training.learning_rate, float)
+    assert isinstance(study.task.training.learning_rate, float)
     assert study.resources.gpus_per_worker == 1
 
 
@@ -229,7 +224,7 @@ def test_a_study_is_frozen_and_travels_between_processes(study):
 
 
 def test_params_go_where_their_keys_belong(study):
-    network, training = specs_for(study, {"filters": 7, "learning_rate": 0.5})
+    network, training = study.task.specs({"filters": 7, "learning_rate": 0.5})
     assert (network, training) == (NetworkSpec(filters=7), TrainingSpec(learning_rate=0.5))
 
 
@@ -555,7 +550,7 @@ def test_damaged_files_never_crash(tmp_path):
 def test_the_definition_is_complete_json_without_paths_seeds_and_resources(study):
     found = definition(study, "d1")
     assert json.loads(json.dumps(found)) == found
-    assert list(found) == ["data", "split", "search_space", "network", "training", "objective", "limits"]
+    assert list(found) == ["data", "split", "network", "training", "limits", "search_space", "objective"]
     assert found["data"] == {"digest": "d1", "rebin": 1, "transform": "sqrt"}
     assert found["search_space"] == {"filters": [1, 2], "learning_rate": [0.01, 1.0]}
     assert found["network"]["dense_units"] == [64, 44, 24]
@@ -603,22 +598,22 @@ def test_a_replicates_key_depends_on_what_decides_its_numbers_alone(tmp_path, st
         replicate_key(study, "e", params, 0),
         replicate_key(study, "d", params, 1),
         replicate_key(study, "d", params | {"filters": 2}, 0),
-        replicate_key(replace(study, training=TrainingSpec(epochs=1)), "d", params, 0),
-        replicate_key(replace(study, data=replace(study.data, rebin=2)), "d", params, 0),
-        replicate_key(replace(study, data=replace(study.data, transform="none")), "d", params, 0),
-        replicate_key(replace(study, split=replace(study.split, seed=1)), "d", params, 0),
+        replicate_key(with_task(study, training=TrainingSpec(epochs=1)), "d", params, 0),
+        replicate_key(with_task(study, data=replace(study.task.data, rebin=2)), "d", params, 0),
+        replicate_key(with_task(study, data=replace(study.task.data, transform="none")), "d", params, 0),
+        replicate_key(with_task(study, split=replace(study.task.split, seed=1)), "d", params, 0),
     ]
     assert len({key, *others}) == 8
 
 
 def test_tf32_makes_another_replicate_and_another_definition_and_may_be_an_axis(tmp_path, study):
     params = {"filters": 1, "learning_rate": 0.01}
-    written, tf32 = (replace(study, training=TrainingSpec(precision=name)) for name in ("float32", "tf32"))
+    written, tf32 = (with_task(study, training=TrainingSpec(precision=name)) for name in ("float32", "tf32"))
     assert replicate_key(written, "d", params, 0) == replicate_key(study, "d", params, 0)
     assert replicate_key(tf32, "d", params, 0) != replicate_key(study, "d", params, 0)
     assert definition(written, "d") == definition(study, "d") != definition(tf32, "d")
     both = load(tmp_path, text(search_space="{filters: [1], precision: [float32, tf32]}"))
-    specs = [specs_for(both, {"filters": 1, "precision": name})[1].precision for name in ("float32", "tf32")]
+    specs = [both.task.specs({"filters": 1, "precision": name})[1].precision for name in ("float32", "tf32")]
     assert specs == ["float32", "tf32"]
 
 
@@ -631,7 +626,7 @@ def test_tf32_makes_another_replicate_and_another_definition_and_may_be_an_axis(
         ({"search_space": "{filters: [1, 3], padding: [same]}"}, ("search_space.filters: 1, 2 -> 1, 3",), False),
         ({"training": "{epochs: 8}"}, ("training.epochs: 300 -> 8",), False),
         ({"search_space": "{filters: [1, 2, 3], padding: [same]}", "limits": "{max_parameters: 9}"},
-         ("search_space.filters: 1, 2 -> 1, 2, 3", "limits.max_parameters: None -> 9"), False),
+         ("limits.max_parameters: None -> 9", "search_space.filters: 1, 2 -> 1, 2, 3"), False),
         ({"search_space": "{filters: [1, 2], padding: [same], stride: [1]}"},
          ("network.stride: 1 -> absent", "search_space.stride: absent -> 1"), False),
         ({"search_space": "{filters: [1, 2]}"},
@@ -643,31 +638,29 @@ def test_changes_are_readable_and_only_more_values_extend(tmp_path, sections, li
     old = definition(load(tmp_path, text(**axes)), "d")
     new = definition(load(tmp_path, text(**(axes | sections))), "d")
     stored = json.loads(json.dumps(old))
-    assert (changes(stored, new), extends(stored, new)) == (lines, extension)
+    assert (changes(ClusterMasses, stored, new), extends(ClusterMasses, stored, new)) == (lines, extension)
 
 
 def test_other_data_are_a_change(study):
     old, new = definition(study, "d1"), definition(study, "d2")
-    assert changes(old, new) == ("data.digest: d1 -> d2",)
-    assert not extends(old, new)
+    assert changes(ClusterMasses, old, new) == ("data.digest: d1 -> d2",)
+    assert not extends(ClusterMasses, old, new)
 
 
 def test_another_axis_is_no_extension_even_where_the_sections_agree(study):
     old = definition(study, "d")
     new = {**old, "search_space": {**old["search_space"], "stride": [1]}}
-    assert not extends(old, new)
-    assert not extends(new, old)
+    assert not extends(ClusterMasses, old, new)
+    assert not extends(ClusterMasses, new, old)
 
 
 def test_a_key_that_came_later_is_left_out_of_definition_and_key_at_its_default_only(tmp_path, monkeypatch):
-    first = study_module._FIRST_KEYS
-    monkeypatch.setattr(
-        study_module, "_FIRST_KEYS", {**first, "TrainingSpec": first["TrainingSpec"] - {"augmentation"}}
-    )
+    first = ClusterMasses.first_keys
+    monkeypatch.setattr(ClusterMasses, "first_keys", {**first, "training": first["training"] - {"augmentation"}})
     at_default = load(tmp_path, text(training="{augmentation: none}"))
     changed = load(tmp_path, text(training="{augmentation: dihedral}"))
     assert "augmentation" not in definition(at_default, "d")["training"]
     assert definition(changed, "d")["training"]["augmentation"] == "dihedral"
-    assert changes(definition(at_default, "d"), definition(changed, "d")) == (
+    assert changes(ClusterMasses, definition(at_default, "d"), definition(changed, "d")) == (
         "training.augmentation: none -> dihedral",
     )

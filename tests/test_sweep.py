@@ -9,6 +9,7 @@ from arithmetic_workers import EPOCHS, ArithmeticWorkers, losses, undisturbed
 from small_study import small_plan
 
 from clustersweep.errors import StorageAwayError, StorageError
+from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import fitted
 from clustersweep.study.events import Checkpoint, Failed, Finished
@@ -21,7 +22,7 @@ from clustersweep.workers.protocol import Lost
 
 @pytest.fixture
 def storage():
-    return Storage.in_memory()
+    return Storage.in_memory(tasks)
 
 
 @pytest.fixture
@@ -227,7 +228,7 @@ def test_what_runs_out_of_memory_is_tried_once_more_alone_and_then_fails(tmp_pat
     assert hired.log[-1][1].trial.params["kernel_size"] == 7  # after everything else
     assert hired.made_alone == [len(hired.log) - 1]  # before it is given out, and nothing else
     assert losses(storage) == undisturbed(plan, tmp_path)
-    again = Storage.in_memory()
+    again = Storage.in_memory(tasks)
     outcome, _ = sweep(
         plan, again, RunFolder(tmp_path / "other"), ArithmeticWorkers(2, [(0, 1, event, {"kernel_size": 7})] * 2)
     )
@@ -298,7 +299,7 @@ def test_a_lost_launchs_last_replicate_only_needs_its_trial_to_be_finished(tmp_p
     plan = small_plan(tmp_path)
     sweep(plan, storage, files, ArithmeticWorkers())
     finished = storage.results("small").trials[-1]
-    other = Storage.in_memory()
+    other = Storage.in_memory(tasks)
     opened = next(t for t in other.begin(plan) if dict(t.trial.params) == finished.params)
     other.start(opened)
     for result in finished.replicates.values():

@@ -11,19 +11,13 @@ import zipfile
 
 import numpy as np
 import pytest
-from small_study import small_plan
+from small_study import CLUSTERS, small_plan
 
-from clustersweep.study.events import Checkpoint, Device, EpochEnd, Failed, Finished, Stopped
+from clustersweep.study.events import Checkpoint, DamagedCheckpointError, Device, EpochEnd, Failed, Finished, Stopped
+from clustersweep.study.task import Infeasible
 from clustersweep.training.data import fit_scaling, prepare, transformed
-from clustersweep.training.files.checkpoint import (
-    DamagedCheckpointError,
-    Progress,
-    pack_state,
-    pack_weights,
-    unpack_state,
-    unpack_weights,
-)
-from clustersweep.training.network import Infeasible, NetworkSpec, layers, parameters
+from clustersweep.training.files.checkpoint import Progress, pack_state, pack_weights, unpack_state, unpack_weights
+from clustersweep.training.network import NetworkSpec, layers, parameters
 from clustersweep.training.spec import TrainingSpec
 
 integration = pytest.mark.integration
@@ -504,7 +498,7 @@ def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(
     from clustersweep.workers.protocol import InProcessWorkers
 
     plan = small_plan(tmp_path)
-    workers = InProcessWorkers(data)
+    workers = InProcessWorkers(CLUSTERS, data)
 
     def refuse(*arguments):
         raise error("no room for this network\nand more")

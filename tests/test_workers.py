@@ -15,10 +15,11 @@ import numpy as np
 import psutil
 import pytest
 import ray
-from small_study import small_plan
+from small_study import CLUSTERS, small_plan
 
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import WorkersError
+from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
@@ -71,7 +72,7 @@ def token(monkeypatch, token_file):
 
 
 def sweep(plan, workers, folder: Path, notify=lambda notice: None, **options):
-    storage = Storage.in_memory()
+    storage = Storage.in_memory(tasks)
     try:
         outcome = Sweep(plan, storage.begin(plan), storage, workers, RunFolder(folder), notify=notify, **options).run()
     finally:
@@ -85,7 +86,7 @@ def curves(results):
 
 def undisturbed(data, folder: Path, **training):
     """Return the losses of an undisturbed sweep in this process."""
-    outcome, results = sweep(small_plan(folder, training=training), InProcessWorkers(data), folder)
+    outcome, results = sweep(small_plan(folder, training=training), InProcessWorkers(CLUSTERS, data), folder)
     assert outcome.finished == 3
     return curves(results)
 
@@ -269,7 +270,7 @@ def test_a_node_whose_object_store_cannot_hold_the_data_is_told_with_both_sizes(
 
 @pytest.mark.integration
 def test_workers_on_ray_give_the_same_bits_as_this_process(data, token_file, tmp_path, in_process):
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
     _, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
     assert curves(results) == in_process
     pids = {r.worker for t in results.trials for r in t.replicates.values()}
@@ -280,7 +281,7 @@ def test_workers_on_ray_give_the_same_bits_as_this_process(data, token_file, tmp
 
 @pytest.mark.integration
 def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(data, token_file, tmp_path, in_process):
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05)
     pids, killed, notices = {}, [], []
 
     def notify(notice):
@@ -308,8 +309,8 @@ def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(da
 def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_file, tmp_path, in_process):
     epochs = 2000
     plan = small_plan(tmp_path, training={"epochs": epochs, "patience": epochs})
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
-    storage, files, seen = Storage.in_memory(), RunFolder(tmp_path), []
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
+    storage, files, seen = Storage.in_memory(tasks), RunFolder(tmp_path), []
     sweep_ = Sweep(
         plan, storage.begin(plan), storage, workers, files, notify=seen.append,
         stop=lambda: sum(isinstance(n, EpochDone) for n in seen) > 5,
@@ -327,7 +328,7 @@ def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_
 def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_token(data, token_file, monkeypatch):
     monkeypatch.setenv("CLUSTERSWEEP_STORAGE", "postgresql://me:hunter2@host/db")
     monkeypatch.setenv("PGPASSWORD", "hunter3")
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
     try:
         while not workers.idle():
             workers.events(1.0)
@@ -359,7 +360,7 @@ def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_
 def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
     try:
         with pytest.raises(WorkersError, match="one needs 1 CPU and 1 GPU, the cluster has .* and 0 GPU"):
-            RayWorkers(lambda: data, data.bytes, gpus_per_worker=1, token_file=token_file)
+            RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker=1, token_file=token_file)
     finally:
         ray.shutdown()
 
@@ -370,7 +371,7 @@ def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
 )
 def test_a_cluster_that_does_not_answer_is_a_workers_error_that_names_it(data, token_file, address, says):
     with pytest.raises(WorkersError, match=rf"Ray does not answer at {address}: .*{says}.* Check --address"):
-        RayWorkers(lambda: data, data.bytes, address=address, token_file=token_file)
+        RayWorkers(CLUSTERS, lambda: data, data.bytes, address=address, token_file=token_file)
 
 
 # --- GPUs that Ray counts and TensorFlow does not see: what a workstation without CUDA's libraries is ----------------
@@ -396,7 +397,7 @@ def test_cpus_train_where_tensorflow_sees_no_gpu_and_that_is_told_with_the_remed
     data, token_file, tmp_path, in_process_in_short, blind, caplog, monkeypatch
 ):
     monkeypatch.setattr(ray_workers, "TELL_AFTER_S", 0.0)  # workers that are on their way fill their own machine
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
     assert [node.gpus for node in nodes()] == [2]
     _, results = sweep(small_plan(tmp_path), workers, tmp_path)
     assert curves(results) == in_process_in_short
@@ -412,7 +413,7 @@ def test_a_share_of_a_gpu_that_tensorflow_does_not_see_is_refused_with_the_remed
         rf"TensorFlow sees 0 of 2 GPUs on [\d.]+\. {REMEDY}$"
     )
     with pytest.raises(WorkersError, match=says):
-        RayWorkers(lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
+        RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
 
 
 @pytest.mark.integration
@@ -420,7 +421,7 @@ def test_a_worker_with_a_share_and_no_visible_gpu_is_an_error_with_the_remedy(
     data, token_file, tmp_path, blind, monkeypatch
 ):
     monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
     says = rf"a worker on \S+ was given 1 GPU, and TensorFlow sees none there\. {REMEDY}"
     with pytest.raises(WorkersError, match=f"^{says}$"):
         sweep(small_plan(tmp_path), workers, tmp_path)
@@ -536,7 +537,7 @@ def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_wi
     data, token_file, tmp_path, in_process, ended
 ):
     plan = small_plan(tmp_path, training=LONG, seeds=[0])
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05, limit=2)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05, limit=2)
     seen, left, beside = [], {plan.replicate(trial, 0).key for trial in plan.trials}, []
 
     def notify(notice):
@@ -579,7 +580,7 @@ def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_ou
 
     hungry = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Hungry)
     monkeypatch.setattr(ray_workers, "_REMOTE", hungry)
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, limit=1)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, limit=1)
     axes = {"kernel_size": [3], "conv_blocks": [1]}
     plan, seen = small_plan(tmp_path, seeds=[0], search_space=axes), []
     _, results = sweep(plan, workers, tmp_path, seen.append)
@@ -607,7 +608,7 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
     capped = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Capped)
     monkeypatch.setattr(ray_workers, "_REMOTE", capped)
     monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
-    workers = RayWorkers(lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
     seen, at_once = [], []
 
     def notify(notice):
@@ -647,7 +648,7 @@ def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monk
 
 @pytest.mark.gpu
 def test_workers_share_the_gpus_of_a_machine_that_has_some(data, token_file, tmp_path):
-    workers = RayWorkers(lambda: data, data.bytes, gpus_per_worker="auto", token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker="auto", token_file=token_file)
     assert workers._gpu_share in {1.0, 1 / 2, 1 / 3, 1 / 4}
     outcome, _ = sweep(small_plan(tmp_path), workers, tmp_path)
     assert outcome.failed == 0
@@ -694,7 +695,7 @@ def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_ther
 ):
     monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 1.0)
     monkeypatch.setattr("clustersweep.workers.ray_pool.START_S", 1.0)
-    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file)
     others = _Where.options(num_cpus=1).remote()  # stands for another launch, and came first:
     ray.kill(next(iter(workers._actors.values())))
     ray.get(others.gpus.remote())
@@ -724,7 +725,7 @@ def test_a_launch_that_finds_no_room_on_a_full_cluster_as_long_as_it_was_told_to
     ray.get(others.gpus.remote())
     ray.shutdown()
     monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 0.1)
-    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file, wait_s=3.0)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file, wait_s=3.0)
     began = time.monotonic()
     try:
         with pytest.raises(
@@ -747,7 +748,7 @@ def test_a_launch_waits_for_machines_to_join_and_what_goes_wrong_meanwhile_is_to
 
     given = {"address": cluster.address, "cpus_per_worker": 2, "token_file": token_file}
     with pytest.raises(OSError, match="no such catalogue"):
-        RayWorkers(lambda: data, data.bytes, **given, pause=paused)
+        RayWorkers(CLUSTERS, lambda: data, data.bytes, **given, pause=paused)
     [said] = [record.getMessage() for record in caplog.records]
     assert said == (
         "no room for a worker: one needs 2 CPU and 0 GPU, the cluster has 1 CPU and 0 GPU. Lower "
@@ -755,20 +756,20 @@ def test_a_launch_waits_for_machines_to_join_and_what_goes_wrong_meanwhile_is_to
         "machines to join, 10 min at most (--wait)"
     )
     with pytest.raises(WorkersError, match="no room for a worker: one needs 2 CPU and 0 GPU, the cluster has 1 CPU"):
-        RayWorkers(lambda: data, data.bytes, **given, wait_s=0.0)
+        RayWorkers(CLUSTERS, lambda: data, data.bytes, **given, wait_s=0.0)
     joined = []
 
     def join(seconds):
         joined.append(cluster.add_node(num_cpus=2, object_store_memory=200 * 2**20))
 
-    workers = RayWorkers(lambda: data, data.bytes, **given, pause=join)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, **given, pause=join)
     workers.close()
     assert len(joined) == 1
 
 
 @pytest.mark.integration
 def test_ray_on_this_machine_takes_no_more_cpus_than_the_workers_need(data, token_file):
-    workers = RayWorkers(lambda: data, data.bytes, token_file=token_file, limit=1)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, limit=1)
     try:
         assert ray.cluster_resources()["CPU"] == 1
     finally:
@@ -782,7 +783,7 @@ def test_machines_that_join_are_used_and_one_that_leaves_costs_nothing_but_time(
     monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     plan = small_plan(tmp_path, training=LONG)
     workers = RayWorkers(
-        lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
+        CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
     )
     seen, joined, left = [], [], []
 
@@ -822,7 +823,7 @@ def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
     # From a machine that is none of the cluster's: its own node has never heard of the one that was killed.
     monkeypatch.setattr(ray_cluster, "folder_of_node_here", lambda address: None)
     monkeypatch.setattr(ray_cluster, "ANSWER_TIMEOUT_S", 15.0)
-    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file)
     assert killed.node_id in {node.identity for node in ray_cluster.nodes()}
     outcome, results = sweep(small_plan(tmp_path), workers, tmp_path)
     assert (outcome.finished, outcome.failed) == (3, 0)
@@ -840,7 +841,7 @@ def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_n
     monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     node = cluster.add_node(num_cpus=3, object_store_memory=200 * 2**20)
     workers = RayWorkers(
-        lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
+        CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
     )
     seen = []
 
@@ -863,7 +864,7 @@ def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(
     monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     monkeypatch.setattr("clustersweep.workers.ray_pool.HEAD_PATIENCE_S", 2.0)
     plan = small_plan(tmp_path, training={"epochs": 100000, "patience": 100000, "batch_size": 2})
-    workers = RayWorkers(lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file)
     killed = []
 
     def notify(notice):

@@ -1,5 +1,6 @@
 """The verbs: the only place that prints, configures logging and exits. Decides nothing that a verb's module can."""
 
+import functools
 import json
 import logging
 import os
@@ -116,15 +117,15 @@ def plan(
 
     Where the database can be reached, what is stored is left out of the work; no server is started for that.
     """
+    from clustersweep.cli.as_json import plan_json
     from clustersweep.errors import StudyChangedError
-    from clustersweep.study.plan import make_plan, plan_json, require_feasible
-    from clustersweep.study.study import load_study, takes_redshift
-    from clustersweep.survey.source import check_split, read_header
+    from clustersweep.masses.task import load_study
+    from clustersweep.study.plan import make_plan, require_feasible
     from clustersweep.sweep.speeds import read_speed
 
     study = load_study(study_file)
-    check_split(study.data, study.split)
-    planned = make_plan(study, read_header(study.data, needs_redshift=takes_redshift(study)))
+    study.task.check_data()
+    planned = make_plan(study, study.task.header(study.axes))
     count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
     place = home_of(home, make=False)
     speed = read_speed(place.speeds, study.resources.cpus_per_worker)
@@ -159,6 +160,7 @@ def launch(
 ) -> None:
     """Train what is left of the study; the same command again goes on where it stopped, and repeats nothing."""
     from clustersweep.cli.progress import Display
+    from clustersweep.masses.report import write_study_report
     from clustersweep.sweep.launch import Options, launch
 
     study, place = _study(study_file), home_of(home)
@@ -170,7 +172,8 @@ def launch(
         wait_s=wait,
     )
     display = Display(_err())
-    done = launch(study, str(study_file), place, lambda: database_of(storage, place), options, display)
+    opened = functools.partial(database_of, storage, place)
+    done = launch(study, str(study_file), place, opened, options, display, write_study_report)
     outcome = done.outcome
     print_result(done, study_file, _given(home=home), storage is not None)
     if outcome is not None and outcome.aborted:
@@ -203,7 +206,8 @@ def status(
     study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home: HomeOption = None
 ) -> None:
     """Show how far the study is: counts, and the best combination so far. Works where the data are not mounted, too."""
-    from clustersweep.cli.tables import print_status, status_json
+    from clustersweep.cli.as_json import status_json
+    from clustersweep.cli.tables import print_status
     from clustersweep.postgres.location import living_launch
     from clustersweep.study.plan import make_plan
 
@@ -247,14 +251,15 @@ def report(
     home: HomeOption = None,
 ) -> None:
     """Write the HTML report (works offline) and results.csv, one row per replicate."""
+    from clustersweep.masses.report import write_study_report
+    from clustersweep.masses.task import masses_of
     from clustersweep.report import summary
-    from clustersweep.sweep.launch import write_study_report
 
     study = _study(study_file)
     stored = _stored(study, storage, home_of(home, make=False))
     place = home_of(home)
-    source = stored.header.source if stored.header is not None else str(study.data.images)
-    written = write_study_report(stored.results, study, source, to or place.run(study.name), study_file)
+    source = stored.header.source if stored.header is not None else str(masses_of(study).data.images)
+    written = write_study_report(stored.results, source, to or place.run(study.name), study_file)
     if as_json:
         _print_json(summary(stored.results) | {"html": str(written.html), "csv": str(written.csv)})
     else:
@@ -276,9 +281,10 @@ def export(
     from clustersweep.cli.tables import print_evidence
     from clustersweep.errors import DataError, Problem
     from clustersweep.masses.export import choose, export, read_weights
+    from clustersweep.masses.task import masses_of
+    from clustersweep.study.definition import replicate_key
     from clustersweep.study.ranking import trial_learned_nothing
-    from clustersweep.study.study import replicate_key
-    from clustersweep.sweep.launch import read_plan, read_training_data
+    from clustersweep.sweep.launch import read_plan
     from clustersweep.sweep.run_folder import RunFolder
     from clustersweep.training.device import configure_device
 
@@ -296,7 +302,7 @@ def export(
         raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])
     planned = read_plan(study, where, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
-    data = read_training_data(study, where)
+    data = masses_of(study).load(study.axes, where.surveys)
     done = export(planned, results, chosen, found_rank, data, files, to, force=force)
     if nothing := trial_learned_nothing(f"trial {chosen.number}", results, chosen):
         print(nothing)
@@ -309,10 +315,11 @@ def schema(
     training: Annotated[bool, typer.Option("--training", help="That of training configurations.")] = False,
 ) -> None:
     """Print the JSON Schema of study files, with which editors complete and check them."""
+    from clustersweep.masses.task import ClusterMasses
     from clustersweep.study.study import study_schema
     from clustersweep.training.files.configuration import configuration_schema
 
-    _print_json(configuration_schema() if training else study_schema())
+    _print_json(configuration_schema() if training else study_schema(ClusterMasses))
 
 
 @app.command()
@@ -332,7 +339,7 @@ app.command()(operations.remove)
 
 
 def _study(path: Path) -> "Study":
-    from clustersweep.study.study import load_study
+    from clustersweep.masses.task import load_study
 
     return load_study(path)
 
@@ -355,16 +362,16 @@ def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
     earlier version trained on stays readable.
     """
     from clustersweep.errors import DataError
+    from clustersweep.masses.task import masses_of, tasks
     from clustersweep.storage.store import Storage
-    from clustersweep.study.study import takes_redshift
-    from clustersweep.survey.source import absent_file, read_header
+    from clustersweep.survey.source import absent_file
 
     database = database_to_read(storage, home)
-    opened = Storage.connect(database.url)
-    absent = absent_file(study.data)
+    opened = Storage.connect(database.url, tasks)
+    absent = absent_file(masses_of(study).data)
     header, refused = None, None
     try:
-        header = None if absent else read_header(study.data, needs_redshift=takes_redshift(study))
+        header = None if absent else study.task.header(study.axes)
     except DataError as error:
         refused = error
     data_digest = opened.require_same(study, header.digest if header else None)

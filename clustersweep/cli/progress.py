@@ -16,8 +16,9 @@ from clustersweep.durations import duration
 from clustersweep.plurals import counted
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
+from clustersweep.study.keys import Params
 from clustersweep.study.plan import Plan
-from clustersweep.study.results import Params, Replicate
+from clustersweep.study.results import Replicate
 from clustersweep.sweep.events import (
     EpochDone,
     Notice,
@@ -121,7 +122,7 @@ class Display(Steps):
                 since = f"continues after epoch {epoch}" if epoch else "compiling"
                 self._workers[worker] = (*_described(replicate), since, "")
             case EpochDone(worker, replicate, event):
-                of = f"{event.epoch}/{replicate.trial.training.epochs}"
+                of = f"{event.epoch}/{replicate.trial.epochs}"
                 self._workers[worker] = (*_described(replicate), of, f"{event.val_loss:.4f}")
                 self._bar.update(self._task, left=self._left())
             case ReplicateDone(worker, _, _):

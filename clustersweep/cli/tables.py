@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from clustersweep.cli.as_json import states_counted
 from clustersweep.durations import duration
 from clustersweep.plurals import counted
-from clustersweep.study.cost import Speed, estimate_s, trial_s
-from clustersweep.study.plan import Left, Plan, left_json
+from clustersweep.study.cost import Speed
+from clustersweep.study.keys import Params
+from clustersweep.study.plan import Left, Plan
 from clustersweep.study.ranking import best_learned_nothing, same_words, ties_of
-from clustersweep.study.results import Params, SweepResults, Trial
-from clustersweep.study.results import TrialState as State
+from clustersweep.study.results import SweepResults, Trial
+from clustersweep.study.task import Infeasible
+from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.training.files.configuration import MOST_LISTED, Evidence
-from clustersweep.training.network import Infeasible
 
 # A terminal is for reading; scripts have --json.
 ROWS = 100
@@ -66,8 +67,8 @@ def print_plan(
         for trial, count in work[:ROWS]:
             table.add_row(
                 *map(str, trial.params.values()),
-                f"{trial.parameters:,}",
-                f"{trial.flops_per_image / 1e6:.1f}",
+                f"{trial.facts['parameters']:,}",
+                f"{trial.facts['flops_per_image'] / 1e6:.1f}",
                 duration(trial_s(trial, count, speed)),
             )
         out.print(table)
@@ -206,34 +207,14 @@ def _listed(items: list[str], noun: str) -> str:
     return f"{count}, {', '.join(items[:FEW])}{', ...' if len(items) > FEW else ''}"
 
 
-def status_json(results: SweepResults, launch: str | None = None, left: Left | None = None) -> dict[str, Any]:
-    """Give the status for scripts, in the documented form; `launch` and `left` as in `print_status`."""
-    ranked = results.ranked()
-    best = None
-    if ranked:
-        first = ranked[0]
-        seeds = {str(seed): replicate.value for seed, replicate in first.replicates.items()}
-        best = {"number": first.number, "params": dict(first.params), "value": first.value, "seeds": seeds}
-    given = {"study": results.study, "digest": results.digest, **_counted(results, lives=launch is not None)}
-    return {**given, "best": best, "launch": launch, "left": left_json(left)}
-
-
 def trace(why: Infeasible) -> str:
     """Write the shapes that lead to an impossible layer as one line."""
     steps = [f"{name} {'x'.join(map(str, shape))}" for name, shape in why.trace]
     return " → ".join([*steps, f"[red]{why.layer}[/red]"]) + f": {why.reason}"
 
 
-def _counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
-    """Count trials by state: one that is stored as running is interrupted where no launch lives."""
-    states: tuple[State, ...] = ("complete", "running", "waiting", "failed", "infeasible")
-    counts: dict[str, int] = {state: results.count(state) for state in states}
-    begun = 0 if lives else counts["running"]
-    return counts | {"running": counts["running"] - begun, "interrupted": begun}
-
-
 def _counts(results: SweepResults, *, lives: bool) -> str:
-    counts = _counted(results, lives=lives)
+    counts = states_counted(results, lives=lives)
     told = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     text = f"{counted(len(results.trials), 'combination')}: {told}"
     return text + (f" ({results.continued} of them to be continued with new seeds)" if results.continued else "")

@@ -1,11 +1,9 @@
 """From a sweep's results to the training package: configuration, weights and provenance, proved by reloading."""
 
-import importlib.metadata
 import itertools
 import json
 import math
 import platform
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,14 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from clustersweep import __version__
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem, StorageError
 from clustersweep.home import write_atomically
+from clustersweep.masses.task import masses_of
+from clustersweep.provenance import commit, versions
 from clustersweep.study.events import Device
 from clustersweep.study.plan import Plan
 from clustersweep.study.ranking import ties_of
 from clustersweep.study.results import SweepResults, TrialResult, combination, loss_of
-from clustersweep.study.study import ObjectiveSpec, specs_for
+from clustersweep.study.study import ObjectiveSpec
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import TrainingData
 from clustersweep.training.files.configuration import (
@@ -35,7 +34,6 @@ from clustersweep.training.files.configuration import (
 )
 from clustersweep.training.spec import ProbabilisticSpec
 
-PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
 # How closely, relative to it, the reloaded network must give the recorded loss: another machine may sum otherwise.
 TOLERANCE = 1e-5
 # The same where the loss was computed on another kind of device, or in TF32. Emulated, that moves it by up to 2e-4 on
@@ -163,8 +161,9 @@ def export(
     if not force:
         _require_same(to / CONFIGURATION, text)
     # Imported here: this takes TensorFlow, which the other verbs do without.
+    from clustersweep.study.events import DamagedCheckpointError
     from clustersweep.training.engine import DeviceData, Trainer
-    from clustersweep.training.files.checkpoint import DamagedCheckpointError, unpack_weights
+    from clustersweep.training.files.checkpoint import unpack_weights
     from clustersweep.training.model import load_weights, save_model
 
     best = trial.best_replicate
@@ -261,15 +260,15 @@ def configuration_of(
     plan: Plan, trial: TrialResult, data: TrainingData, *, seeds: tuple[int, ...], evidence: Evidence
 ) -> Configuration:
     """Give the training configuration of a trial: its network and training, and then a variance for every mass."""
-    network, training = specs_for(plan.study, trial.params)
+    network, training = masses_of(plan.study).specs(trial.params)
     return Configuration(
         network=network,
         training=training,
         probabilistic=ProbabilisticSpec() if training.loss == "mse" else None,  # a likelihood has its variance
-        data=plan.study.data,
+        data=masses_of(plan.study).data,
         data_digest=plan.header.digest,
         image_shape=plan.header.image_shape,
-        split=plan.study.split,
+        split=masses_of(plan.study).split,
         scaling=data.scaling,
         seeds=seeds,
         evidence=evidence,
@@ -315,29 +314,3 @@ def _provenance(plan: Plan, results: SweepResults) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Give the versions of what decides the numbers."""
-    return {name: _version(name) for name in PACKAGES}
-
-
-def commit() -> str | None:
-    """Give the commit that clustersweep runs from, `+` appended where files differ from it; None outside git."""
-    here = Path(__file__).resolve().parents[1]
-    try:
-        run = {"cwd": here, "capture_output": True, "text": True, "timeout": 10, "check": True}
-        head: str = subprocess.run(["git", "rev-parse", "HEAD"], **run).stdout.strip()  # type: ignore[call-overload]
-        changed = subprocess.run(["git", "status", "--porcelain", "."], **run).stdout.strip()  # type: ignore[call-overload]
-        return head + ("+" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _version(name: str) -> str:
-    if name == "clustersweep":
-        return __version__
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

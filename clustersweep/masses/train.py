@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from clustersweep.commands import command
 from clustersweep.cpus import available_cpus
 from clustersweep.home import Home
-from clustersweep.masses.export import commit, versions
+from clustersweep.provenance import commit, versions
 from clustersweep.survey.source import check_split, open_dataset
 from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.training.files.configuration import Configuration, load_configuration

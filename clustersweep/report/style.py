@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.io import to_html
 
 from clustersweep.report.sweep.slices import Scale
-from clustersweep.study.results import Params, Scalar
+from clustersweep.study.keys import Params, Scalar
 
 INK, MUTED, GRID, WARN = "#1f2933", "#5f6b7a", "#e6eaef", "#a4262c"
 # Okabe & Ito's colours, told apart by colour-blind readers too; their yellow is too pale for lines.

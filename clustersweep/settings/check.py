@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import pydantic
@@ -13,7 +11,6 @@ from clustersweep.errors import ProblemsError
 from clustersweep.settings.document import Document, Fault, Json
 from clustersweep.settings.messages import faults_of
 from clustersweep.settings.vocabulary import Vocabulary
-from clustersweep.survey.spec import DataSpec
 
 T = TypeVar("T")
 
@@ -52,10 +49,3 @@ def checked(
     if document.faults or faults:
         raise refusal(document.problems(faults))
     return value
-
-
-def located(data: DataSpec, path: Path) -> DataSpec:
-    """Give the data of the settings file `path` with absolute paths; relative ones start from its folder."""
-    folder = path.absolute().parent
-    images, catalogue = (file and folder / file for file in (data.images, data.catalogue))
-    return replace(data, images=images, catalogue=catalogue)

@@ -9,12 +9,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from clustersweep.errors import StudyChangedError
+from clustersweep.study.definition import changes, extends, filled
 from clustersweep.study.events import Device
-from clustersweep.study.results import Params, ReplicateResult, Scalar, Trial, TrialResult
+from clustersweep.study.keys import Axis, Params, Scalar
+from clustersweep.study.results import ReplicateResult, Trial, TrialResult
 from clustersweep.study.results import TrialState as State
-from clustersweep.study.study import Study, axis_choices, axis_kind, changes, extends, stored_specs
-from clustersweep.training.effective import same
-from clustersweep.training.network import Infeasible
+from clustersweep.study.study import Study
+from clustersweep.study.task import Infeasible, Task, same
 
 # The study attribute with its definition, digest and seeds.
 RECORD = "clustersweep"
@@ -56,16 +57,15 @@ def _infeasible_note(why: Infeasible) -> str:
     )
 
 
-def distribution(name: str, values: tuple[Scalar, ...]) -> BaseDistribution:
+def distribution(axis: Axis, values: tuple[Scalar, ...]) -> BaseDistribution:
     """Give an axis's distribution from its type, so that the dashboard draws numbers as numbers.
 
     Optuna lets a range grow, but never a list of choices: those are all that the schema allows.
     """
-    kind = axis_kind(name)
-    if kind == "choice":
-        return CategoricalDistribution(axis_choices(name))
+    if axis.kind == "choice":
+        return CategoricalDistribution(axis.choices)
     numbers = [value for value in values if not isinstance(value, str)]
-    if kind == "integer":
+    if axis.kind == "integer":
         return IntDistribution(int(min(numbers)), int(max(numbers)))
     return FloatDistribution(float(min(numbers)), float(max(numbers)))
 
@@ -103,7 +103,7 @@ def waiting_trial(
     trial: Trial, done: Mapping[int, ReplicateResult], supersedes: int | None, spaces: Mapping[str, BaseDistribution]
 ) -> FrozenTrial:
     """Give a trial to be stored that is still to be trained."""
-    attributes: dict[str, Any] = {"parameters": trial.parameters, "flops_per_image": trial.flops_per_image}
+    attributes: dict[str, Any] = dict(trial.facts)
     if supersedes is not None:
         attributes["supersedes"] = supersedes
     curves: dict[str, Any] = {}
@@ -144,22 +144,26 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
     )
 
 
-def same_networks(definition: Mapping[str, Any], trials: list[TrialResult]) -> tuple[TrialResult, ...]:
-    """Return the trials, those marked that are the same network as an earlier one."""
+def same_networks(
+    task: type[Task], definition: Mapping[str, Any], trials: list[TrialResult]
+) -> tuple[TrialResult, ...]:
+    """Return the trials, those marked that are trained as an earlier one is."""
     possible = [trial for trial in trials if trial.infeasible is None]
     marked = {trial.number: trial for trial in trials}
-    for one in same(stored_specs(dict(definition), trial.params) for trial in possible):
-        trial, first = possible[one.index], possible[one.of]
-        marked[trial.number] = dataclasses.replace(trial, same_as=first.number, same_why=one.why)
+    stored = task.of_definition(filled(task, definition))
+    for place, of, why in same(stored, [trial.params for trial in possible]):
+        trial = possible[place]
+        marked[trial.number] = dataclasses.replace(trial, same_as=possible[of].number, same_why=why)
     return tuple(marked.values())
 
 
 def require_extension(study: Study, record: dict[str, Any], defined: dict[str, Any]) -> None:
     """Refuse a definition that neither equals the stored one nor only adds to it."""
     removed = [seed for seed in record["seeds"] if seed not in study.seeds]
-    if not removed and extends(record["definition"], defined):
+    task = type(study.task)
+    if not removed and extends(task, record["definition"], defined):
         return
-    lines = list(changes(record["definition"], defined))
+    lines = list(changes(task, record["definition"], defined))
     if removed:
         lines.append(f"seeds: {record['seeds']} -> {list(study.seeds)}")
     raise StudyChangedError(

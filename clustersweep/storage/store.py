@@ -35,16 +35,12 @@ from clustersweep.storage.tables import (
     set_study_system_attributes,
     update_trial,
 )
+from clustersweep.study.definition import definition
+from clustersweep.study.keys import Scalar
 from clustersweep.study.plan import Left, Plan
-from clustersweep.study.results import (
-    LaunchTime,
-    ReplicateResult,
-    Scalar,
-    SweepResults,
-    Trial,
-    combination,
-)
-from clustersweep.study.study import Study, definition
+from clustersweep.study.results import LaunchTime, ReplicateResult, SweepResults, Trial, combination
+from clustersweep.study.study import Study
+from clustersweep.study.task import Tasks
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -72,13 +68,17 @@ class OpenTrial:
 class Storage:
     """Studies in one database. Only the driver of a sweep writes; anybody may read."""
 
-    def __init__(self, backend: BaseStorage) -> None:
-        self._backend = backend
+    def __init__(self, backend: BaseStorage, tasks: Tasks | None = None) -> None:
+        self._backend, self._tasks = backend, tasks
         self._written: dict[int, dict[int, float]] = {}  # intermediate values in the database, by trial
 
     @classmethod
-    def connect(cls, url: str) -> "Storage":
+    def connect(cls, url: str, tasks: Tasks | None = None) -> "Storage":
         """Open the database at a SQLAlchemy URL; makes Optuna's tables where they are missing.
+
+        Args:
+            url: Where it is.
+            tasks: Tells what a stored study trains, by its definition; only `results` needs to know.
 
         Raises:
             StorageError: It cannot be used.
@@ -91,12 +91,12 @@ class Storage:
         with translated():
             engine = {"pool_size": 2, "pool_pre_ping": True, "connect_args": arguments}
             with _alone(sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=arguments)):
-                return cls(RDBStorage(url, engine_kwargs=engine))
+                return cls(RDBStorage(url, engine_kwargs=engine), tasks)
 
     @classmethod
-    def in_memory(cls) -> "Storage":
+    def in_memory(cls, tasks: Tasks | None = None) -> "Storage":
         """Keep everything in this process, for tests and trials of one's own."""
-        return cls(InMemoryStorage())
+        return cls(InMemoryStorage(), tasks)
 
     @property
     def backend(self) -> BaseStorage:
@@ -125,7 +125,8 @@ class Storage:
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
             newest = {combination(t.params): t for t in read_trials(self._backend, study_id)}
-            spaces = {name: distribution(name, values) for name, values in plan.study.axes.items()}
+            kinds = plan.study.task.axes
+            spaces = {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
             impossible = [(params, why) for params, why in plan.infeasible if combination(params) not in newest]
             templates = [infeasible_trial(params, why, spaces) for params, why in impossible]
             todo = []  # what to train, what of it is done, and the stored trial that goes on
@@ -242,6 +243,8 @@ class Storage:
         Raises:
             StorageError: There is no such study, or the database cannot be used.
         """
+        if self._tasks is None:
+            raise ValueError("a storage that knows no tasks reads no results")
         with translated():
             study_id, attributes = self._stored(study)
             frozen = read_trials(self._backend, study_id)
@@ -256,7 +259,7 @@ class Storage:
             digest=record["digest"],
             axes={name: tuple(values) for name, values in record["definition"]["search_space"].items()},
             seeds=tuple(record["seeds"]),
-            trials=same_networks(record["definition"], trials),
+            trials=same_networks(self._tasks(record["definition"]), record["definition"], trials),
             label_variance=attributes.get("label_variance"),
             over_seeds=record["definition"]["objective"]["over_seeds"],
             launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),

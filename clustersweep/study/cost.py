@@ -5,7 +5,6 @@ fit is linear least squares of relative errors around what is assumed before any
 measurements, or many of networks of one size, move only what they tell about. It needs sums alone (`speeds.py`).
 """
 
-import heapq
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from clustersweep.study.events import Device
 from clustersweep.study.results import Trial
-from clustersweep.sweep.schedule import Backlog
 
 PARTS: Mapping[str, float] = {
     "convolution": 8e-12,
@@ -46,12 +44,6 @@ EXTRA_LAYERS = 8
 BUILDING = 1.2
 """What is measured is the compilation; building the network before takes another fifth of it."""
 
-VALIDATION_BATCH = 256
-"""Clusters in a step of validation, whatever `batch_size` is (`training.engine` has the same number)."""
-
-VECTOR = 8
-"""Values that a common CPU handles at once; filters beyond a multiple of it cost as many as fill it."""
-
 # How far a unit's cost may be from the assumed one, relative to the whole device's speed (standard deviation of its
 # logarithm), and how well the model describes a network whose every unit is known.
 UNIT_SD, MODEL_SD = 0.7, 0.2
@@ -65,42 +57,6 @@ LEAST = 0.05
 NINE_OF_TEN = 1.645
 
 Amounts = NDArray[np.float64]  # of each part, (part,)
-
-
-def epoch_amounts(trial: Trial) -> Amounts:
-    """Count the work of an epoch, its validation included: units of each part, `(part,)`."""
-    sizes, spec = trial.sizes, trial.training
-    train, validation = sizes.train, sizes.validation
-    train_steps = math.ceil(train / spec.batch_size)
-    steps = train_steps + math.ceil(validation / VALIDATION_BATCH)
-    back = 2.0 * train + validation  # forward and back, forward alone
-    convolution = elementwise = dense = 0.0
-    first = True
-    for layer in trial.layers:
-        flops = float(layer.flops)
-        if layer.parameters:
-            # One pass forward and two back, of which nobody needs that for the inputs of the first layer.
-            passes = (2.0 if first else 3.0) * train + validation
-            first = False
-            if layer.kind == "convolution":
-                filters = layer.output_shape[-1]
-                convolution += passes * flops * (-(-filters // VECTOR) * VECTOR) / filters
-            else:
-                dense += passes * flops
-        elementwise += back * math.prod(layer.output_shape)
-    pixels = float(math.prod(sizes.image_shape))
-    augmented = 0.0 if spec.augmentation == "none" else pixels * train
-    return np.array(
-        [
-            convolution,
-            pixels * (train + validation),
-            elementwise,
-            dense,
-            float(trial.parameters * train_steps),
-            float(len(trial.layers) * steps),
-            augmented,
-        ]
-    )
 
 
 @dataclass(frozen=True)
@@ -149,9 +105,9 @@ def measured_sums(trial: Trial, epoch_s: float, compile_s: float | None) -> Sums
         epoch_s: Seconds of its usual epoch.
         compile_s: By how much its first epoch was longer; None where nothing was compiled in it.
     """
-    shares = epoch_amounts(trial) / epoch_s
-    size = math.floor(math.log2(max(1.0, trial.cost_flops / trial.training.epochs)))
-    layers = 0.0 if compile_s is None else float(len(trial.layers) + EXTRA_LAYERS)
+    shares = np.array(trial.amounts) / epoch_s
+    size = math.floor(math.log2(max(1.0, trial.cost_flops / trial.epochs)))
+    layers = 0.0 if compile_s is None else float(trial.compiled + EXTRA_LAYERS)
     return Sums(1.0, np.outer(shares, shares), shares, compile_s or 0.0, layers, {size: 1.0})
 
 
@@ -182,19 +138,19 @@ class Speed:
 
     def epoch_s(self, trial: Trial) -> float:
         """Estimate the seconds of an epoch, its validation included."""
-        return float(epoch_amounts(trial) @ self.unit_s)
+        return float(np.array(trial.amounts) @ self.unit_s)
 
     def replicate_s(self, trial: Trial) -> float:
         """Estimate the seconds of all epochs of a replicate, if it does not stop early."""
-        return trial.training.epochs * self.epoch_s(trial)
+        return trial.epochs * self.epoch_s(trial)
 
     def compile_s(self, trial: Trial) -> float:
         """Estimate the seconds to build and compile a trial, once for all its seeds on a worker."""
-        return BUILDING * self.layer_s * (len(trial.layers) + EXTRA_LAYERS)
+        return BUILDING * self.layer_s * (trial.compiled + EXTRA_LAYERS)
 
     def factor(self, work: Iterable[tuple[Trial, int]]) -> float:
         """Return the factor within which the estimate of trials, each with so many seeds, most likely is (9 of 10)."""
-        amounts = sum((seeds * t.training.epochs * epoch_amounts(t) for t, seeds in work), np.zeros(len(PARTS)))
+        amounts = sum((seeds * t.epochs * np.array(t.amounts) for t, seeds in work), np.zeros(len(PARTS)))
         seconds = amounts * self.unit_s
         if not seconds.any():
             return 1.0
@@ -205,7 +161,7 @@ class Speed:
         """Return how many times larger the largest epochs of trials are than the largest measured ones, at least 1."""
         if not self.sizes:
             return 1.0
-        largest = max((t.cost_flops / t.training.epochs for t, _ in work), default=0.0)
+        largest = max((t.cost_flops / t.epochs for t, _ in work), default=0.0)
         return max(1.0, largest / 2.0 ** (self.sizes[-1] + 1))
 
 
@@ -292,7 +248,7 @@ class SpeedMeter:
         """
         if len(epoch_s) < 2 or not self._seconds:
             return self._speed.replicate_s(trial)
-        return statistics.median(epoch_s[1:]) * trial.training.epochs * self._modelled / self._seconds
+        return statistics.median(epoch_s[1:]) * trial.epochs * self._modelled / self._seconds
 
     def compile_cost_s(self, trial: Trial) -> float:
         """Return what compiling a trial costs, in the same seconds."""
@@ -300,35 +256,3 @@ class SpeedMeter:
         if not self._compile_modelled or not self._seconds:
             return modelled
         return modelled * (self._compile_s / self._compile_modelled) * (self._modelled / self._seconds)
-
-
-def estimate_s(work: Iterable[tuple[Trial, int]], workers: int, speed: Speed) -> float:
-    """Estimate the seconds that trials take on so many workers, in the order in which a sweep gives them out.
-
-    Reading the data and starting the workers are not in it.
-
-    Args:
-        work: Each trial and the number of its seeds that are to be trained, in the plan's order.
-        workers: How many train at the same time.
-        speed: How fast each of them is.
-    """
-    trials = list(work)
-    costs = [speed.replicate_s(trial) for trial, _ in trials]
-    backlog = Backlog((range(seeds), cost) for (_, seeds), cost in zip(trials, costs, strict=True))
-    free = [(0.0, -1)] * max(1, workers)  # when each worker is free, and which trial it has compiled
-    while backlog:
-        at, compiled = heapq.heappop(free)
-        most = backlog.most_work()
-        compile_s = 0.0 if most is None else speed.compile_s(trials[most][0])
-        given = backlog.choose(None if compiled < 0 else compiled, len(free) + 1, compile_s)
-        if given is None:  # not while it is true that something waits
-            break
-        backlog.take(given)
-        seconds = costs[given] + (speed.compile_s(trials[given][0]) if given != compiled else 0.0)
-        heapq.heappush(free, (at + seconds, given))
-    return max(at for at, _ in free)
-
-
-def trial_s(trial: Trial, seeds: int, speed: Speed) -> float:
-    """Estimate the seconds that all seeds of a trial take on one worker."""
-    return speed.compile_s(trial) + seeds * speed.replicate_s(trial)

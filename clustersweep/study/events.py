@@ -32,6 +32,10 @@ class Device:
         return f"{self.kind} {self.model}, {threads}, {self.precision}{order}"
 
 
+class DamagedCheckpointError(Exception):
+    """The bytes are no whole checkpoint of this replicate: start the replicate again."""
+
+
 @dataclass(frozen=True)
 class EpochEnd:
     """An epoch ended. `epoch` counts from 1; losses are mean squared errors of log10 M500c in dex^2.

@@ -1,28 +1,19 @@
-"""The keys of a study file: what each means, and which of them may be axes. Reads no file.
-
-A new field of a spec needs its line here or in `settings.vocabulary`, or a test fails; editors and messages show it.
-"""
+"""The keys of a study file that every task has, and which keys of a task may be axes. Reads no file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from clustersweep.settings.vocabulary import SHARED_KEYS, Vocabulary
-from clustersweep.study.results import Scalar
-from clustersweep.training.network import NetworkSpec
-from clustersweep.training.spec import TrainingSpec
+Scalar = int | float | str
+Params = Mapping[str, Scalar]
 
 KEYS: Mapping[str, str] = {
     "study": "Name of the study, also in Optuna: letters, digits, '.', '_' and '-'.",
-    **SHARED_KEYS,
-    "network": "What all networks have in common.",
     "search_space": "The axes: any scalar key of `network` or `training`, each with the values to try.",
     "seeds": "Each combination is trained once with each of these.",
     "objective": "What makes one trial better than another.",
     "objective.metric": "val_loss: mean squared error of log10 M500c on the validation part, in dex^2.",
     "objective.over_seeds": "How the values of a trial's seeds become one.",
-    "limits": "What makes a combination impossible beside its shapes.",
-    "limits.max_parameters": "Networks with more trainable weights are not trained; null: no limit.",
     "resources": "What each worker gets; it does not decide what the results mean.",
     "resources.cpus_per_worker": "CPU threads of a worker.",
     "resources.gpus_per_worker": "Share of a GPU for a worker, at most 1; auto: spread over the GPUs that there are.",
@@ -35,7 +26,7 @@ class Axis:
     """A scalar key that may be an axis.
 
     Attributes:
-        section: `network` or `training`.
+        section: Where it stands in the study file.
         annotation: The type of one value, with its constraints.
         kind: How its values are ordered: as whole numbers, as numbers, or not at all.
         choices: All values that the schema allows, for a choice; else empty.
@@ -47,9 +38,10 @@ class Axis:
     choices: tuple[Scalar, ...] = ()
 
 
-def _axes() -> dict[str, Axis]:
+def axes_of(**sections: type) -> dict[str, Axis]:
+    """Return the scalar keys of sections of a study file, given as dataclasses by name."""
     found: dict[str, Axis] = {}
-    for section, spec in (("network", NetworkSpec), ("training", TrainingSpec)):
+    for section, spec in sections.items():
         plain = get_type_hints(spec)
         for name, annotation in get_type_hints(spec, include_extras=True).items():
             if get_origin(plain[name]) is Literal:
@@ -57,13 +49,3 @@ def _axes() -> dict[str, Axis]:
             elif plain[name] in (int, float):
                 found[name] = Axis(section, annotation, "integer" if plain[name] is int else "number")
     return found
-
-
-AXES: Mapping[str, Axis] = _axes()
-
-WORDS = Vocabulary(
-    file="a study",
-    begin="Begin with `study: a-name`.",
-    keys=KEYS,
-    axes={name: axis.section for name, axis in AXES.items()},
-)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from clustersweep.study.events import Device
-from clustersweep.training.network import Infeasible, Layer, NetworkSpec, flops_per_image, parameters
-from clustersweep.training.spec import TrainingSpec
+from clustersweep.study.keys import Params, Scalar
+from clustersweep.study.task import Candidate, Infeasible
 
-Scalar = int | float | str
-Params = Mapping[str, Scalar]
 Aggregate = Literal["mean", "median", "min", "max"]
 
 
@@ -20,50 +18,11 @@ def combination(params: Params) -> tuple[tuple[str, Scalar], ...]:
     return tuple(sorted(params.items()))
 
 
-@dataclass(frozen=True)
-class EpochSizes:
-    """What an epoch goes through.
-
-    Attributes:
-        image_shape: `(height, width, band)`.
-        train: Clusters of the training part, on average over how a split is rounded.
-        validation: Clusters of the validation part, the same.
-    """
-
-    image_shape: tuple[int, ...]
-    train: float
-    validation: float
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One feasible combination, ready to be trained.
-
-    Attributes:
-        params: The point of the search space.
-        network: The architecture it gives.
-        training: The training it gives.
-        layers: The architecture as a list.
-        cost_flops: Estimated floating-point operations to train one replicate for all its epochs.
-        sizes: What each of them goes through.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Trial(Candidate):
+    """One feasible combination, ready to be trained; `params` is the point of the search space."""
 
     params: Params
-    network: NetworkSpec
-    training: TrainingSpec
-    layers: tuple[Layer, ...]
-    cost_flops: float
-    sizes: EpochSizes
-
-    @property
-    def parameters(self) -> int:
-        """Trainable weights."""
-        return parameters(self.layers)
-
-    @property
-    def flops_per_image(self) -> int:
-        """Floating-point operations of one forward pass of one image."""
-        return flops_per_image(self.layers)
 
 
 @dataclass(frozen=True)

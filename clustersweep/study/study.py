@@ -1,13 +1,9 @@
-"""The study file: its types, how it is read, and the definition by which a stored study is known again.
-
-The only place that reads study YAML.
-"""
+"""The study file: its types, and how it is read. The only place that reads study YAML."""
 
 import functools
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -16,58 +12,18 @@ from annotated_types import Ge, Le, MinLen
 from pydantic_core import core_schema
 
 from clustersweep.errors import StudyError
-from clustersweep.masses.rules import contradictions
-from clustersweep.settings.check import UNIQUE, Seeds, checked, located
-from clustersweep.settings.document import Fault
+from clustersweep.settings.check import UNIQUE, Seeds, checked
+from clustersweep.settings.document import Fault, Json, Key
 from clustersweep.settings.reader import read_yaml
-from clustersweep.study.keys import AXES, WORDS
-from clustersweep.study.results import Aggregate, Params, Scalar
-from clustersweep.survey.spec import DataSpec, SplitSpec
-from clustersweep.training.files.configuration_keys import FORMAT
-from clustersweep.training.network import NetworkSpec
-from clustersweep.training.rules import section
-from clustersweep.training.spec import TrainingSpec
+from clustersweep.settings.rules import is_number, repeated, section
+from clustersweep.settings.vocabulary import Vocabulary
+from clustersweep.study.keys import KEYS
+from clustersweep.study.results import Aggregate
+from clustersweep.study.task import Axes, Task, Tasks
 
-Definition = dict[str, Any]
-# The keys that definitions have always held, also at their default. One that came later is left out while it is at
-# its default, which is what was done before it existed: so the digests of stored studies stay what they are.
-_FIRST_KEYS: Mapping[str, frozenset[str]] = {
-    "SplitSpec": frozenset({"test", "validation", "seed", "by"}),
-    "NetworkSpec": frozenset(
-        [
-            "filters",
-            "kernel_size",
-            "conv_blocks",
-            "dense_layers",
-            "filters_step",
-            "convs_per_block",
-            "padding",
-            "stride",
-            "pool_size",
-            "pooling",
-            "activation",
-            "dropout",
-            "dense_units",
-            "redshift",
-        ]
-    ),
-    "TrainingSpec": frozenset(
-        ["epochs", "patience", "batch_size", "optimizer", "learning_rate", "weight_decay", "augmentation", "loss"]
-    ),
-    "ObjectiveSpec": frozenset({"metric", "over_seeds"}),
-    "LimitsSpec": frozenset({"max_parameters"}),
-}
 NAME = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """What a study may be called: its run folder has the same name."""
-
-
-def _search_space_schema(_: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
-    """Allow exactly the axes there are, each a list of values of its key's own type."""
-    fields = {}
-    for name, axis in AXES.items():
-        values = Annotated[tuple[axis.annotation, ...], MinLen(1), UNIQUE]  # type: ignore[name-defined]  # made here
-        fields[name] = core_schema.typed_dict_field(handler.generate_schema(values), required=False)
-    return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
+MAX_COMBINATIONS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +32,6 @@ class ObjectiveSpec:
 
     metric: Literal["val_loss"] = "val_loss"
     over_seeds: Aggregate = "mean"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitsSpec:
-    """What makes a combination impossible beside its shapes."""
-
-    max_parameters: Annotated[int, Ge(1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,192 +46,129 @@ class ResourcesSpec:
     deterministic: bool = True
 
 
-# The specs of the other files are plain dataclasses without a configuration, so this one reaches them too.
-@pydantic.with_config(pydantic.ConfigDict(extra="forbid"))
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What the user asked for; `load_study` makes one, and has checked it."""
+    """What the user asked for; `read_study` makes one, and has checked it.
 
-    name: Annotated[str, pydantic.Field(alias="study", pattern=NAME)]
-    data: DataSpec
-    split: SplitSpec = field(default_factory=SplitSpec)
-    search_space: Annotated[Mapping[str, tuple[Scalar, ...]], pydantic.GetPydanticSchema(_search_space_schema)]
-    network: NetworkSpec = field(default_factory=NetworkSpec)
-    training: TrainingSpec = field(default_factory=TrainingSpec)
-    seeds: Seeds = (0, 1, 2)
+    Attributes:
+        name: Its own, and its run folder's.
+        task: What it trains.
+        search_space: Values of each axis, in the file's order.
+        seeds: Each combination is trained once with each.
+        objective: What makes one trial better than another.
+        resources: What each worker gets.
+    """
+
+    name: str
+    task: Task
+    search_space: Axes
+    seeds: tuple[int, ...] = (0, 1, 2)
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
-    limits: LimitsSpec = field(default_factory=LimitsSpec)
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
 
     @property
-    def axes(self) -> Mapping[str, tuple[Scalar, ...]]:
+    def axes(self) -> Axes:
         """Values of each axis, in the file's order."""
         return self.search_space
 
 
-@functools.cache  # building it takes longer than reading a file with it
-def _schema() -> pydantic.TypeAdapter[Study]:
-    return pydantic.TypeAdapter(Study)
-
-
-def load_study(path: Path) -> Study:
+def read_study(path: Path, tasks: Tasks) -> Study:
     """Read a study file. Relative paths in it start from its own folder.
+
+    Args:
+        path: The file.
+        tasks: Tells what the study trains.
 
     Raises:
         StudyError: With every problem of the file.
     """
     document = read_yaml(path)
-    if document.at(("format",)) == FORMAT:
+    content = document.value if isinstance(document.value, dict) else {}
+    if document.at(("format",)) == "clustersweep-training":
         rule, remedy = "is a training configuration, not a study", f"Train it: `clustersweep train {path}`."
         raise StudyError(document.problems([Fault((), rule, remedy)]))
-    study = checked(document, _schema(), WORDS, contradictions, StudyError)
+    task = tasks(content)
+    words, faults = _words(task), functools.partial(_faults, task=task)
+    found = vars(checked(document, _schema(task), words, faults, StudyError))
+    own = {one.name: found.pop(one.name) for one in fields(task)}  # type: ignore[arg-type]  # tasks are dataclasses
     in_order = section(document.value, "search_space")  # as in the file, which pydantic forgets
-    axes = {axis: study.search_space[axis] for axis in in_order}
-    return replace(study, search_space=axes, data=located(study.data, path))
+    axes = {axis: found["search_space"][axis] for axis in in_order}
+    return Study(**{**found, "search_space": axes, "task": task.of_file(own, path)})
 
 
-def axis_kind(name: str) -> Literal["integer", "number", "choice"]:
-    """Say how the values of an axis are ordered, by its type in the schema."""
-    return AXES[name].kind
+def study_schema(task: type[Task]) -> dict[str, Any]:
+    """Return the JSON Schema of a task's study files, with which editors complete and check them."""
+    return _words(task).schema(_schema(task).json_schema())
 
 
-def axis_choices(name: str) -> tuple[Scalar, ...]:
-    """Give all values that the schema allows for an axis of words; empty for numbers."""
-    return AXES[name].choices
-
-
-def specs_for(study: Study, params: Params) -> tuple[NetworkSpec, TrainingSpec]:
-    """Give the architecture and the training of one combination."""
-    chosen: dict[str, dict[str, Any]] = {"network": {}, "training": {}}
-    for name, value in params.items():
-        chosen[AXES[name].section][name] = value
-    return replace(study.network, **chosen["network"]), replace(study.training, **chosen["training"])
-
-
-def takes_redshift(study: Study) -> bool:
-    """Say whether any network of the study takes the redshift."""
-    return any(kind != "none" for kind in study.axes.get("redshift", (study.network.redshift,)))
-
-
-def stored_specs(definition: Definition, params: Params) -> tuple[NetworkSpec, TrainingSpec]:
-    """Return the architecture and the training of one combination of a study that is stored."""
-    filled = _filled(definition)
-    network = {**filled["network"], **{k: v for k, v in params.items() if AXES[k].section == "network"}}
-    training = {**filled["training"], **{k: v for k, v in params.items() if AXES[k].section == "training"}}
-    network["dense_units"] = tuple(network["dense_units"])
-    return NetworkSpec(**network), TrainingSpec(**training)
-
-
-def definition(study: Study, data_digest: str) -> Definition:
-    """Give everything that decides what a study's results mean, defaults filled in, as JSON values.
-
-    Leaves out where the data are, the seeds and the resources. The values of an axis are sorted; a key that
-    is an axis is left out of its section, where its value is never used.
-    """
-    axes = {name: sorted({_canonical(v, axis_kind(name)) for v in values}) for name, values in study.axes.items()}
-    return {
-        **_data(study, data_digest),
-        "search_space": axes,
-        "network": {key: value for key, value in _written(study.network).items() if key not in axes},
-        "training": {key: value for key, value in _written(study.training).items() if key not in axes},
-        "objective": _written(study.objective),
-        "limits": _written(study.limits),
+@functools.cache  # building it takes longer than reading a file with it
+def _schema(task: type[Task]) -> pydantic.TypeAdapter[Any]:
+    """Return the type of a task's study files: the task's sections among those that every study has."""
+    hints = get_type_hints(task, include_extras=True)
+    sections = {
+        one.name: (
+            hints[one.name],
+            field() if one.default_factory is MISSING else field(default_factory=hints[one.name]),
+        )
+        for one in fields(task)  # type: ignore[arg-type]  # tasks are dataclasses
     }
-
-
-def definition_digest(definition: Definition) -> str:
-    """Give 16 hexadecimal digits that stand for a definition, or for any JSON value."""
-    canonical = json.dumps(definition, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def replicate_key(study: Study, data_digest: str, params: Params, seed: int) -> str:
-    """Give the digest of what decides the numbers of one replicate, and of nothing else.
-
-    It stays when axes, their values or the seeds of the study change around it.
-    """
-    network, training = specs_for(study, params)
-    # Keys at their default are left out, so that a key that is added later, whose default changes nothing, leaves
-    # earlier replicates theirs.
-    combination = {
-        "network": {k: v for k, v in _plain(network).items() if v != _plain(NetworkSpec())[k]},
-        "training": {k: v for k, v in _plain(training).items() if v != _plain(TrainingSpec())[k]},
-        "seed": seed,
+    parts = {
+        "name": (Annotated[str, pydantic.Field(alias="study", pattern=NAME)], field()),
+        **sections,
+        "search_space": (Annotated[Mapping[str, Any], _search_space(task)], field()),
+        "seeds": (Seeds, field(default=(0, 1, 2))),
+        "objective": (ObjectiveSpec, field(default_factory=ObjectiveSpec)),
+        "resources": (ResourcesSpec, field(default_factory=ResourcesSpec)),
     }
-    return definition_digest(_data(study, data_digest) | combination)
+    made = make_dataclass("Study", [(name, *part) for name, part in parts.items()], kw_only=True)
+    # The specs are plain dataclasses without a configuration, so this one reaches them too.
+    return pydantic.TypeAdapter(pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(made))
 
 
-def changes(old: Definition, new: Definition) -> tuple[str, ...]:
-    """List what differs between two definitions: `training.epochs: 6 -> 8`."""
-    before, after = _leaves(_filled(old)), _leaves(_filled(new))
-    keys = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
-    return tuple(f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in keys)
+def _search_space(task: type[Task]) -> pydantic.GetPydanticSchema:
+    """Allow exactly the axes there are, each a list of values of its key's own type."""
+
+    def schema(_: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        found = {}
+        for name, axis in task.axes.items():
+            values = Annotated[tuple[axis.annotation, ...], MinLen(1), UNIQUE]  # type: ignore[name-defined]  # made here
+            found[name] = core_schema.typed_dict_field(handler.generate_schema(values), required=False)
+        return core_schema.typed_dict_schema(found, extra_behavior="forbid")
+
+    return pydantic.GetPydanticSchema(schema)
 
 
-def extends(old: Definition, new: Definition) -> bool:
-    """Say whether a definition keeps all of an older one, having at most more values on the same axes."""
-    old, new = _filled(old), _filled(new)
-    before, after = old["search_space"], new["search_space"]
-    same = {**old, "search_space": None} == {**new, "search_space": None} and before.keys() == after.keys()
-    return same and all(set(values) <= set(after[axis]) for axis, values in before.items())
+@functools.cache
+def _words(task: type[Task]) -> Vocabulary:
+    axes = {name: axis.section for name, axis in task.axes.items()}
+    # In the order in which people write them.
+    keys = {"study": KEYS["study"], **task.keys, **KEYS}
+    return Vocabulary(file="a study", begin="Begin with `study: a-name`.", keys=keys, axes=axes)
 
 
-def study_schema() -> dict[str, Any]:
-    """Give the JSON Schema of study files, with which editors complete and check them."""
-    return WORDS.schema(_schema().json_schema())
+def _faults(study: Json, task: type[Task]) -> Iterator[Fault]:
+    """Find the faults that no single key shows; what has the wrong type is told elsewhere."""
+    if not isinstance(study, dict):
+        return
+    yield from task.faults(study)
+    yield from _search_space_faults(section(study, "search_space"), study, task)
+    yield from repeated(("seeds",), study.get("seeds"))
+    gpus: Any = section(study, "resources").get("gpus_per_worker")
+    if is_number(gpus) and gpus > 1:
+        rule = "must be at most 1: a worker trains on one GPU, and a second would be idle"
+        remedy = "Write 1; there are as many workers as the GPUs have room for."
+        yield Fault(("resources", "gpus_per_worker"), rule, remedy)
 
 
-def _filled(definition: Definition) -> Definition:
-    """Give keys that did not exist when a definition was stored the default, which is what they did then."""
-    defaults = {
-        "split": SplitSpec(),
-        "network": NetworkSpec(),
-        "training": TrainingSpec(),
-        "objective": ObjectiveSpec(),
-        "limits": LimitsSpec(),
-    }
-    axes = definition["search_space"]
-    filled = {
-        section: {k: v for k, v in _plain(spec).items() if k not in axes} | definition.get(section, {})
-        for section, spec in defaults.items()
-    }
-    return definition | filled
-
-
-def _data(study: Study, data_digest: str) -> dict[str, Any]:
-    data = {"digest": data_digest, "rebin": study.data.rebin, "transform": study.data.transform}
-    return {"data": data, "split": _written(study.split)}
-
-
-def _written(spec: Any) -> dict[str, Any]:
-    """Give a flat spec as definitions and keys hold it: without keys that came later and are at their default."""
-    first, default = _FIRST_KEYS[type(spec).__name__], _plain(type(spec)())
-    return {key: value for key, value in _plain(spec).items() if key in first or value != default[key]}
-
-
-def _plain(spec: Any) -> dict[str, Any]:
-    """Give a flat spec as JSON values, numbers as their field's type has them."""
-    kinds: Mapping[str, str] = _kinds(type(spec))  # type: ignore[arg-type]  # mypy takes classes for unhashable
-    return {name: _canonical(value, kinds[name]) for name, value in vars(spec).items()}
-
-
-@functools.cache  # asked for every replicate of a plan, and evaluating type hints takes most of a millisecond
-def _kinds(spec: type) -> Mapping[str, str]:
-    return {name: "number" if hint is float else "other" for name, hint in get_type_hints(spec).items()}
-
-
-def _canonical(value: Any, kind: str) -> Any:
-    if kind == "number":
-        return float(value) + 0.0  # 1 and 1.0 are one number; so are 0.0 and -0.0
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _leaves(definition: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flatten nested sections to dotted keys, with their values as text."""
-    found: dict[str, str] = {}
-    for key, value in definition.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return found
+def _search_space_faults(axes: dict[str, Any], study: dict[str, Json], task: type[Task]) -> Iterator[Fault]:
+    key: Key = ("search_space",)
+    if study.get("search_space") == {}:
+        yield Fault(key, "must have at least one axis", "Add one, for instance `filters: [10, 20, 30]`.", silent=True)
+    for axis, values in axes.items():
+        yield from repeated((*key, axis), values)
+        if axis in task.axes and axis in section(study, home := task.axes[axis].section):
+            yield Fault((home, axis), "is also an axis of `search_space`", "Remove it here, or remove the axis.")
+    combinations = math.prod(len(values) for values in axes.values() if isinstance(values, list))
+    if combinations > MAX_COMBINATIONS:
+        rule = f"must give at most {MAX_COMBINATIONS:,} combinations; it gives {combinations:,}"
+        yield Fault(key, rule, "Use fewer axes or fewer values.", silent=True)

@@ -4,6 +4,7 @@ Reads and writes no files; `source` opens a data set, `formats` knows the files.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +37,11 @@ class Header:
     image_shape: ImageShape
     digest: str | None
     source: str
+
+    @property
+    def most_bytes(self) -> int:
+        """At least as much memory as the images take: none are stored in more than float32."""
+        return 4 * self.clusters * math.prod(self.image_shape)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Which data a study uses and how they are split. Plain values, read by `study.py`."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,3 +60,10 @@ class SplitSpec:
     validation: Annotated[float, Gt(0), Lt(1)] = 0.2
     seed: Annotated[int, Ge(0), Lt(2**32)] = 42
     by: Literal["cluster", "identifier"] = "cluster"
+
+
+def located(data: DataSpec, path: Path) -> DataSpec:
+    """Return the data of the settings file `path` with absolute paths; relative ones start from its folder."""
+    folder = path.absolute().parent
+    images, catalogue = (file and folder / file for file in (data.images, data.catalogue))
+    return replace(data, images=images, catalogue=catalogue)

@@ -1,9 +1,7 @@
 """What `launch` does, from a study file to a report: puts the pieces together, and holds no logic of theirs."""
 
 import contextlib
-import dataclasses
 import functools
-import math
 import os
 import threading
 import time
@@ -15,31 +13,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clustersweep.commands import command
-from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.home import Home
-from clustersweep.masses.export import versions
 from clustersweep.postgres.location import Database, StudyLock, start_again
 from clustersweep.postgres.url import VARIABLES
 from clustersweep.storage.store import OpenTrial, Storage
-from clustersweep.study.cost import Speed, estimate_s
+from clustersweep.study.cost import Speed
 from clustersweep.study.plan import Plan, make_plan, require_feasible
 from clustersweep.study.results import LaunchTime, SweepResults, Trial, combination
-from clustersweep.study.study import Study, takes_redshift
-from clustersweep.survey.source import check_split, open_dataset, read_header
-from clustersweep.survey.split import make_split
+from clustersweep.study.study import Study
+from clustersweep.study.task import Data
 from clustersweep.sweep.events import Notice
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.sweep.running import Outcome
+from clustersweep.sweep.schedule import estimate_s
 from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.sweep.speeds import add_speeds, read_speed
 from clustersweep.sweep.turns import Turn, claim_of, folder_of_turns, wait_for_room
-from clustersweep.training.data import TrainingData, parts_of
 
 if TYPE_CHECKING:
-    from clustersweep.report import ReportFiles
     from clustersweep.workers.protocol import Workers
+
+
+class Report(Protocol):
+    """A report that was written."""
+
+    @property
+    def html(self) -> Path:
+        """Its page."""
+
+
+WriteReport = Callable[[SweepResults, str, Path, Path], Report]
+"""Writes the report of results, of data in words, to a folder; the last is the study's file, for what it says to type.
+
+It raises StorageError where the disk is full or read-only.
+"""
 
 
 class Watcher(Protocol):
@@ -106,28 +115,13 @@ def read_plan(study: Study, home: Home, where: str, watcher: Watcher) -> Plan:
         StudyError: Nothing can be trained.
         DataError: The data cannot be read.
     """
-    needed = takes_redshift(study)
-    header = read_header(study.data, needs_redshift=needed)
+    header = study.task.header(study.axes)
     if header.digest is None:
         with watcher.step("Reading the data"):
-            header = dataclasses.replace(
-                header, digest=open_dataset(study.data, home.surveys, needs_redshift=needed).digest
-            )
+            header = study.task.with_digest(header, study.axes, home.surveys)
     plan = make_plan(study, header)
     require_feasible(plan, where)
     return plan
-
-
-def read_training_data(study: Study, home: Home, progress: Callable[[int, int], None] | None = None) -> TrainingData:
-    """Read the survey (or simulate it), split it and fit the scaling.
-
-    Raises:
-        DataError: The data cannot be read, or are not what they should be.
-    """
-    needed = takes_redshift(study)
-    dataset = open_dataset(study.data, home.surveys, progress=progress, jobs=available_cpus(), needs_redshift=needed)
-    split = make_split(len(dataset), study.split, dataset.identifiers)
-    return parts_of(dataset, split, study.data.transform)
 
 
 def launch(
@@ -137,8 +131,18 @@ def launch(
     database: Callable[[], Database],
     options: Options,
     watcher: Watcher,
+    write_report: WriteReport,
 ) -> Launched:
     """Run what is left of a study, then write its report.
+
+    Args:
+        study: What to run.
+        where: The study's file, for messages.
+        home: Where files are.
+        database: Opens the database.
+        options: How to launch.
+        watcher: Shows what happens.
+        write_report: Writes the report.
 
     Ctrl-C, SIGTERM and a closed terminal end it wherever it is: they raise KeyboardInterrupt, or, while it trains,
     have it checkpoint, which the outcome tells.
@@ -147,13 +151,19 @@ def launch(
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
     with interrupt_on_signals():
-        return _launch(study, where, home, database, options, watcher)
+        return _launch(study, where, home, database, options, watcher, write_report)
 
 
 def _launch(
-    study: Study, where: str, home: Home, database: Callable[[], Database], options: Options, watcher: Watcher
+    study: Study,
+    where: str,
+    home: Home,
+    database: Callable[[], Database],
+    options: Options,
+    watcher: Watcher,
+    write_report: WriteReport,
 ) -> Launched:
-    check_split(study.data, study.split)
+    study.task.check_data()
     plan = read_plan(study, home, where, watcher)
     files = RunFolder(home.run(study.name))
     speed = read_speed(home.speeds, study.resources.cpus_per_worker)
@@ -211,7 +221,7 @@ def _launch(
         if results.ranked():
             with watcher.step("Writing the report"):
                 try:
-                    report = write_study_report(results, study, plan.header.source, files.report, Path(where)).html
+                    report = write_report(results, plan.header.source, files.report, Path(where)).html
                 except StorageError as error:
                     rule = f"Every result is kept, and `{command('report', where)}` writes the report then"
                     raise StorageError(f"{error}. {rule}") from error
@@ -233,7 +243,7 @@ class _Record:
         return max(1, sum(seeds for _, seeds in self.work))
 
 
-_Reading = Future[tuple[_Record, TrainingData]]
+_Reading = Future[tuple[_Record, Data]]
 
 
 def _open(
@@ -248,7 +258,7 @@ def _open(
         opened = database()
         lock = StudyLock.acquire(opened.url, plan.study.name)
         closing.callback(lock.release)
-        storage = Storage.connect(opened.url)
+        storage = Storage.connect(opened.url, lambda definition: type(plan.study.task))
         closing.callback(storage.close)
     with step("Reading the study's record"):
         work = storage.open_work(plan, retry_failed=options.retry_failed)
@@ -263,10 +273,10 @@ def _read(
     record: _Record | None,
     home: Home,
     survey: Callable[[int, int], None],
-) -> tuple[_Record, TrainingData]:
+) -> tuple[_Record, Data]:
     """Open the database where that is still to be done, then read the survey, which may take minutes to simulate."""
     record = record or _open(plan, database, options, closing)
-    return record, read_training_data(plan.study, home, survey)
+    return record, plan.study.task.load(plan.study.axes, home.surveys, survey)
 
 
 def _pause(reading: _Reading, home: Home, seconds: float) -> bool:
@@ -338,30 +348,13 @@ def _keep(outcome: Outcome, record: _Record, before: Speed, study: Study, home: 
             workers=outcome.workers,
             replicates=sum(seeds for _, seeds in record.work),
             epochs=outcome.epochs,
-            epochs_planned=sum(trial.training.epochs * seeds for trial, seeds in record.work),
+            epochs_planned=sum(trial.epochs * seeds for trial, seeds in record.work),
             estimated_s=estimate_s(record.work, outcome.workers, before),
             seconds=outcome.seconds,
             measured=before.measured,
         )
         record.storage.record_launch(study.name, lasted)
     add_speeds(home.speeds, {device: sums for device, sums in outcome.speeds.items() if device is not None})
-
-
-def write_study_report(results: SweepResults, study: Study, data: str, to: Path, where: Path) -> "ReportFiles":
-    """Write a study's report with its provenance.
-
-    Raises:
-        NothingCompleteError: No trial is complete.
-        StorageError: The disk is full or read-only.
-    """
-    from clustersweep.report import Provenance, write_report
-
-    commands = {
-        "go on or extend": command("launch", where),
-        "this report": command("report", where),
-        "the best configuration": command("export", where, "--to", "best/"),
-    }
-    return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands))
 
 
 def _hire(
@@ -374,6 +367,7 @@ def _hire(
         from clustersweep.workers.protocol import InProcessWorkers
 
         return InProcessWorkers(
+            study.task,
             reading.result()[1],
             cpus=cpus,
             gpus_per_worker=study.resources.gpus_per_worker,
@@ -382,10 +376,10 @@ def _hire(
         )
     from clustersweep.workers.ray_pool import WAIT_S, RayWorkers
 
-    pixels = plan.header.clusters * math.prod(plan.header.image_shape)
     return RayWorkers(
+        study.task,
         lambda: reading.result()[1],
-        data_bytes=4 * pixels,  # no image is stored in more than float32
+        data_bytes=plan.header.most_bytes,
         address=options.address,
         cpus_per_worker=cpus,
         gpus_per_worker=study.resources.gpus_per_worker,

@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 from clustersweep.errors import StorageAwayError
 from clustersweep.storage.store import OpenTrial, Storage
 from clustersweep.study.cost import Speed, SpeedMeter
-from clustersweep.study.events import DIVERGED, OUT_OF_MEMORY, Checkpoint, EpochEnd, Failed, Finished, Stopped
+from clustersweep.study.events import (
+    DIVERGED,
+    OUT_OF_MEMORY,
+    Checkpoint,
+    DamagedCheckpointError,
+    EpochEnd,
+    Failed,
+    Finished,
+    Stopped,
+)
 from clustersweep.study.plan import Plan
 from clustersweep.study.results import ReplicateResult
 from clustersweep.sweep.events import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
@@ -15,7 +24,6 @@ from clustersweep.sweep.retry import Lasting
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.sweep.running import Job, Outcome, RunningTrial, without_memory
 from clustersweep.sweep.schedule import Backlog
-from clustersweep.training.files.checkpoint import DamagedCheckpointError, progress_of
 from clustersweep.workers.protocol import Began, Lost, WorkerEvent, Workers
 
 # Three different combinations that fail alike mean that the fault is not the combinations'.
@@ -173,7 +181,7 @@ class Sweep:
             curve: list[tuple[float, float]] = []
             if checkpoint is not None:
                 try:
-                    curve = list(progress_of(checkpoint, replicate.key).curve)
+                    curve = list(self._plan.study.task.curve_of(checkpoint, replicate.key))
                 except DamagedCheckpointError:
                     checkpoint = None
             self._jobs[worker] = Job(opened, replicate, curve, self._last.get(worker) is not opened)

@@ -5,7 +5,8 @@ So epochs that a checkpoint spared count as done, and those that a lost worker t
 
 from collections.abc import Callable, Iterable
 
-from clustersweep.study.results import Params, Replicate, Trial, combination
+from clustersweep.study.keys import Params
+from clustersweep.study.results import Replicate, Trial, combination
 from clustersweep.sweep.events import EpochDone, Notice, ReplicateBegan, ReplicateDone
 
 Known = tuple[tuple[tuple[str, object], ...], int]
@@ -32,7 +33,7 @@ class Remaining:
         for trial, seeds in work:
             name = combination(trial.params)
             self._epoch_s[name], self._to_compile[name] = epoch_s(trial), compile_s(trial)
-            self._epochs.update({(name, seed): trial.training.epochs for seed in seeds})
+            self._epochs.update({(name, seed): trial.epochs for seed in seeds})
         # Kept in step with the two above, as adding them all up for every epoch would take longer than a short one.
         self._left_s = sum(self._to_compile.values())
         self._left_s += sum(epochs * self._epoch_s[known[0]] for known, epochs in self._epochs.items())
@@ -51,9 +52,9 @@ class Remaining:
         """Take what a sweep told."""
         match notice:
             case ReplicateBegan(_, replicate, epoch, _, _):
-                self._set(replicate, replicate.trial.training.epochs - epoch)
+                self._set(replicate, replicate.trial.epochs - epoch)
             case EpochDone(_, replicate, event):
-                self._done_s += self._set(replicate, replicate.trial.training.epochs - event.epoch)
+                self._done_s += self._set(replicate, replicate.trial.epochs - event.epoch)
             case ReplicateDone(_, replicate, _):
                 self._set(replicate, 0)
 
@@ -67,7 +68,7 @@ class Remaining:
         epoch_s = self._epoch_s[name]
         self._left_s += (epochs - self._epochs.get((name, replicate.seed), 0)) * epoch_s
         self._epochs[name, replicate.seed] = epochs
-        if epochs == replicate.trial.training.epochs:
+        if epochs == replicate.trial.epochs:
             return 0.0
         compile_s = self._to_compile.pop(name, 0.0)
         self._left_s -= compile_s

@@ -3,6 +3,9 @@
 import heapq
 from collections.abc import Iterable
 
+from clustersweep.study.cost import Speed
+from clustersweep.study.results import Trial
+
 # A trial is compiled once more where that brings the end nearer by so many compilations: fewer would only move work
 # about, as simulations of grids from seconds to days a trial show (benchmarks/schedule.py).
 WORTH_COMPILING = 5
@@ -95,3 +98,35 @@ class Backlog:
 
     def _work_of(self, trial: int) -> float:
         return len(self._seeds[trial]) * self._costs[trial]
+
+
+def estimate_s(work: Iterable[tuple[Trial, int]], workers: int, speed: Speed) -> float:
+    """Estimate the seconds that trials take on so many workers, in the order in which a sweep gives them out.
+
+    Reading the data and starting the workers are not in it.
+
+    Args:
+        work: Each trial and the number of its seeds that are to be trained, in the plan's order.
+        workers: How many train at the same time.
+        speed: How fast each of them is.
+    """
+    trials = list(work)
+    costs = [speed.replicate_s(trial) for trial, _ in trials]
+    backlog = Backlog((range(seeds), cost) for (_, seeds), cost in zip(trials, costs, strict=True))
+    free = [(0.0, -1)] * max(1, workers)  # when each worker is free, and which trial it has compiled
+    while backlog:
+        at, compiled = heapq.heappop(free)
+        most = backlog.most_work()
+        compile_s = 0.0 if most is None else speed.compile_s(trials[most][0])
+        given = backlog.choose(None if compiled < 0 else compiled, len(free) + 1, compile_s)
+        if given is None:  # not while it is true that something waits
+            break
+        backlog.take(given)
+        seconds = costs[given] + (speed.compile_s(trials[given][0]) if given != compiled else 0.0)
+        heapq.heappush(free, (at + seconds, given))
+    return max(at for at, _ in free)
+
+
+def trial_s(trial: Trial, seeds: int, speed: Speed) -> float:
+    """Estimate the seconds that all seeds of a trial take on one worker."""
+    return speed.compile_s(trial) + seeds * speed.replicate_s(trial)

@@ -1,6 +1,6 @@
 """Which keys do nothing beside the others of a combination, so that two combinations are one training. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,26 +54,9 @@ def effective(network: NetworkSpec, training: TrainingSpec) -> Specs:
     return replace(network, **ours), replace(training, **others)
 
 
-@dataclass(frozen=True)
-class Same:
-    """The combination at `index` is the same network, trained in the same way, as the one at `of`, since `why`."""
-
-    index: int
-    of: int
-    why: str
-
-
-def same(combinations: Iterable[Specs]) -> tuple[Same, ...]:
-    """Return each combination that is the same network as an earlier one, with the first such."""
-    first: dict[Specs, tuple[int, Specs]] = {}
-    found = []
-    for index, specs in enumerate(combinations):
-        of, before = first.setdefault(effective(*specs), (index, specs))
-        if of != index:
-            differing = [
-                key for one, other in zip(specs, before, strict=True) for key in vars(one)
-                if getattr(one, key) != getattr(other, key)
-            ]  # fmt: skip
-            reasons = {**idle(*before), **idle(*specs)}
-            found.append(Same(index, of, "; ".join(reasons[key] for key in differing)))
-    return tuple(found)
+def why_same(one: Specs, other: Specs) -> str:
+    """Say why two combinations that are effectively equal are."""
+    pairs = list(zip(one, other, strict=True))
+    differing = [key for a, b in pairs for key in vars(a) if getattr(a, key) != getattr(b, key)]
+    reasons = {**idle(*one), **idle(*other)}
+    return "; ".join(reasons[key] for key in differing)

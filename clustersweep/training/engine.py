@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.study.events import DIVERGED, Checkpoint, EpochEnd, Event, Failed, Finished, Stopped, failure_of
+from clustersweep.study.events import (
+    DIVERGED,
+    Checkpoint,
+    DamagedCheckpointError,
+    EpochEnd,
+    Event,
+    Failed,
+    Finished,
+    Stopped,
+    failure_of,
+)
 from clustersweep.training.augmentation import Augmentation
 from clustersweep.training.data import Scaling, TrainingData
 from clustersweep.training.device import (
@@ -20,14 +30,7 @@ from clustersweep.training.device import (
     shared_tensor,
     tf,
 )
-from clustersweep.training.files.checkpoint import (
-    Arrays,
-    DamagedCheckpointError,
-    Progress,
-    pack_state,
-    pack_weights,
-    unpack_state,
-)
+from clustersweep.training.files.checkpoint import Arrays, Progress, pack_state, pack_weights, unpack_state
 from clustersweep.training.likelihood import likelihood_terms, variance
 from clustersweep.training.model import build_model, derived_seed, initial_weights
 from clustersweep.training.network import NetworkSpec

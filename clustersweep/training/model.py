@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clustersweep.study.task import Infeasible
 from clustersweep.training.device import keras
-from clustersweep.training.network import Infeasible, Layer, NetworkSpec, Shape, layers
+from clustersweep.training.network import Layer, NetworkSpec, Shape, layers
 
 Weights = list[NDArray[Any]]
 

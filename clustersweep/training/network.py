@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
+from clustersweep.study.task import Infeasible
+
 Shape = tuple[int, ...]
 
 
@@ -55,23 +57,6 @@ class Layer:
     output_shape: Shape
     parameters: int = 0
     flops: int = 0
-
-
-@dataclass(frozen=True)
-class Infeasible:
-    """A combination that arithmetic rejects, and the evidence.
-
-    Attributes:
-        rule: `kernel_exceeds_input`, `pool_exceeds_input` or `too_many_parameters`.
-        layer: Name of the layer that cannot be built.
-        trace: `(layer name, output shape)` from the image to the last layer that could be built.
-        reason: The same as a sentence.
-    """
-
-    rule: str
-    layer: str
-    trace: tuple[tuple[str, Shape], ...]
-    reason: str
 
 
 def layers(

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from clustersweep.settings.document import Fault, Key
+from clustersweep.settings.rules import is_number, section
 from clustersweep.survey.spec import SplitSpec
 from clustersweep.training.network import NetworkSpec
 
@@ -51,24 +52,3 @@ def dense_layers(axis: Any, network: dict[str, Any]) -> Iterator[Fault]:
     for key, layers in wanted.items():
         if is_number(layers) and layers > len(units):
             yield Fault(key, rule, remedy)
-
-
-def repeated(key: Key, values: Any) -> Iterator[Fault]:
-    """Find what a list has twice."""
-    seen: set[Any] = set()
-    for index, value in enumerate(values if isinstance(values, list) else []):
-        if isinstance(value, str | int | float):
-            if value in seen:
-                yield Fault((*key, index), "is given twice", "Remove one of the two.")
-            seen.add(value)
-
-
-def section(value: Any, key: str) -> dict[str, Any]:
-    """Give a section; an empty one where it is missing or none."""
-    inside = value.get(key) if isinstance(value, dict) else None
-    return inside if isinstance(inside, dict) else {}
-
-
-def is_number(value: Any) -> bool:
-    """Say whether a value is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)

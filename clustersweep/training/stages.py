@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.study.events import Checkpoint, Device, EpochEnd, Failed, Finished, Stopped
+from clustersweep.study.events import Checkpoint, DamagedCheckpointError, Device, EpochEnd, Failed, Finished, Stopped
 from clustersweep.training.data import TrainingData
 from clustersweep.training.device import device_in_use
 from clustersweep.training.engine import DeviceData, Trainer, failed
 from clustersweep.training.ensemble import Ensemble
 from clustersweep.training.evaluation.results import OutlierRegions, StageName, StageResult
-from clustersweep.training.files.checkpoint import Arrays, DamagedCheckpointError, progress_of, unpack_weights
+from clustersweep.training.files.checkpoint import Arrays, progress_of, unpack_weights
 from clustersweep.training.likelihood import unit_of
 from clustersweep.training.model import derived_seed
 from clustersweep.training.network import NetworkSpec

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem
 from clustersweep.home import write_atomically
 from clustersweep.study.events import Failed
+from clustersweep.study.task import Infeasible
 from clustersweep.survey.agreement import CENTRAL_RADIUS, within
 from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.dataset import Dataset, chunks
@@ -33,7 +34,7 @@ from clustersweep.training.files.configuration import Configuration
 from clustersweep.training.files.known_clusters import clusters_csv
 from clustersweep.training.files.model_folder import CLUSTERS, CONFIGURATION, LONGEST_NOTE, TrainedModel, write_model
 from clustersweep.training.files.work_folder import WORK, WorkFolder, claim
-from clustersweep.training.network import Infeasible, layers
+from clustersweep.training.network import layers
 from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"

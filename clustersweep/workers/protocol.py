@@ -3,16 +3,14 @@
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from clustersweep.study.events import Event
+from clustersweep.study.events import Event, failure_of
 from clustersweep.study.results import Replicate
-from clustersweep.training.data import TrainingData
-
-if TYPE_CHECKING:  # TensorFlow is imported by the workers, not by the driver
-    from clustersweep.training.engine import Trainer
+from clustersweep.study.task import Data, Task, Trainers
 
 
 @dataclass(frozen=True)
@@ -59,26 +57,21 @@ class Workers(Protocol):
         """End the workers."""
 
 
-class Station:
-    """What a worker is wherever it runs: the data in TensorFlow's memory and the combination compiled last."""
+class ReplicateRunner:
+    """What a worker is wherever it runs: its task's trainers, and the wish to stop."""
 
-    def __init__(self, data: TrainingData, checkpoint_every_s: float) -> None:
-        from clustersweep.training.engine import DeviceData
-
-        self._data = DeviceData(data)
+    def __init__(self, trainers: Trainers, checkpoint_every_s: float) -> None:
+        self._trainers = trainers
         self._every_s = checkpoint_every_s
-        self._trainer: Trainer | None = None
         self._stop = threading.Event()
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
         """Train a replicate, from its checkpoint where there is one; yields what happens."""
         yield Began(socket.gethostname(), os.getpid())
         try:
-            trainer = self._compiled(replicate)
-        except Exception as error:  # a network that cannot be built is the combination's failure, not the worker's
-            from clustersweep.training.engine import failed
-
-            yield failed(error)
+            trainer = self._trainers.trainer(replicate.trial.spec)
+        except Exception as error:  # what cannot be built is the combination's failure, not the worker's
+            yield failure_of(error, traceback.format_exc())
             return
         yield from trainer.replicate(
             replicate.seed,
@@ -92,16 +85,6 @@ class Station:
         """Have the replicate that is training stop at the end of its epoch."""
         self._stop.set()
 
-    def _compiled(self, replicate: Replicate) -> "Trainer":
-        from clustersweep.training.engine import Trainer, forget_networks
-
-        wanted = (replicate.trial.network, replicate.trial.training)
-        if self._trainer is None or (self._trainer.network, self._trainer.training) != wanted:
-            self._trainer = None
-            forget_networks()
-            self._trainer = Trainer(*wanted, self._data)
-        return self._trainer
-
 
 class InProcessWorkers:
     """One worker in this process: for tests, and for debugging a network without Ray.
@@ -114,18 +97,17 @@ class InProcessWorkers:
 
     def __init__(
         self,
-        data: TrainingData,
+        task: Task,
+        data: Data,
         *,
         cpus: int = 1,
         gpus_per_worker: float | str = "auto",
         deterministic: bool = True,
         checkpoint_every_s: float = 10.0,
     ) -> None:
-        from clustersweep.training.device import configure_device, gpu_for_auto
-
-        self._gpu_share = float(gpu_for_auto() if isinstance(gpus_per_worker, str) else gpus_per_worker)
-        configure_device(cpus, self._gpu_share, deterministic=deterministic)
-        self._station = Station(data, checkpoint_every_s)
+        trainers = task.trainers(data, cpus=cpus, gpus=gpus_per_worker, deterministic=deterministic)
+        self._gpu_share = trainers.gpu_share
+        self._runner = ReplicateRunner(trainers, checkpoint_every_s)
         self._running: Iterator[WorkerEvent] | None = None
 
     def idle(self) -> tuple[str, ...]:
@@ -134,7 +116,7 @@ class InProcessWorkers:
 
     def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
         """See `Workers`."""
-        self._running = self._station.train(replicate, checkpoint)
+        self._running = self._runner.train(replicate, checkpoint)
 
     def events(self, timeout_s: float) -> list[tuple[str, WorkerEvent]]:
         """See `Workers`."""
@@ -152,7 +134,7 @@ class InProcessWorkers:
 
     def stop(self) -> None:
         """See `Workers`."""
-        self._station.stop()
+        self._runner.stop()
 
     def close(self) -> None:
         """See `Workers`."""

@@ -13,7 +13,7 @@ from clustersweep.durations import duration
 from clustersweep.errors import UNSEEN_GPU_REMEDY, WorkersError, first_line
 from clustersweep.study.events import failure_of
 from clustersweep.study.results import Replicate
-from clustersweep.training.data import TrainingData
+from clustersweep.study.task import Data, Task
 from clustersweep.workers.connection import (
     Connection,
     Node,
@@ -30,7 +30,7 @@ from clustersweep.workers.connection import (
     room,
 )
 from clustersweep.workers.gpus import tensorflow_gpus, unseen_gpus
-from clustersweep.workers.protocol import Lost, Station, WorkerEvent
+from clustersweep.workers.protocol import Lost, ReplicateRunner, WorkerEvent
 
 # So many workers in a row that die without having told anything mean that no worker can start.
 MAX_STILLBORN = 3
@@ -50,27 +50,24 @@ _log = logging.getLogger(__name__)
 class _Actor:
     """A worker's process. `train` streams; `stop` runs beside it in a group of its own."""
 
-    def __init__(self, cpus: int, gpu_share: float, checkpoint_every_s: float, deterministic: bool) -> None:
-        from clustersweep.training.device import configure_device
-
-        self._configure = functools.partial(configure_device, cpus, gpu_share, deterministic=deterministic)
+    def __init__(self, task: Task, cpus: int, gpu_share: float, checkpoint_every_s: float, deterministic: bool) -> None:
+        self._trainers = functools.partial(task.trainers, cpus=cpus, gpus=gpu_share, deterministic=deterministic)
         self._every_s = checkpoint_every_s
 
-    def take(self, data: TrainingData) -> None:
+    def take(self, data: Data) -> None:
         """Take the data; the worker is there when this returns.
 
         Raises:
             WorkersError: TensorFlow sees no GPU for it. Here, as Ray gives no cause of what fails before.
         """
-        self._configure()
-        self._station = Station(data, self._every_s)
+        self._runner = ReplicateRunner(self._trainers(data), self._every_s)
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
-        yield from self._station.train(replicate, checkpoint)
+        yield from self._runner.train(replicate, checkpoint)
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]  # Ray is not read by mypy
     def stop(self) -> None:
-        self._station.stop()
+        self._runner.stop()
 
 
 _REMOTE = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(_Actor)
@@ -80,6 +77,7 @@ class RayWorkers:
     """Actors on a Ray cluster, each training one replicate at a time.
 
     Args:
+        task: What is trained.
         data: Gives the data; called when the workers are on their way, so that both are prepared side by side. They
             are shipped once, through Ray's object store.
         data_bytes: At least as much memory as the data take.
@@ -100,7 +98,8 @@ class RayWorkers:
 
     def __init__(
         self,
-        data: Callable[[], TrainingData],
+        task: Task,
+        data: Callable[[], Data],
         data_bytes: int,
         *,
         address: str | None = None,
@@ -113,7 +112,7 @@ class RayWorkers:
         wait_s: float = WAIT_S,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._wait_s, self._pause = wait_s, pause
+        self._task, self._wait_s, self._pause = task, wait_s, pause
         self._shared = address is not None
         self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._deterministic = deterministic
@@ -386,7 +385,7 @@ class RayWorkers:
         name = f"worker-{self._hired}"
         here = NodeAffinitySchedulingStrategy(node, soft=False)
         options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share, scheduling_strategy=here)
-        self._actors[name] = options.remote(self._cpus, self._gpu_share, self._every_s, self._deterministic)
+        self._actors[name] = options.remote(self._task, self._cpus, self._gpu_share, self._every_s, self._deterministic)
         self._where[name] = node
         if self._data is not None:
             self._give(name, self._actors[name])

@@ -22,12 +22,15 @@ import json, os, sys
 from clustersweep.home import find_home
 try:
     from clustersweep.postgres.location import open_database
+    from clustersweep.masses.task import tasks
     from clustersweep.storage.store import Storage
+    connect = lambda url: Storage.connect(url, tasks)
 except ModuleNotFoundError:  # a commit before the package had folders
     from clustersweep.postgres import open_database
     from clustersweep.storage import Storage
+    connect = Storage.connect
 
-storage = Storage.connect(open_database(None, os.environ, find_home(None, os.environ, os.getuid())).url)
+storage = connect(open_database(None, os.environ, find_home(None, os.environ, os.getuid())).url)
 print(json.dumps({
     f"{name} {sorted(trial.params.items())} seed {seed}": [float(x).hex() for pair in result.curve for x in pair]
     for name in sys.argv[1:]

@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from clustersweep.study.study import definition, definition_digest, load_study, replicate_key
+from clustersweep.masses.task import load_study
+from clustersweep.study.definition import definition, definition_digest, replicate_key
 
 ROOT = Path(__file__).parents[2]
 DATA = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from clustersweep.study.results import Params, SweepResults, loss_of, losses
+from clustersweep.study.keys import Params
+from clustersweep.study.results import SweepResults, loss_of, losses
 
 
 @dataclass(frozen=True)

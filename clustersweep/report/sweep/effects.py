@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.report.sweep.slices import SliceFigure
-from clustersweep.study.results import Scalar, SweepResults, TrialResult, combination, loss_of, losses
+from clustersweep.study.keys import Scalar
+from clustersweep.study.results import SweepResults, TrialResult, combination, loss_of, losses
 
 Complete = Mapping[tuple[tuple[str, Scalar], ...], TrialResult]
 """The complete trials by combination."""

@@ -24,7 +24,7 @@ from clustersweep.report.style import (
 )
 from clustersweep.report.sweep.curves import CostFigure, CurvePanel
 from clustersweep.report.sweep.effects import Effects
-from clustersweep.study.results import Params
+from clustersweep.study.keys import Params
 
 
 def effect_figure(data: Effects) -> go.Figure:

@@ -26,7 +26,7 @@ from clustersweep.report.style import (
     value_axis,
 )
 from clustersweep.report.sweep.slices import GAP_KINDS, Panel, Point, SliceFigure
-from clustersweep.study.results import Params, Scalar
+from clustersweep.study.keys import Params, Scalar
 
 PANEL_PX, STRIP_PX, BETWEEN_PX, TOP_PX, BOTTOM_PX = 330, 24, 86, 34, 52
 

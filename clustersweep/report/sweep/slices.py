@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from clustersweep.report.sweep.verdict import shared_params
-from clustersweep.study.results import Params, Scalar, SweepResults, TrialResult, combination, losses
+from clustersweep.study.keys import Params, Scalar
+from clustersweep.study.results import SweepResults, TrialResult, combination, losses
 
 Scale = Literal["category", "linear", "log"]
 GapKind = Literal["impossible", "failed", "unfinished"]

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clustersweep.errors import NothingCompleteError
+from clustersweep.study.keys import Params, Scalar
 from clustersweep.study.ranking import Ties, learned_nothing, ties_of
-from clustersweep.study.results import Params, Scalar, SweepResults, TrialResult, loss_of, losses
+from clustersweep.study.results import SweepResults, TrialResult, loss_of, losses
 
 PUBLISHED_NAIVE = 0.1471
 """Validation loss of the untuned network in the eFEDS laboratory report, dex^2."""

@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.study.events import Device
+from clustersweep.study.events import DamagedCheckpointError, Device
 
 Arrays = list[NDArray[Any]]
-
-
-class DamagedCheckpointError(Exception):
-    """The bytes are no whole checkpoint of this replicate: start the replicate again."""
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,16 @@ import yaml
 from annotated_types import Ge, Len
 
 from clustersweep.errors import ConfigurationError
-from clustersweep.settings.check import Seeds, checked, located
+from clustersweep.settings.check import Seeds, checked
 from clustersweep.settings.document import Fault, Json
 from clustersweep.settings.reader import read_yaml
-from clustersweep.survey.spec import DataSpec, SplitSpec
+from clustersweep.settings.rules import section
+from clustersweep.study.task import Infeasible
+from clustersweep.survey.spec import DataSpec, SplitSpec, located
 from clustersweep.training.data import Scaling
 from clustersweep.training.files.configuration_keys import FORMAT, KEYS, VERSION, WORDS
 from clustersweep.training.files.configuration_rules import contradictions, foreign, simulated_pixels
-from clustersweep.training.network import Infeasible, NetworkSpec, layers
-from clustersweep.training.rules import section
+from clustersweep.training.network import NetworkSpec, layers
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
 T = TypeVar("T")

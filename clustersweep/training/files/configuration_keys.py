@@ -1,11 +1,12 @@
 """The keys of a training configuration: what each means. Reads no file.
 
-A new field of a spec needs its line here or in `settings.vocabulary`, or a test fails; editors and messages show it.
+A new field of a spec needs its line here or in `training.keys`, or a test fails; editors and messages show it.
 """
 
 from collections.abc import Mapping
 
-from clustersweep.settings.vocabulary import SHARED_KEYS, Vocabulary
+from clustersweep.settings.vocabulary import Vocabulary
+from clustersweep.training.keys import SHARED_KEYS
 
 FORMAT, VERSION = "clustersweep-training", 1
 

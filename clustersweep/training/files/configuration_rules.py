@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from clustersweep.settings.document import Fault, Json, Key
+from clustersweep.settings.rules import is_number, repeated, section
 from clustersweep.survey.spec import DataSpec, SimulateSpec
 from clustersweep.training.files.configuration_keys import FORMAT, VERSION
-from clustersweep.training.rules import data_source, dense_layers, is_number, repeated, section
+from clustersweep.training.rules import data_source, dense_layers
 from clustersweep.training.spec import OutliersSpec
 
 _FIT_ANEW = "Remove `scaling`: it is fitted anew on the training part."

@@ -19,7 +19,8 @@ from typing import Any, get_type_hints
 
 from clustersweep.errors import ModelError, Problem
 from clustersweep.home import write_atomically
-from clustersweep.training.files.checkpoint import Arrays, DamagedCheckpointError, pack_weights, unpack_weights
+from clustersweep.study.events import DamagedCheckpointError
+from clustersweep.training.files.checkpoint import Arrays, pack_weights, unpack_weights
 from clustersweep.training.files.known_clusters import KnownClusters, known_clusters
 from clustersweep.training.files.trained_model import TrainedModel, contradictions, misfit, weight_shapes
 

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
+from clustersweep.study.task import Infeasible
 from clustersweep.training.data import Scaling
 from clustersweep.training.files.checkpoint import Arrays
-from clustersweep.training.network import Infeasible, NetworkSpec, layers, parameters
+from clustersweep.training.network import NetworkSpec, layers, parameters
 
 _MOST_PARAMETERS = 500_000_000
 

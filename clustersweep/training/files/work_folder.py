@@ -4,8 +4,9 @@ from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.home import NOBODY_WRITES_AFTER_S, is_part, remove_parts, write_atomically
+from clustersweep.study.events import DamagedCheckpointError
 from clustersweep.training.evaluation.results import StageName, StageResult, result_from, result_json
-from clustersweep.training.files.checkpoint import Arrays, DamagedCheckpointError, pack_record, unpack_record
+from clustersweep.training.files.checkpoint import Arrays, pack_record, unpack_record
 from clustersweep.training.files.configuration import Configuration, configuration_yaml, load_configuration
 from clustersweep.training.files.model_folder import CONFIGURATION, MANIFEST
 

@@ -1,0 +1,88 @@
+"""What verbs tell scripts, in the documented form. Without rich, which scripts need not wait for."""
+
+import statistics
+from typing import Any
+
+from clustersweep.study.cost import Speed
+from clustersweep.study.plan import Left, Plan
+from clustersweep.study.results import SweepResults, TrialState
+from clustersweep.sweep.schedule import estimate_s, trial_s
+
+
+def flops_per_s(plan: Plan, speed: Speed) -> float:
+    """Return how many operations a worker is expected to do in a second of training, on average over a plan."""
+    seconds = sum(seeds * speed.replicate_s(trial) for trial, seeds in plan.work)
+    return sum(seeds * trial.cost_flops for trial, seeds in plan.work) / seconds if seconds else 0.0
+
+
+def left_json(left: Left | None) -> dict[str, int] | None:
+    """Return what is left for scripts; None where it is not known."""
+    if left is None:
+        return None
+    return {
+        "replicates": left.replicates,
+        "combinations": len(left.work),
+        "finished": left.finished,
+        "new_combinations": left.new,
+        "new_seeds": left.new_seeds,
+    }
+
+
+def plan_json(plan: Plan, workers: int, speed: Speed, left: Left | None = None) -> dict[str, Any]:
+    """Return the plan for scripts, in the documented form; `left` where the study is stored and was compared."""
+    return {
+        "study": plan.study.name,
+        "digest": plan.digest,
+        "combinations": plan.combinations,
+        "feasible": len(plan.trials),
+        "replicates": plan.replicates,
+        "infeasible": [
+            {"params": dict(params), "rule": why.rule, "layer": why.layer, "trace": why.trace}
+            for params, why in plan.infeasible
+        ],
+        "trials": [
+            {
+                "params": dict(t.params),
+                **t.facts,
+                "flops_per_replicate": t.cost_flops,
+                "estimated_s": round(trial_s(t, len(plan.study.seeds), speed), 3),
+            }
+            for t in plan.trials
+        ],
+        "same": [{"params": dict(params), "as": dict(of), "why": why} for params, of, why in plan.same],
+        "estimate": {
+            "workers": workers,
+            "seconds": round(estimate_s(plan.work, workers, speed), 3),
+            "flops_per_s": flops_per_s(plan, speed),
+            "trial_s": statistics.fmean(speed.compile_s(t) for t in plan.trials) if plan.trials else 0.0,
+            "measured": speed.measured,
+            "within_factor": round(speed.factor(plan.work), 2),
+            "device": str(speed.device) if speed.device else None,
+            "measured_replicates": speed.count,
+            "measured_sizes": len(speed.sizes),
+            "largest_over_measured": round(speed.beyond(plan.work), 2),
+        },
+        "left": None
+        if left is None
+        else {**(left_json(left) or {}), "seconds": round(estimate_s(left.work, workers, speed), 3)},
+    }
+
+
+def status_json(results: SweepResults, launch: str | None = None, left: Left | None = None) -> dict[str, Any]:
+    """Return the status for scripts, in the documented form; `launch` and `left` as in `print_status`."""
+    ranked = results.ranked()
+    best = None
+    if ranked:
+        first = ranked[0]
+        seeds = {str(seed): replicate.value for seed, replicate in first.replicates.items()}
+        best = {"number": first.number, "params": dict(first.params), "value": first.value, "seeds": seeds}
+    given = {"study": results.study, "digest": results.digest, **states_counted(results, lives=launch is not None)}
+    return {**given, "best": best, "launch": launch, "left": left_json(left)}
+
+
+def states_counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
+    """Count trials by state: one that is stored as running is interrupted where no launch lives."""
+    states: tuple[TrialState, ...] = ("complete", "running", "waiting", "failed", "infeasible")
+    counts: dict[str, int] = {state: results.count(state) for state in states}
+    begun = 0 if lives else counts["running"]
+    return counts | {"running": counts["running"] - begun, "interrupted": begun}

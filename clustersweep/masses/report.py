@@ -1,0 +1,34 @@
+"""The report of a sweep of galaxy clusters, with where its numbers come from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clustersweep.commands import command
+from clustersweep.provenance import versions
+from clustersweep.study.results import SweepResults
+
+if TYPE_CHECKING:
+    from clustersweep.report import ReportFiles
+
+
+def write_study_report(results: SweepResults, data: str, to: Path, where: Path) -> "ReportFiles":
+    """Write a study's report with its provenance.
+
+    Args:
+        results: What it came to.
+        data: The data in words.
+        to: The folder.
+        where: The study's file, for the commands that the report shows.
+
+    Raises:
+        NothingCompleteError: No trial is complete.
+        StorageError: The disk is full or read-only.
+    """
+    from clustersweep.report import Provenance, write_report  # a launch that trains has no time for it before
+
+    commands = {
+        "go on or extend": command("launch", where),
+        "this report": command("report", where),
+        "the best configuration": command("export", where, "--to", "best/"),
+    }
+    return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands))
