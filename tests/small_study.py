@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from clustersweep.masses.task import ClusterMasses, load_study
+from clustersweep.masses.task import ClusterMasses, tasks
 from clustersweep.study.plan import Plan, make_plan
-from clustersweep.study.study import Study
+from clustersweep.study.study import Study, read_study
+from clustersweep.study.task import Tasks
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.spec import DataSpec
 
@@ -51,11 +52,11 @@ def write_study(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def small_study(folder: Path, **changes: Any) -> Study:
+def small_study(folder: Path, tasks: Tasks = tasks, **changes: Any) -> Study:
     """Load the small study with some sections changed."""
-    return load_study(write_study(folder, **changes))
+    return read_study(write_study(folder, **changes), tasks)
 
 
-def small_plan(folder: Path, **changes: Any) -> Plan:
+def small_plan(folder: Path, tasks: Tasks = tasks, **changes: Any) -> Plan:
     """Plan the small study with some sections changed, without its data."""
-    return make_plan(small_study(folder, **changes), Header(60, (12, 12, 10), "data-digest", "a test"))
+    return make_plan(small_study(folder, tasks, **changes), Header(60, (12, 12, 10), "data-digest", "a test"))

@@ -138,7 +138,7 @@ def test_an_exported_configuration_adds_a_variance_where_there_is_none_and_is_re
     trial = TrialResult(0, plan.trials[0].params, "complete", 0.1)
     found = configuration_of(plan, trial, data, seeds=(0, 1), evidence=evidence(grid_results()))
     assert (found.probabilistic, found.outliers) == (stage, None)
-    assert (found.network, found.training) == (plan.trials[0].network, plan.trials[0].training)
+    assert (found.network, found.training) == plan.trials[0].spec
     assert (found.data, found.data_digest, found.image_shape) == (plan.study.task.data, "data-digest", (12, 12, 10))
     (tmp_path / "config.yaml").write_bytes(configuration_yaml(found))
     assert load_configuration(tmp_path / "config.yaml") == found
@@ -339,9 +339,9 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
     plan, data, files = small_plan(tmp_path, training={"epochs": 6}), small_data(), RunFolder(tmp_path / "run")
     planned = plan.trials[0]
     with emulated_tf32():
-        trainer = Trainer(planned.network, planned.training, DeviceData(data))
+        trainer = Trainer(*planned.spec, DeviceData(data))
         best, other = sorted((list(trainer.replicate(seed))[-1] for seed in (0, 1)), key=lambda end: end.val_loss)
-    exact = Trainer(planned.network, planned.training, DeviceData(data)).validation_loss(unpack_weights(best.weights))
+    exact = Trainer(*planned.spec, DeviceData(data)).validation_loss(unpack_weights(best.weights))
     assert 1e-5 < abs(exact / best.val_loss - 1) < 1.5e-3  # what was refused before
 
     gpu = Device("GPU", "NVIDIA A100", 1, "tf32", deterministic=True)

@@ -1,4 +1,7 @@
-"""Whole launches through the command line: real PostgreSQL, Ray and TensorFlow, as a person runs them."""
+"""Whole launches through the command line, as a person runs them: real PostgreSQL and Ray.
+
+Where what is trained makes no difference it is arithmetic (`arithmetic_task`), else real networks.
+"""
 
 import contextlib
 import dataclasses
@@ -10,7 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import arithmetic_task
 import pytest
 from astropy.io import fits
 from chaos import results as results_in
@@ -22,9 +27,10 @@ from clustersweep.cli.progress import Display
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageError
 from clustersweep.masses.report import write_study_report
-from clustersweep.masses.task import load_study, tasks
+from clustersweep.masses.task import tasks
 from clustersweep.postgres.location import open_database
 from clustersweep.storage.store import Storage
+from clustersweep.study.study import read_study
 from clustersweep.survey.simulator.simulate import write_survey
 from clustersweep.survey.spec import SimulateSpec
 from clustersweep.sweep.launch import Options, launch
@@ -45,22 +51,34 @@ from clustersweep.sweep.launch import Options, launch
 from clustersweep.postgres.location import open_database
 from clustersweep.cli.progress import Display
 from clustersweep.masses.report import write_study_report
-from clustersweep.masses.task import load_study
+from arithmetic_task import tasks
+from clustersweep.study.study import read_study
 home = Home(Path(sys.argv[2]))
-done = launch(load_study(Path(sys.argv[1])), sys.argv[1], home, lambda: open_database(None, {}, home),
+done = launch(read_study(Path(sys.argv[1]), tasks), sys.argv[1], home, lambda: open_database(None, {}, home),
               Options(checkpoint_every_s=0.2), Display(Console(stderr=True)), write_study_report)
 sys.exit(130 if done.outcome and done.outcome.interrupted else 0)
 """
+
+
+REAL = [sys.executable, "-m", "clustersweep"]
+ARITHMETIC = [sys.executable, arithmetic_task.__file__]
+
+
+def environment(home, **changes):
+    """This process's, with a home; Ray's workers find what tests are made of."""
+    beside = str(Path(__file__).parent)
+    return {**os.environ, "CLUSTERSWEEP_HOME": str(home.path), "PYTHONPATH": beside, **changes}
 
 
 @pytest.fixture(scope="session")
 def runner(embedded_home):
     """Run `clustersweep` with the session's home."""
 
-    def run(*words, code=0, **environ):
-        command = [sys.executable, "-m", "clustersweep", *map(str, words)]
-        env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path), **environ}
-        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=110)
+    def run(*words, code=0, program=ARITHMETIC, **environ):
+        done = subprocess.run(
+            [*program, *map(str, words)], capture_output=True, text=True, env=environment(embedded_home, **environ),
+            check=False, timeout=110,
+        )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -73,7 +91,8 @@ def drive(embedded_home, children):
 
     def start(study):
         command = [sys.executable, "-c", DRIVER, str(study), str(embedded_home.path)]
-        return children(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        env = environment(embedded_home)
+        return children(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
     return start
 
@@ -128,7 +147,7 @@ def undisturbed(runner, embedded_home, tmp_path_factory):
 
 def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_path, results):
     study = write_study(tmp_path, study="whole")
-    first = runner("launch", study)
+    first = runner("launch", study, program=REAL)
     assert "4 combinations, 3 feasible, 1 impossible" in first.stderr
     assert "6 of 6 replicates to train" in first.stderr
     assert first.stderr.count("trial ") == 3  # one line per trial where there is no terminal
@@ -137,7 +156,7 @@ def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_pa
         assert line in first.stdout
     before = replicates(results("whole"))
     assert all(r.state == "complete" and r.epochs == 3 and r.seconds > 0 for r in before.values())
-    second = runner("launch", study)
+    second = runner("launch", study, program=REAL)
     assert "0 of 6 replicates to train" in second.stderr
     assert "Preparing the survey and the workers" not in second.stderr
     assert replicates(results("whole")) == before
@@ -145,11 +164,12 @@ def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_pa
 
 def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(tmp_path, embedded_home, capsys):
     study, display = write_study(tmp_path, study="measured"), Display(Console(stderr=True))
-    before = read_speed(embedded_home.speeds, 1).count
-    launch(load_study(study), str(study), embedded_home, lambda: open_database(None, {}, embedded_home),
-           Options(in_process=True), display, write_study_report)  # fmt: skip
+    embedded_home.speeds.unlink(missing_ok=True)
+    launch(read_study(study, arithmetic_task.tasks), str(study), embedded_home,
+           lambda: open_database(None, {}, embedded_home), Options(in_process=True), display,
+           write_study_report)  # fmt: skip
     speed = read_speed(embedded_home.speeds, 1)
-    assert (speed.count, speed.device.threads) == (before + 6, 1)
+    assert (speed.count, speed.device.threads) == (6, 1)
     with pytest.raises(SystemExit):
         app(["plan", str(study), "--home", str(embedded_home.path), "--json"])
     shown = json.loads(capsys.readouterr().out)["estimate"]
@@ -205,17 +225,19 @@ def test_a_launch_whose_data_turn_out_to_be_edited_leaves_no_study_behind_and_on
     write_survey(SimulateSpec(clusters=60, seed=1, pixels=12), survey)
     data = {"simulate": None, "images": str(survey / "images.fits"), "catalogue": str(survey / "catalogue.fits")}
     good = (survey / "images.fits").read_bytes()
-    runner("launch", write_study(tmp_path, study="trusted", data=data), "--in-process")
+    runner("launch", write_study(tmp_path, study="trusted", data=data), "--in-process", program=REAL)
     before = results("trusted")
     with fits.open(survey / "images.fits", mode="update") as images:  # which keeps the stamp
         images[0].data[0, 0, 0, 0] += 1
     for name, more in (("trusted", {"seeds": [0, 1, 2]}), ("never-stored", {})):
-        refused = runner("launch", write_study(tmp_path, study=name, data=data, **more), "--in-process", code=2)
+        refused = runner(
+            "launch", write_study(tmp_path, study=name, data=data, **more), "--in-process", code=2, program=REAL
+        )
         assert "was edited since it was written" in refused.stderr
     assert results("trusted") == before
     assert not has_study(embedded_home, "never-stored")
     (survey / "images.fits").write_bytes(good)
-    again = runner("launch", write_study(tmp_path, study="trusted", data=data), "--in-process")
+    again = runner("launch", write_study(tmp_path, study="trusted", data=data), "--in-process", program=REAL)
     assert "0 of 6 replicates to train" in again.stderr
 
 
@@ -296,8 +318,8 @@ def test_a_second_launch_while_the_first_lives_is_refused_and_names_it(drive, ru
 @pytest.mark.timeout(300)
 def test_ctrl_c_in_the_command_line_exits_130_with_the_way_on(children, tmp_path, embedded_home, results):
     study = write_study(tmp_path, study="typed", training={"epochs": 5000, "patience": 5000, "batch_size": 2})
-    env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
-    command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "1"]
+    env = environment(embedded_home)
+    command = [*ARITHMETIC, "launch", str(study), "--workers", "1"]
     # A session of its own, so that its whole process group can be interrupted, as a terminal does.
     running = children(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     wait_for(lambda: trains(embedded_home, "typed"))
@@ -347,7 +369,7 @@ def test_a_gpu_that_is_asked_for_and_that_tensorflow_does_not_see_exits_3_with_t
     """Ray counts the GPUs that the driver has; TensorFlow needs CUDA's libraries to use them."""
     study = write_study(tmp_path, study="unseen", resources={"gpus_per_worker": 1})
     blind = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 2}', "CUDA_VISIBLE_DEVICES": "17,18"}
-    refused = " ".join(runner("launch", study, *options, code=3, **blind).stderr.split())
+    refused = " ".join(runner("launch", study, *options, code=3, program=REAL, **blind).stderr.split())
     assert re.search(says, refused)
     assert REMEDY in refused
     assert "Traceback" not in refused
@@ -358,7 +380,7 @@ def test_a_gpu_that_is_asked_for_and_that_tensorflow_does_not_see_exits_3_with_t
 def test_a_launch_on_a_card_that_tensorflow_does_not_see_trains_on_cpus_and_says_so(runner, tmp_path, results):
     study = write_study(tmp_path, study="cpus-train")
     blind = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 2}', "CUDA_VISIBLE_DEVICES": "17,18"}
-    said = " ".join(runner("launch", study, **blind).stderr.split())
+    said = " ".join(runner("launch", study, program=REAL, **blind).stderr.split())
     assert re.search("TensorFlow sees 0 of 2 GPUs on [0-9.]+, so CPUs train. ", said)
     assert REMEDY in said
     assert {device.kind for r in replicates(results("cpus-train")).values() for device in r.devices} == {"CPU"}
@@ -409,15 +431,15 @@ def test_the_small_study_is_what_the_tests_take_it_for(tmp_path):
     assert (len(study.seeds), study.task.training.epochs) == (2, 3)
 
 
-def begun(study, home, *, ignored=None):
+def begun(study, home, *, ignored=None, program=ARITHMETIC):
     """Start a launch in a session of its own, as a terminal does."""
 
     def before():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
 
-    env = {**os.environ, "CLUSTERSWEEP_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "1"]
+    env = environment(home, PYTHONUNBUFFERED="1")
+    command = [*program, "launch", str(study), "--workers", "1"]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True,
         preexec_fn=before,
@@ -439,7 +461,7 @@ def test_a_signal_while_a_launch_prepares_exits_130_without_a_trace(tmp_path, em
     study = write_study(tmp_path, study=f"prepares-{number.name}-{after_s}", data=data)
     surveys = embedded_home.path / "surveys"
     before = set(surveys.glob(".*partial*"))
-    running = begun(study, embedded_home)
+    running = begun(study, embedded_home, program=REAL)
     wait_for(lambda: set(surveys.glob(".*partial*")) - before or running.poll() is not None)
     time.sleep(after_s)
     os.kill(running.pid, number)
@@ -453,7 +475,10 @@ def test_a_signal_while_a_launch_prepares_exits_130_without_a_trace(tmp_path, em
 STRUCK = """
 import os, signal, sys
 import ray, ray._private.node, ray._private.worker
+import arithmetic_task
 from clustersweep.cli.main import main
+from clustersweep.masses import task
+task.tasks = arithmetic_task.tasks
 place, name = {
     "processes": (ray._private.node.Node, "start_ray_processes"),
     "core worker": (ray._private.worker, "connect"),
@@ -476,7 +501,7 @@ def test_sigterm_while_ray_starts_or_just_after_it_has_ended_exits_130_without_a
     children, tmp_path, embedded_home, moment
 ):
     study = write_study(tmp_path, study=f"struck-{moment.replace(' ', '-')}")
-    env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
+    env = environment(embedded_home)
     command = [sys.executable, "-c", STRUCK, moment, "launch", study, "--workers", "1"]
     running = children(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     _, errors = running.communicate(timeout=120)
@@ -503,8 +528,8 @@ def test_a_second_launch_on_this_machine_waits_and_goes_on_by_itself_when_the_fi
     first = drive(write_study(tmp_path, study="first", training={"epochs": 9000, "patience": 9000}))
     wait_for(lambda: trains(embedded_home, "first"))
     study = write_study(tmp_path, study="second")
-    env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
-    command = [sys.executable, "-m", "clustersweep", "launch", study]
+    env = environment(embedded_home)
+    command = [*ARITHMETIC, "launch", study]
     second = children(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     said = ""
     while "goes on by itself" not in said:

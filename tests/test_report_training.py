@@ -23,7 +23,6 @@ from rich.console import Console
 
 from clustersweep.cli.training_progress import print_training
 from clustersweep.errors import StorageError
-from clustersweep.plurals import counted
 from clustersweep.report.model.calibration_figures import reliability_figure, uncertainty_figure
 from clustersweep.report.model.mass_figures import plane_figure, residual_figure
 from clustersweep.report.model.masses import mass_plane, residuals
@@ -37,6 +36,7 @@ from clustersweep.training.evaluation.calibration import recalibration_error
 from clustersweep.training.evaluation.evaluation import evaluate
 from clustersweep.training.evaluation.metrics import Estimate
 from clustersweep.training.evaluation.results import StageResult
+from clustersweep.words import counted
 
 PAGE = example_page(resamples=100)
 EVALUATION, TEST, STAGES = PAGE.evaluation, PAGE.test, PAGE.stages

@@ -435,6 +435,17 @@ def test_a_replicate_that_is_asked_to_stop_hands_over_a_checkpoint_first(trainer
     assert [type(e) for e in events] == [EpochEnd, Checkpoint, Stopped]
 
 
+def test_a_replicate_that_is_asked_for_an_epoch_stops_there_and_goes_on_to_the_same_bits(trainer):
+    *_, whole = trainer.replicate(3)
+    *_, saved, stopped = trainer.replicate(3, until=2)
+    assert isinstance(stopped, Stopped)
+    assert (saved.epoch, saved.curve) == (2, whole.curve[:2])
+    *_, end = trainer.replicate(3, checkpoint=saved.state)
+    assert (end.curve, end.weights) == (whole.curve, whole.weights)
+    *_, again, _ = trainer.replicate(3, checkpoint=saved.state, until=1)  # it is there already: one epoch, and again
+    assert again.epoch == 3
+
+
 @integration
 def test_checkpoints_are_no_more_frequent_than_asked(trainer):
     assert not any(isinstance(e, Checkpoint) for e in trainer.replicate(0, checkpoint_every_s=1000))

@@ -1,4 +1,4 @@
-"""Ray's actors and their in-process twin, with real Ray and TensorFlow."""
+"""Ray's actors and their in-process twin, with real Ray; they train arithmetic where no network is needed."""
 
 import fcntl
 import os
@@ -11,10 +11,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import arithmetic_task
 import numpy as np
 import psutil
 import pytest
 import ray
+from arithmetic_task import Arithmetic, Nothing
 from small_study import CLUSTERS, small_plan
 
 from clustersweep.cpus import available_cpus
@@ -22,6 +24,7 @@ from clustersweep.errors import WorkersError
 from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
+from clustersweep.survey.spec import DataSpec
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
@@ -47,8 +50,12 @@ EPOCHS = 300
 LONG = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 2}  # long enough to be killed in the middle
 
 
+ray.cloudpickle.register_pickle_by_value(arithmetic_task)
+TASK, NOTHING = Arithmetic(data=DataSpec()), Nothing()
+
+
 @pytest.fixture(scope="module")
-def data():
+def clusters():
     rng = np.random.default_rng(3)
     log_mass = rng.normal(14.0, 0.4, 60)
     redshift = rng.uniform(0.1, 0.8, len(log_mass))
@@ -84,23 +91,28 @@ def curves(results):
     return {(tuple(t.params.items()), seed): r.curve for t in results.trials for seed, r in t.replicates.items()}
 
 
-def undisturbed(data, folder: Path, **training):
+def undisturbed(folder: Path, **training):
     """Return the losses of an undisturbed sweep in this process."""
-    outcome, results = sweep(small_plan(folder, training=training), InProcessWorkers(CLUSTERS, data), folder)
+    outcome, results = sweep(arithmetic_plan(folder, training=training), InProcessWorkers(TASK, NOTHING), folder)
     assert outcome.finished == 3
     return curves(results)
 
 
+def arithmetic_plan(folder: Path, **changes):
+    """The small study's plan, with arithmetic to train."""
+    return small_plan(folder, arithmetic_task.tasks, **changes)
+
+
 @pytest.fixture(scope="module")
-def in_process(data, tmp_path_factory):
+def in_process(tmp_path_factory):
     """The losses of the small study, trained as long as `LONG` says, in this process."""
-    return undisturbed(data, tmp_path_factory.mktemp("in_process"), **LONG)
+    return undisturbed(tmp_path_factory.mktemp("in_process"), **LONG)
 
 
 @pytest.fixture(scope="module")
-def in_process_in_short(data, tmp_path_factory):
+def in_process_in_short(tmp_path_factory):
     """The losses of the small study as it is, in this process."""
-    return undisturbed(data, tmp_path_factory.mktemp("in_process_in_short"))
+    return undisturbed(tmp_path_factory.mktemp("in_process_in_short"))
 
 
 @ray.remote
@@ -269,10 +281,12 @@ def test_a_node_whose_object_store_cannot_hold_the_data_is_told_with_both_sizes(
 
 
 @pytest.mark.integration
-def test_workers_on_ray_give_the_same_bits_as_this_process(data, token_file, tmp_path, in_process):
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
+def test_workers_on_ray_give_the_same_bits_as_this_process(clusters, token_file, tmp_path):
+    (tmp_path / "here").mkdir()
+    _, here = sweep(small_plan(tmp_path, training=LONG), InProcessWorkers(CLUSTERS, clusters), tmp_path / "here")
+    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file)
     _, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path)
-    assert curves(results) == in_process
+    assert curves(results) == curves(here)
     pids = {r.worker for t in results.trials for r in t.replicates.values()}
     assert len(pids) == min(available_cpus(), 6)
     assert not any(name.endswith(f":{os.getpid()}") for name in pids)
@@ -280,8 +294,8 @@ def test_workers_on_ray_give_the_same_bits_as_this_process(data, token_file, tmp
 
 
 @pytest.mark.integration
-def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(data, token_file, tmp_path, in_process):
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05)
+def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(token_file, tmp_path, in_process):
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, checkpoint_every_s=0.05)
     pids, killed, notices = {}, [], []
 
     def notify(notice):
@@ -292,7 +306,7 @@ def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(da
             killed.append(notice.worker)
             os.kill(pids[notice.worker], signal.SIGKILL)
 
-    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path, notify)
+    outcome, results = sweep(arithmetic_plan(tmp_path, training=LONG), workers, tmp_path, notify)
     assert outcome.failed == 0
     assert curves(results) == in_process
     [lost] = [n for n in notices if isinstance(n, WorkerLost)]
@@ -306,10 +320,10 @@ def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(da
 
 
 @pytest.mark.integration
-def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_file, tmp_path, in_process):
+def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(token_file, tmp_path, in_process):
     epochs = 2000
-    plan = small_plan(tmp_path, training={"epochs": epochs, "patience": epochs})
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
+    plan = arithmetic_plan(tmp_path, training={"epochs": epochs, "patience": epochs})
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file)
     storage, files, seen = Storage.in_memory(tasks), RunFolder(tmp_path), []
     sweep_ = Sweep(
         plan, storage.begin(plan), storage, workers, files, notify=seen.append,
@@ -325,10 +339,10 @@ def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(data, token_
 
 
 @pytest.mark.integration
-def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_token(data, token_file, monkeypatch):
+def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_token(token_file, monkeypatch):
     monkeypatch.setenv("CLUSTERSWEEP_STORAGE", "postgresql://me:hunter2@host/db")
     monkeypatch.setenv("PGPASSWORD", "hunter3")
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file)
     try:
         while not workers.idle():
             workers.events(1.0)
@@ -357,10 +371,10 @@ def test_rays_processes_do_not_hold_the_databases_secrets_nor_let_in_who_has_no_
 
 
 @pytest.mark.integration
-def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
+def test_a_share_of_a_gpu_that_is_not_there_is_refused(token_file):
     try:
         with pytest.raises(WorkersError, match="one needs 1 CPU and 1 GPU, the cluster has .* and 0 GPU"):
-            RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker=1, token_file=token_file)
+            RayWorkers(TASK, lambda: NOTHING, 8, gpus_per_worker=1, token_file=token_file)
     finally:
         ray.shutdown()
 
@@ -369,9 +383,9 @@ def test_a_share_of_a_gpu_that_is_not_there_is_refused(data, token_file):
 @pytest.mark.parametrize(
     ("address", "says"), [("127.0.0.1:1", "Connection refused"), ("ray://head:10001", "an address is `host:port`")]
 )
-def test_a_cluster_that_does_not_answer_is_a_workers_error_that_names_it(data, token_file, address, says):
+def test_a_cluster_that_does_not_answer_is_a_workers_error_that_names_it(token_file, address, says):
     with pytest.raises(WorkersError, match=rf"Ray does not answer at {address}: .*{says}.* Check --address"):
-        RayWorkers(CLUSTERS, lambda: data, data.bytes, address=address, token_file=token_file)
+        RayWorkers(TASK, lambda: NOTHING, 8, address=address, token_file=token_file)
 
 
 # --- GPUs that Ray counts and TensorFlow does not see: what a workstation without CUDA's libraries is ----------------
@@ -394,34 +408,33 @@ REMEDY = (
 
 @pytest.mark.integration
 def test_cpus_train_where_tensorflow_sees_no_gpu_and_that_is_told_with_the_remedy(
-    data, token_file, tmp_path, in_process_in_short, blind, caplog, monkeypatch
+    clusters, token_file, tmp_path, blind, caplog, monkeypatch
 ):
     monkeypatch.setattr(ray_workers, "TELL_AFTER_S", 0.0)  # workers that are on their way fill their own machine
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file)
     assert [node.gpus for node in nodes()] == [2]
     _, results = sweep(small_plan(tmp_path), workers, tmp_path)
-    assert curves(results) == in_process_in_short
     assert {device.kind for t in results.trials for r in t.replicates.values() for device in r.devices} == {"CPU"}
     [said] = [record.getMessage() for record in caplog.records]
     assert re.fullmatch(rf"TensorFlow sees 0 of 2 GPUs on [\d.]+, so CPUs train\. {REMEDY}", said)
 
 
 @pytest.mark.integration
-def test_a_share_of_a_gpu_that_tensorflow_does_not_see_is_refused_with_the_remedy(data, token_file, blind):
+def test_a_share_of_a_gpu_that_tensorflow_does_not_see_is_refused_with_the_remedy(token_file, blind):
     says = (
         "no room for a worker: one needs 1 CPU and 0.5 GPU, the cluster has 2 CPU and 0 GPU. .* "
         rf"TensorFlow sees 0 of 2 GPUs on [\d.]+\. {REMEDY}$"
     )
     with pytest.raises(WorkersError, match=says):
-        RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
+        RayWorkers(TASK, lambda: NOTHING, 8, gpus_per_worker=0.5, token_file=token_file)
 
 
 @pytest.mark.integration
 def test_a_worker_with_a_share_and_no_visible_gpu_is_an_error_with_the_remedy(
-    data, token_file, tmp_path, blind, monkeypatch
+    clusters, token_file, tmp_path, blind, monkeypatch
 ):
     monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file)
+    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file)
     says = rf"a worker on \S+ was given 1 GPU, and TensorFlow sees none there\. {REMEDY}"
     with pytest.raises(WorkersError, match=f"^{says}$"):
         sweep(small_plan(tmp_path), workers, tmp_path)
@@ -534,10 +547,10 @@ def ended(monkeypatch, tmp_path):
 @pytest.mark.integration
 @pytest.mark.timeout(240)
 def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_with_the_reason(
-    data, token_file, tmp_path, in_process, ended
+    token_file, tmp_path, in_process, ended
 ):
-    plan = small_plan(tmp_path, training=LONG, seeds=[0])
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, checkpoint_every_s=0.05, limit=2)
+    plan = arithmetic_plan(tmp_path, training=LONG, seeds=[0])
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, checkpoint_every_s=0.05, limit=2)
     seen, left, beside = [], {plan.replicate(trial, 0).key for trial in plan.trials}, []
 
     def notify(notice):
@@ -571,7 +584,7 @@ def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_wi
 
 @pytest.mark.integration
 def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_out_of_memory(
-    data, token_file, tmp_path, monkeypatch
+    token_file, tmp_path, monkeypatch
 ):
     class Hungry(ray_workers._Actor):
         def train(self, replicate, checkpoint):
@@ -580,9 +593,9 @@ def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_ou
 
     hungry = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Hungry)
     monkeypatch.setattr(ray_workers, "_REMOTE", hungry)
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, limit=1)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, limit=1)
     axes = {"kernel_size": [3], "conv_blocks": [1]}
-    plan, seen = small_plan(tmp_path, seeds=[0], search_space=axes), []
+    plan, seen = arithmetic_plan(tmp_path, seeds=[0], search_space=axes), []
     _, results = sweep(plan, workers, tmp_path, seen.append)
     [failed] = [replicate for trial in results.trials for replicate in trial.replicates.values()]
     assert failed.signature == "ResourceExhaustedError"
@@ -591,13 +604,13 @@ def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_ou
 
 @pytest.mark.integration
 def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
-    data, token_file, tmp_path, in_process_in_short, blind, monkeypatch, caplog
+    token_file, tmp_path, in_process_in_short, blind, monkeypatch, caplog
 ):
     class Capped(ray_workers._Actor):
         """As on a GPU's share: one network finds no memory in less than a whole one. It trains on CPUs, though."""
 
-        def __init__(self, cpus, gpu_share, *others):
-            super().__init__(cpus, 0.0, *others)
+        def __init__(self, task, cpus, gpu_share, *others):
+            super().__init__(task, cpus, 0.0, *others)
             self._whole = gpu_share == 1
 
         def train(self, replicate, checkpoint):
@@ -608,7 +621,7 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
     capped = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Capped)
     monkeypatch.setattr(ray_workers, "_REMOTE", capped)
     monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker=0.5, token_file=token_file)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, gpus_per_worker=0.5, token_file=token_file)
     seen, at_once = [], []
 
     def notify(notice):
@@ -616,7 +629,7 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
         if isinstance(notice, ReplicateBegan) and notice.replicate.trial.params == ATE_TOO_MUCH:
             at_once.append((len(workers._actors), workers._gpu_share, ray.available_resources().get("GPU", 0.0)))
 
-    outcome, results = sweep(small_plan(tmp_path), workers, tmp_path, notify)
+    outcome, results = sweep(arithmetic_plan(tmp_path), workers, tmp_path, notify)
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process_in_short
     assert at_once == [(1, 1.0, 1.0)] * 2  # both seeds, one after the other, on one worker with one of the two GPUs
@@ -647,8 +660,8 @@ def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monk
 
 
 @pytest.mark.gpu
-def test_workers_share_the_gpus_of_a_machine_that_has_some(data, token_file, tmp_path):
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, gpus_per_worker="auto", token_file=token_file)
+def test_workers_share_the_gpus_of_a_machine_that_has_some(clusters, token_file, tmp_path):
+    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, gpus_per_worker="auto", token_file=token_file)
     assert workers._gpu_share in {1.0, 1 / 2, 1 / 3, 1 / 4}
     outcome, _ = sweep(small_plan(tmp_path), workers, tmp_path)
     assert outcome.failed == 0
@@ -691,11 +704,11 @@ def cluster(token):
 
 @pytest.mark.integration
 def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_there_is_some(
-    data, token_file, tmp_path, cluster, in_process_in_short, monkeypatch, caplog
+    token_file, tmp_path, cluster, in_process_in_short, monkeypatch, caplog
 ):
     monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 1.0)
     monkeypatch.setattr("clustersweep.workers.ray_pool.START_S", 1.0)
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file)
     others = _Where.options(num_cpus=1).remote()  # stands for another launch, and came first:
     ray.kill(next(iter(workers._actors.values())))
     ray.get(others.gpus.remote())
@@ -710,14 +723,14 @@ def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_ther
         "finish, 10 min at most (--wait)"
     )
     ray.kill(others)
-    outcome, results = sweep(small_plan(tmp_path), workers, tmp_path)
+    outcome, results = sweep(arithmetic_plan(tmp_path), workers, tmp_path)
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process_in_short
 
 
 @pytest.mark.integration
 def test_a_launch_that_finds_no_room_on_a_full_cluster_as_long_as_it_was_told_to_wait_says_what_it_needs(
-    data, token_file, cluster, monkeypatch
+    token_file, cluster, monkeypatch
 ):
     monkeypatch.setattr("clustersweep.workers.ray_pool.START_S", 1.0)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -725,7 +738,7 @@ def test_a_launch_that_finds_no_room_on_a_full_cluster_as_long_as_it_was_told_to
     ray.get(others.gpus.remote())
     ray.shutdown()
     monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 0.1)
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file, wait_s=3.0)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, wait_s=3.0)
     began = time.monotonic()
     try:
         with pytest.raises(
@@ -740,15 +753,13 @@ def test_a_launch_that_finds_no_room_on_a_full_cluster_as_long_as_it_was_told_to
 
 
 @pytest.mark.integration
-def test_a_launch_waits_for_machines_to_join_and_what_goes_wrong_meanwhile_is_told_at_once(
-    data, token_file, cluster, caplog
-):
+def test_a_launch_waits_for_machines_to_join_and_what_goes_wrong_meanwhile_is_told_at_once(token_file, cluster, caplog):
     def paused(seconds):
         raise OSError("no such catalogue")
 
     given = {"address": cluster.address, "cpus_per_worker": 2, "token_file": token_file}
     with pytest.raises(OSError, match="no such catalogue"):
-        RayWorkers(CLUSTERS, lambda: data, data.bytes, **given, pause=paused)
+        RayWorkers(TASK, lambda: NOTHING, 8, **given, pause=paused)
     [said] = [record.getMessage() for record in caplog.records]
     assert said == (
         "no room for a worker: one needs 2 CPU and 0 GPU, the cluster has 1 CPU and 0 GPU. Lower "
@@ -756,20 +767,20 @@ def test_a_launch_waits_for_machines_to_join_and_what_goes_wrong_meanwhile_is_to
         "machines to join, 10 min at most (--wait)"
     )
     with pytest.raises(WorkersError, match="no room for a worker: one needs 2 CPU and 0 GPU, the cluster has 1 CPU"):
-        RayWorkers(CLUSTERS, lambda: data, data.bytes, **given, wait_s=0.0)
+        RayWorkers(TASK, lambda: NOTHING, 8, **given, wait_s=0.0)
     joined = []
 
     def join(seconds):
         joined.append(cluster.add_node(num_cpus=2, object_store_memory=200 * 2**20))
 
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, **given, pause=join)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, **given, pause=join)
     workers.close()
     assert len(joined) == 1
 
 
 @pytest.mark.integration
-def test_ray_on_this_machine_takes_no_more_cpus_than_the_workers_need(data, token_file):
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, token_file=token_file, limit=1)
+def test_ray_on_this_machine_takes_no_more_cpus_than_the_workers_need(token_file):
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, limit=1)
     try:
         assert ray.cluster_resources()["CPU"] == 1
     finally:
@@ -778,12 +789,12 @@ def test_ray_on_this_machine_takes_no_more_cpus_than_the_workers_need(data, toke
 
 @pytest.mark.integration
 def test_machines_that_join_are_used_and_one_that_leaves_costs_nothing_but_time(
-    data, token_file, tmp_path, cluster, in_process, monkeypatch
+    token_file, tmp_path, cluster, in_process, monkeypatch
 ):
     monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
-    plan = small_plan(tmp_path, training=LONG)
+    plan = arithmetic_plan(tmp_path, training=LONG)
     workers = RayWorkers(
-        CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
+        TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
     )
     seen, joined, left = [], [], []
 
@@ -816,16 +827,16 @@ def kill_node(node):
 
 @pytest.mark.integration
 def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
-    data, token_file, tmp_path, late_to_notice, cluster, in_process_in_short, monkeypatch, caplog
+    token_file, tmp_path, late_to_notice, cluster, in_process_in_short, monkeypatch, caplog
 ):
     killed = cluster.add_node(num_cpus=1, object_store_memory=200 * 2**20)
     kill_node(killed)
     # From a machine that is none of the cluster's: its own node has never heard of the one that was killed.
     monkeypatch.setattr(ray_cluster, "folder_of_node_here", lambda address: None)
     monkeypatch.setattr(ray_cluster, "ANSWER_TIMEOUT_S", 15.0)
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file)
     assert killed.node_id in {node.identity for node in ray_cluster.nodes()}
-    outcome, results = sweep(small_plan(tmp_path), workers, tmp_path)
+    outcome, results = sweep(arithmetic_plan(tmp_path), workers, tmp_path)
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process_in_short
     [said] = [record.getMessage() for record in caplog.records]
@@ -836,12 +847,12 @@ def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
 
 @pytest.mark.integration
 def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_not_end_the_sweep(
-    data, token_file, tmp_path, late_to_notice, cluster, in_process, monkeypatch
+    token_file, tmp_path, late_to_notice, cluster, in_process, monkeypatch
 ):
     monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     node = cluster.add_node(num_cpus=3, object_store_memory=200 * 2**20)
     workers = RayWorkers(
-        CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
+        TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
     )
     seen = []
 
@@ -852,19 +863,17 @@ def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_n
             kill_node(node)
             seen.append(WorkerLost(notice.worker, notice.replicate, "killed by the test", again=True))
 
-    outcome, results = sweep(small_plan(tmp_path, training=LONG), workers, tmp_path, notify)
+    outcome, results = sweep(arithmetic_plan(tmp_path, training=LONG), workers, tmp_path, notify)
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process
 
 
 @pytest.mark.integration
-def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(
-    data, token_file, tmp_path, cluster, monkeypatch
-):
+def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(token_file, tmp_path, cluster, monkeypatch):
     monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     monkeypatch.setattr("clustersweep.workers.ray_pool.HEAD_PATIENCE_S", 2.0)
-    plan = small_plan(tmp_path, training={"epochs": 100000, "patience": 100000, "batch_size": 2})
-    workers = RayWorkers(CLUSTERS, lambda: data, data.bytes, address=cluster.address, token_file=token_file)
+    plan = arithmetic_plan(tmp_path, training={"epochs": 100000, "patience": 100000, "batch_size": 2})
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file)
     killed = []
 
     def notify(notice):

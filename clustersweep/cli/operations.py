@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clustersweep.cli.options import HomeOption, StorageOption, database_of, home_of
-from clustersweep.plurals import counted
+from clustersweep.words import counted
 
 if TYPE_CHECKING:
     from clustersweep.sweep.removal import Belongings

@@ -25,7 +25,7 @@ StorageOption = Annotated[
 
 
 def _seconds(text: str) -> float:
-    from clustersweep.durations import read_duration
+    from clustersweep.words import read_duration
 
     try:
         return read_duration(text)

@@ -12,8 +12,6 @@ from rich.status import Status
 from rich.table import Table
 
 from clustersweep.cli.tables import params_text
-from clustersweep.durations import duration
-from clustersweep.plurals import counted
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
@@ -30,6 +28,7 @@ from clustersweep.sweep.events import (
     WorkerLost,
 )
 from clustersweep.sweep.remaining import Remaining
+from clustersweep.words import counted, duration
 
 
 class Steps:

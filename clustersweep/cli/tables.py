@@ -8,8 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from clustersweep.cli.as_json import states_counted
-from clustersweep.durations import duration
-from clustersweep.plurals import counted
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
@@ -18,6 +16,7 @@ from clustersweep.study.results import SweepResults, Trial
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.training.files.configuration import MOST_LISTED, Evidence
+from clustersweep.words import counted, duration
 
 # A terminal is for reading; scripts have --json.
 ROWS = 100

@@ -9,13 +9,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from clustersweep.cli.progress import Steps
-from clustersweep.durations import duration
 from clustersweep.study.events import EpochEnd, Failed, Stopped
 from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate, Metrics
 from clustersweep.training.evaluation.results import StageResult
 from clustersweep.training.stages import StageBegan, StageEnded, Told
+from clustersweep.words import duration
 
 _TOLD_EVERY_S = 60.0  # where no line can move
 

@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from clustersweep.home import write_atomically
-from clustersweep.plurals import counted
 from clustersweep.report.page import Section, definitions, document, figure, paragraph
 from clustersweep.report.style import COLOURS, INK, MUTED, axis_id, axis_key, base, draw, frame
 from clustersweep.survey import figures
 from clustersweep.survey.dataset import Dataset
 from clustersweep.survey.figures import Example, Histogram, MassRedshift
+from clustersweep.words import counted
 
 _COLUMNS_PER_ROW, _GAP = 5, 0.025
 

@@ -58,10 +58,17 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything needed to go on after `epoch`, as an npz file's bytes (`training.files.checkpoint` reads them)."""
+    """Everything needed to go on after `epoch`.
+
+    Attributes:
+        epoch: Epochs done, counted from the beginning.
+        state: What the task's trainer reads again; opaque to everybody else.
+        curve: `(loss, val_loss)` of every epoch until here.
+    """
 
     epoch: int
     state: bytes = field(repr=False)
+    curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         return f"checkpoint after epoch {self.epoch}"

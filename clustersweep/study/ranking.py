@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clustersweep.plurals import counted
 from clustersweep.study.results import Aggregate, SweepResults, TrialResult, loss_of, losses
+from clustersweep.words import counted
 
 _FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
 NOISE_OF_SEEDS, NOISE_OF_CLUSTERS = "the noise of the seeds", "the noise of so few clusters"

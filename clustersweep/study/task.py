@@ -86,7 +86,14 @@ class Trainer(Protocol):
     """Trains replicates of one combination, one after another."""
 
     def replicate(
-        self, seed: int, *, key: str, checkpoint: bytes | None, checkpoint_every_s: float, stop: Callable[[], bool]
+        self,
+        seed: int,
+        *,
+        key: str,
+        checkpoint: bytes | None,
+        checkpoint_every_s: float,
+        until: int | None = None,
+        stop: Callable[[], bool],
     ) -> Iterator[Event]:
         """Train a replicate, from its checkpoint where that is whole and its own.
 
@@ -95,10 +102,12 @@ class Trainer(Protocol):
             key: The replicate's identity, kept in its checkpoints.
             checkpoint: Where an earlier run got to.
             checkpoint_every_s: Least time between two checkpoints.
+            until: Stop with a checkpoint after this epoch, or any later one; None: train to the end.
             stop: Asked after each epoch; when true, a last checkpoint is given and the replicate ends.
 
         Yields:
-            `EpochEnd` and `Checkpoint` in time order; then one of `Finished`, `Stopped` and `Failed`.
+            `EpochEnd` and `Checkpoint` in time order; then one of `Finished`, `Stopped`, which always follows a
+            checkpoint, and `Failed`.
         """
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.plurals import counted
 from clustersweep.survey.agreement import Agreement, agreement, sums
 from clustersweep.survey.dataset import Dataset
 from clustersweep.survey.groups import is_count
+from clustersweep.words import counted
 
 Floats = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Self
 
 from clustersweep.cpus import allowed_cpus, available_cpus
-from clustersweep.durations import duration
 from clustersweep.errors import WorkersError
+from clustersweep.words import duration
 
 FOLDER = "CLUSTERSWEEP_LAUNCHES"
 """The environment variable that moves the folder in which turns are taken."""

@@ -144,6 +144,7 @@ class Trainer:
         key: str = "",
         checkpoint: bytes | None = None,
         checkpoint_every_s: float = 10.0,
+        until: int | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Event]:
         """Train one replicate and tell what happens.
@@ -154,13 +155,15 @@ class Trainer:
             key: The replicate's identity, kept in its checkpoints.
             checkpoint: Where an earlier run got to; a damaged one means starting again.
             checkpoint_every_s: Least time between two checkpoints.
+            until: Stop with a checkpoint after this epoch, or any later one; None: train to the end.
             stop: Asked after each epoch; when true, a last checkpoint is given and the replicate ends.
 
         Yields:
             `EpochEnd` and `Checkpoint` in time order; then one of `Finished`, `Stopped` and `Failed`.
         """
         try:
-            yield from self._train(seed, start, key, checkpoint, checkpoint_every_s, stop)
+            halt = _halts(until, stop)
+            yield from self._train(seed, start, key, checkpoint, checkpoint_every_s, halt)
         except Exception as error:  # whatever breaks one replicate must not end the worker
             yield failed(error)
 
@@ -177,7 +180,7 @@ class Trainer:
         key: str,
         checkpoint: bytes | None,
         checkpoint_every_s: float,
-        stop: Callable[[], bool],
+        stop: Callable[[int], bool],
     ) -> Iterator[Event]:
         progress, best = self._start(seed, start, key, checkpoint)
         spec = self.training
@@ -204,16 +207,15 @@ class Trainer:
             if not best_epoch or watched[-1][1] < watched[best_epoch - 1][1]:
                 best_epoch, best = epoch, _values(self._variables)
             yield EpochEnd(epoch, loss, val_loss, took, *val_nll)
-            stopping = stop()
+            stopping = stop(epoch)
             if stopping or time.monotonic() - saved_at >= checkpoint_every_s:
                 saved_at = time.monotonic()
                 now = Progress(
                     key, epoch, best_epoch, seconds, progress.resumed, tuple(curve), tuple(nll_curve), devices
                 )
                 optimizer = _values(self._optimizer.variables)
-                yield Checkpoint(
-                    epoch, pack_state(now, weights=_values(self._variables), best=best, optimizer=optimizer)
-                )
+                state = pack_state(now, weights=_values(self._variables), best=best, optimizer=optimizer)
+                yield Checkpoint(epoch, state, tuple(curve))
             if stopping:
                 yield Stopped()
                 return
@@ -345,6 +347,11 @@ def _values(variables: list["keras.Variable"]) -> Arrays:
 def _assign(variables: list["keras.Variable"], values: Arrays) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _halts(until: int | None, stop: Callable[[], bool]) -> Callable[[int], bool]:
+    """Return what tells after each epoch whether to stop there."""
+    return lambda epoch: stop() or (until is not None and epoch >= until)
 
 
 def failed(error: Exception) -> Failed:

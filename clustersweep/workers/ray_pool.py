@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clustersweep.durations import duration
 from clustersweep.errors import UNSEEN_GPU_REMEDY, WorkersError, first_line
 from clustersweep.study.events import failure_of
 from clustersweep.study.results import Replicate
 from clustersweep.study.task import Data, Task
+from clustersweep.words import duration
 from clustersweep.workers.connection import (
     Connection,
     Node,

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from clustersweep.plurals import counted
 from clustersweep.report.model.masses import FAR_DEX, MassPlane, ResidualPanel
 from clustersweep.report.model.stages import OutlierPanel, final
 from clustersweep.report.page import paragraph, signed
@@ -17,6 +16,7 @@ from clustersweep.training.evaluation.calibration import ONE_SIGMA, Coverage, re
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate
 from clustersweep.training.evaluation.results import Floats, StageResult
+from clustersweep.words import counted
 
 LOSSES_CAPTION = (
     "Validation solid, training dotted (training with augmentation and dropout, where the recipe has them), one "

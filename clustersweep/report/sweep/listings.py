@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 
-from clustersweep.plurals import counted
 from clustersweep.report.page import Cell, definitions, number, paragraph, table, text
 from clustersweep.report.sweep.verdict import Verdict, r_squared, rmse
 from clustersweep.study.ranking import learned_nothing
 from clustersweep.study.results import SweepResults, TrialResult, loss_of
 from clustersweep.training.network import Shape
+from clustersweep.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 from html import escape
 
-from clustersweep.plurals import counted
 from clustersweep.report.page import definitions, figure, paragraph
 from clustersweep.report.sweep.curves import CostFigure
 from clustersweep.report.sweep.effects import Effects
@@ -18,6 +17,7 @@ from clustersweep.report.sweep.verdict import (
 )
 from clustersweep.study.ranking import best_learned_nothing, same_words
 from clustersweep.study.results import SweepResults, loss_of, losses
+from clustersweep.words import counted
 
 CURVES_CAPTION = (
     "The best trials, all seeds: validation loss solid, training loss dotted; the dot marks the epoch whose weights "

@@ -1,4 +1,4 @@
-"""How long something takes or may take, in words: as a person is told it, and as a person says it."""
+"""Times and counts in words: as a person is told them, and as a person writes them. Pure."""
 
 import re
 
@@ -24,3 +24,8 @@ def read_duration(text: str) -> float:
     if found is None:
         raise ValueError(f"{text!r} is not a number with its unit (s, m, h or d), as in 90s, 30m, 2h or 1d, nor 0")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return `1 seed` or `3 seeds`; `several` is what more than one are called where an s at the end will not do."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"

@@ -1,8 +1,8 @@
-"""Times as a person writes and reads them."""
+"""Times and counts in words."""
 
 import pytest
 
-from clustersweep.durations import duration, read_duration
+from clustersweep.words import counted, duration, read_duration
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,18 @@ def test_what_is_no_duration_is_refused_with_what_it_must_be(text):
 
 def test_a_duration_is_told_in_the_unit_that_fits():
     assert [duration(seconds) for seconds in (0, 89, 600, 5400)] == ["1 s", "89 s", "10 min", "1.5 h"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((0, "seed"), "0 seeds"),
+        ((1, "seed"), "1 seed"),
+        ((2, "seed"), "2 seeds"),
+        ((1200, "trial"), "1,200 trials"),
+        ((1, "seed makes", "seeds make"), "1 seed makes"),
+        ((3, "seed makes", "seeds make"), "3 seeds make"),
+    ],
+)
+def test_one_is_no_plural(words, said):
+    assert counted(*words) == said
