@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
+TESTS   = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 
@@ -41,20 +42,24 @@ dashboard: setup  ## Open the Optuna dashboard on http://127.0.0.1:8080/
 	@$(BIN)/clustersweep dashboard
 
 .PHONY: test
-test: check  ## Run all checks and all tests, real PostgreSQL, Ray, TensorFlow and Chromium included
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: check  ## Run all checks and all tests but those of deployments; real PostgreSQL, Ray, TensorFlow and Chromium
+	$(TESTS) -m "not deployment"
+
+.PHONY: test-all
+test-all: check  ## The same with deployments: machines, images, SLURM, full disks, chaos; what CI runs
+	$(TESTS)
 
 .PHONY: test-fast
 test-fast: setup  ## Run the fast tests only
-	$(BIN)/pytest -m "not integration and not gpu"
+	$(BIN)/pytest -m "not integration and not deployment and not gpu"
 
 .PHONY: images-test
 images-test: setup  ## Build the images and run them, in Docker's engine or by buildah
-	$(BIN)/pytest -m images
+	$(BIN)/pytest tests/deployment/test_images.py
 
 .PHONY: chaos
 chaos: setup  ## Kill workers, launches, connections and the server of small sweeps at random, 100 rounds (about an hour)
-	@$(BIN)/python tests/chaos.py --rounds 100
+	@$(BIN)/python tests/support/chaos.py --rounds 100
 
 .PHONY: bench
 bench: $(BENCH)/ready  ## Measure the speed beside the peers', and print the README's tables (over an hour, machine idle)

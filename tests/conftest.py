@@ -8,18 +8,17 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
-import psycopg2
 import pytest
 from children import Children, give_children_default_signals
 from playwright.sync_api import Browser, sync_playwright
+from servers import TcpServer, short_folder
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from clustersweep.home import Home, find_home
 from clustersweep.postgres.location import stop_embedded
-from clustersweep.postgres.programs import Owner, find_programs, reachable_programs, run_program, server_user
+from clustersweep.postgres.programs import find_programs, reachable_programs, run_program, server_user
 from clustersweep.sweep.turns import FOLDER as TURNS
 
 # Each of these has several processes of its own most of the time: where tests are shared among processes, one process
@@ -28,7 +27,7 @@ CROWDED = [
     "test_images.py", "test_workers.py", "test_launch.py", "test_quickstart.py", "test_hosts.py", "test_chaos.py",
     "test_full_disk.py", "test_slurm.py",
 ]  # fmt: skip
-INTEGRATION_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
+REAL_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
 
 
 def pytest_configure() -> None:
@@ -52,8 +51,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in needs_gpu]
     items.sort(key=lambda item: CROWDED.index(item.path.name) if item.path.name in CROWDED else len(CROWDED))
     for item in items:
-        if item.get_closest_marker("integration") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(INTEGRATION_TIMEOUT_S))
+        real = item.get_closest_marker("integration") or item.get_closest_marker("deployment")
+        if real and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(REAL_TIMEOUT_S))
 
 
 class ByFile(LoadFileScheduling):
@@ -82,63 +82,6 @@ def children() -> Iterator[Children]:
     """Starts processes that end with the test."""
     with Children() as started:
         yield started
-
-
-@dataclasses.dataclass(frozen=True)
-class TcpServer:
-    """A PostgreSQL server with passwords on 127.0.0.1; its user owns the database and is no superuser."""
-
-    port: int
-    host: str = "127.0.0.1"
-    user: str = "astronomer"
-    password: str = "s3cret/@:%#? +ü&="  # whatever a URL could trip over
-    database: str = "sweeps"
-    admin: str = "postgres"
-    programs: Path = Path()
-    folder: Path = Path()
-    owner: Owner | None = None
-
-    @property
-    def url(self) -> str:
-        return self.url_with()
-
-    def url_with(self, **changes: object) -> str:
-        """Give the URL with some of host, port, user, password and database changed."""
-        new = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
-        login = f"{quote(new.user, safe='')}:{quote(new.password, safe='')}"
-        return f"postgresql://{login}@{new.host}:{new.port}/{new.database}"
-
-    def start(self) -> None:
-        """Start the server; returns when it answers."""
-        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k '' -c fsync=off"
-        self._control("start", "-w", "-l", "log", "-o", options)
-
-    def stop(self) -> None:
-        """Stop the server as a crash would: connections end, nothing is written any more."""
-        self._control("stop", "-m", "immediate")
-
-    def _control(self, verb: str, *words: str) -> None:
-        control = self.programs / "pg_ctl"
-        run_program(control, verb, "-D", "data", *words, folder=self.folder, owner=self.owner)
-
-    def execute(self, *statements: str) -> None:
-        """Run statements as the superuser, each by itself."""
-        connection = psycopg2.connect(
-            host=self.host, port=self.port, user=self.admin, password=self.password, dbname=self.database
-        )
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-        connection.close()
-
-
-def short_folder(owner: Owner | None) -> Path:
-    """Give a folder that a server can live in: pytest's are private to root, and too deep for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="clustersweep-", dir="/tmp"))
-    if owner is not None:
-        folder.chmod(0o711)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,11 @@ import ast
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-PACKAGE = Path(__file__).parents[1] / "clustersweep"
+PACKAGE = ROOT / "clustersweep"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Each heavy library's doors: nobody else imports it.

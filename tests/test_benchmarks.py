@@ -5,16 +5,16 @@ import importlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 from small_study import small_plan, write_study
 
 from clustersweep.study.cost import Speed
 from clustersweep.study.events import EpochEnd
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = ["efficiency", "memory", "overhead", "run", "schedule", "start", "sweep"]
 
 

@@ -3,12 +3,11 @@
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 from children import Children
+from places import SUPPORT
 
-TESTS = Path(__file__).parent
 # Runs as in the background of a script: tells what a child of its own begins with, and outlives what it ignores.
 IGNORING = """
 import signal, subprocess, sys
@@ -27,7 +26,7 @@ print("lives on")
 
 def said(how):
     command = [sys.executable, "-c", IGNORING, how]
-    return subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, cwd=SUPPORT, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_children_get_the_default_signals_where_the_tests_themselves_ignore_them():

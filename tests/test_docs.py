@@ -5,9 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 from small_study import write_study
 from typer.main import get_command
 
@@ -16,7 +16,6 @@ from clustersweep.masses.task import load_study
 from clustersweep.study.plan import make_plan
 from clustersweep.survey.source import read_header
 
-ROOT = Path(__file__).parents[1]
 MOST_COLUMNS = 120  # of a line that a snippet prints
 README = (ROOT / "README.md").read_text()
 SHIPPED = sorted((ROOT / "sweeps").glob("*.yaml"))

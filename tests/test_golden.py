@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 import pytest
 from astropy.table import Table
-from conftest import short_folder
+from servers import short_folder
 
 from clustersweep.home import find_home
 from clustersweep.masses.task import tasks

@@ -12,11 +12,12 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from command_line import type_command
+from places import ROOT
 
 from clustersweep.survey.catalogue import Choice
 from clustersweep.survey.formats.all import convert
 
-PAGE = (Path(__file__).parents[1] / "docs" / "own-data.md").read_text()
+PAGE = (ROOT / "docs" / "own-data.md").read_text()
 BLOCKS = re.findall(r"```(python|yaml)\n(.*?)```|((?:^    [^\n]+\n)+)", PAGE, re.DOTALL | re.MULTILINE)
 ROWS = re.findall(r"^\| (.+) \| (.+) \|$", PAGE.partition("## What was tried")[2], re.MULTILINE)[1:]
 UNIT = ("--mass-unit", "1e14 solMass")

@@ -8,12 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from astropy.table import QTable
-
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 
 @pytest.mark.integration

@@ -2,7 +2,7 @@
 
 Every round ends with the table of an undisturbed sweep, bit for bit, or the round has failed. Its seed decides what is
 killed and when; how far the sweep is by then differs from run to run, so a failure may need a few replays.
-Run as `python tests/chaos.py --rounds 100`, or `--seed 17` for one round again (`make chaos`).
+Run as `python tests/support/chaos.py --rounds 100`, or `--seed 17` for one round again (`make chaos`).
 """
 
 import argparse

@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 import sqlalchemy
 from children import Children
-from conftest import short_folder
+from servers import short_folder
 
 from clustersweep.errors import StorageError
 from clustersweep.home import Home, find_home

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from astropy.table import Table
 from example_results import grid_results
+from places import ROOT
 from rich.console import Console
 from small_study import DROPOUT, small_plan, write_study
 
@@ -35,7 +36,7 @@ from clustersweep.survey.source import read_header
 from clustersweep.sweep.launch import Launched
 from clustersweep.words import duration
 
-SWEEPS = Path(__file__).parents[1] / "sweeps"
+SWEEPS = ROOT / "sweeps"
 VERBS = (
     "plan", "launch", "status", "dashboard", "report", "export", "simulate", "show", "convert", "schema", "stop",
     "backup", "restore", "remove",

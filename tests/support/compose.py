@@ -2,12 +2,10 @@
 
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import yaml
-
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 
 def services() -> dict[str, dict[str, Any]]:

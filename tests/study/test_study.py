@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema  # comes with Ray
 import pytest
+from places import ROOT
 
 from clustersweep.errors import Problem, StudyError
 from clustersweep.masses.task import ClusterMasses, load_study
@@ -23,7 +24,7 @@ from clustersweep.survey.spec import SimulateSpec
 from clustersweep.training.network import NetworkSpec, layers
 from clustersweep.training.spec import TrainingSpec
 
-SWEEPS = Path(__file__).parent.parent / "sweeps"
+SWEEPS = ROOT / "sweeps"
 STUDIES = [path for path in sorted(SWEEPS.glob("*.yaml")) if "\nstudy: " in path.read_text()]
 AXES, KEYS = ClusterMasses.axes, {**STUDY_KEYS, **ClusterMasses.keys}
 SMALLEST = {"study": "s", "data": "{simulate: {clusters: 100}}", "search_space": "{filters: [1, 2]}"}

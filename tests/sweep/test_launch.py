@@ -13,12 +13,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import arithmetic_task
 import pytest
 from astropy.io import fits
 from chaos import results as results_in
+from places import TESTS
 from rich.console import Console
 from small_study import small_study, write_study
 
@@ -66,7 +66,7 @@ ARITHMETIC = [sys.executable, arithmetic_task.__file__]
 
 def environment(home, **changes):
     """This process's, with a home; Ray's workers find what tests are made of."""
-    beside = str(Path(__file__).parent)
+    beside = str(TESTS / "support")
     return {**os.environ, "CLUSTERSWEEP_HOME": str(home.path), "PYTHONPATH": beside, **changes}
 
 

@@ -24,7 +24,7 @@ from engine import OURS, ROOT, Buildah, Docker, compose_program, make_images, ru
 from clustersweep import __version__
 from clustersweep.report.sweep.table import results_csv
 
-pytestmark = [pytest.mark.integration, pytest.mark.images, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 
 SERVICES = ("postgres", "head", "worker", "dashboard", "proxy")
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 from chaos import new_home, results, trained
+from places import ROOT
 from small_study import SMALL, write_study
 
 from clustersweep.postgres.url import VARIABLES
 
-ROOT = Path(__file__).parents[1]
 JOB = os.getpid()  # another one for tests that run beside these
 STANDINS = ROOT / "tests" / "standins" / "slurm"
 
@@ -82,7 +82,7 @@ def job(tmp_path):
             shutil.rmtree(folder)
 
 
-@pytest.mark.integration
+@pytest.mark.deployment
 @pytest.mark.timeout(300)
 def test_a_job_trains_a_study_on_all_of_its_nodes_and_leaves_nothing_behind(job, tmp_path):
     study = write_study(tmp_path, study="chaos", training=SMALL["training"] | {"epochs": 1500, "patience": 1500})
@@ -102,7 +102,7 @@ def test_a_job_trains_a_study_on_all_of_its_nodes_and_leaves_nothing_behind(job,
     assert len(workers) == 2, job.said()  # each node has one CPU
 
 
-@pytest.mark.integration
+@pytest.mark.deployment
 @pytest.mark.timeout(300)
 def test_slurms_signal_before_the_end_keeps_checkpoints_and_puts_the_job_back_into_the_queue(job, tmp_path):
     study = write_study(tmp_path, study="chaos", training=SMALL["training"] | {"epochs": 100_000, "patience": 100_000})

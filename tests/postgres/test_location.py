@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 import sqlalchemy
 from children import Children
-from conftest import TcpServer
+from servers import TcpServer
 
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
 from clustersweep.home import Home

@@ -11,7 +11,7 @@ def expected():
     return table(undisturbed())
 
 
-@pytest.mark.integration
+@pytest.mark.deployment
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_sweep_whose_parts_are_killed_at_random_ends_as_an_undisturbed_one(seed, expected):

@@ -8,10 +8,10 @@ import json
 import statistics
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import TESTS
 from small_study import small_plan
 
 from clustersweep.masses.cost import EpochSizes, epoch_amounts
@@ -26,7 +26,7 @@ from clustersweep.sweep.speeds import add_speeds, read_speed
 from clustersweep.training.network import NetworkSpec, flops_per_image, layers, parameters, training_flops_per_image
 from clustersweep.training.spec import TrainingSpec
 
-HERE = Path(__file__).parent
+HERE = TESTS
 SWEEPS = HERE.parent / "sweeps"
 MEASURED = json.loads((HERE / "data" / "epochs.json").read_text())["epochs"]
 CPU = Device("CPU", "of a test", 1, "float32", deterministic=True)

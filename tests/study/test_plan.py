@@ -1,9 +1,9 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 from small_study import small_plan, small_study
 
 from clustersweep.cli.as_json import plan_json
@@ -15,7 +15,7 @@ from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import read_header
 from clustersweep.training.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
 
-SWEEPS = Path(__file__).parents[1] / "sweeps"
+SWEEPS = ROOT / "sweeps"
 
 
 def planned(name):

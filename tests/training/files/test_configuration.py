@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema  # comes with Ray
 import pytest
 import yaml
+from places import ROOT
 
 from clustersweep.errors import ConfigurationError, Problem
 from clustersweep.settings.reader import read_yaml
@@ -31,7 +32,7 @@ from clustersweep.training.files.configuration_keys import KEYS
 from clustersweep.training.network import NetworkSpec, layers
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
-SWEEPS = Path(__file__).parent.parent / "sweeps"
+SWEEPS = ROOT / "sweeps"
 RECIPES = [path for path in sorted(SWEEPS.glob("*.yaml")) if "\nformat: " in path.read_text()]
 SMALLEST = {"format": "clustersweep-training", "version": "1", "data": "{simulate: {clusters: 100}}"}
 BANDS = "[1, 1, 1]"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from example_survey import make_dataset
 from mode_bar import covered_words
 from playwright.sync_api import Browser
-from test_survey_figures import make_dataset
 
 from clustersweep.report.survey import write_survey_page
 

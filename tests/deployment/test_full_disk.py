@@ -13,7 +13,7 @@ import psutil
 import pytest
 from arithmetic_workers import ArithmeticWorkers, losses, undisturbed
 from children import Children
-from conftest import short_folder
+from servers import short_folder
 from small_disk import small_disk
 from small_study import small_plan, write_study
 
@@ -43,7 +43,7 @@ class Forgetful(ArithmeticWorkers):
         return [(worker, event) for worker, event in super().events(timeout_s) if not isinstance(event, Checkpoint)]
 
 
-@pytest.mark.integration
+@pytest.mark.deployment
 @pytest.mark.parametrize(("workers", "what"), [(ArithmeticWorkers, "checkpoint"), (Forgetful, "weights")])
 def test_what_a_full_disk_does_not_take_is_trained_again_and_nothing_else(tmp_path, workers, what):
     plan, storage, told = small_plan(tmp_path), Storage.in_memory(tasks), []
@@ -162,7 +162,7 @@ def expected():
         return numbers(found.results())
 
 
-@pytest.mark.integration
+@pytest.mark.deployment
 @pytest.mark.timeout(300)
 def test_a_full_disk_ends_a_launch_with_what_to_do_and_the_next_goes_on_to_the_same_bits(launches, expected):
     run = launches.home.run("full")
@@ -192,7 +192,7 @@ def test_a_full_disk_ends_a_launch_with_what_to_do_and_the_next_goes_on_to_the_s
         launches.run()
 
 
-@pytest.mark.integration
+@pytest.mark.deployment
 @pytest.mark.timeout(300)
 def test_a_database_whose_disk_is_full_is_waited_for_until_there_is_room(launches, expected):
     with small_disk(launches.home.database, 96) as disk:
@@ -210,7 +210,7 @@ def test_a_database_whose_disk_is_full_is_waited_for_until_there_is_room(launche
             stop_embedded(launches.home, force=True)
 
 
-@pytest.mark.integration
+@pytest.mark.deployment
 @pytest.mark.timeout(300)
 def test_a_database_that_died_of_its_full_disk_ends_the_launch_and_the_next_goes_on_to_the_same_bits(
     launches, expected

@@ -2,7 +2,7 @@
 
 Studies, plans, storage, the loop, Ray, files and reports are the real ones; what a network would take seconds for, this
 tells at once, a loss that depends on the combination, the seed and the epoch alone. Run as a program it is
-clustersweep's command line with this task in the place of cluster masses: `python tests/arithmetic_task.py launch ...`.
+clustersweep's command line with this task in the place of cluster masses: `python arithmetic_task.py launch ...`.
 """
 
 import json

@@ -14,7 +14,7 @@ from chaos import LONG, STUDY, table, undisturbed
 from hosts import network, require_root
 from lab import ROOT, Lab
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
 
 READ = """
 import sys
@@ -53,7 +53,7 @@ def launch(lab, study):
 
 
 def read(lab, study, what):
-    environment = lab.environment_of_launch() | {"PYTHONPATH": str(ROOT / "tests")}
+    environment = lab.environment_of_launch() | {"PYTHONPATH": str(ROOT / "tests" / "support")}
     done = lab.network.hosts["launch"].run([sys.executable, "-c", READ, study, what], environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

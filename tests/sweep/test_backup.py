@@ -10,7 +10,7 @@ import sys
 import psycopg2
 import pytest
 from arithmetic_workers import ArithmeticWorkers
-from conftest import short_folder
+from servers import short_folder
 from small_study import small_plan
 
 from clustersweep.errors import DataError, StorageError

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from clustersweep.training.files.checkpoint import progress_of
 
@@ -160,7 +160,7 @@ def test_a_study_is_not_a_configuration_and_a_bad_one_lists_every_problem(home, 
     done = run(home, "train", tmp_path / "c.yaml", "--to", tmp_path / "model")
     assert done.returncode == 2
     assert "c.yaml:2: version = 7" in done.stderr
-    study = Path(__file__).parents[1] / "sweeps" / "quickstart.yaml"
+    study = ROOT / "sweeps" / "quickstart.yaml"
     done = run(home, "train", study, "--to", tmp_path / "model")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -6,20 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_survey import BANDS, make_dataset
 
 from clustersweep.errors import StorageError
 from clustersweep.report.survey import example_figure, survey_page, write_survey_page
 from clustersweep.survey import figures
 from clustersweep.survey.dataset import Dataset
-
-BANDS = ((0.25, 0.455), (0.455, 0.66), (0.66, 0.865))
-
-
-def make_dataset(clusters: int = 40, pixels: int = 10) -> Dataset:
-    rng = np.random.default_rng(8)
-    images = rng.poisson(2.0, (clusters, pixels, pixels, 3)).astype(np.uint8)
-    mass, redshift = rng.uniform(13.0, 15.0, clusters), rng.uniform(0.02, 0.98, clusters)
-    return Dataset(images, mass, redshift, np.arange(clusters) + 100, BANDS, "0123456789abcdef")
 
 
 def test_the_summary_says_what_there_is() -> None:
