@@ -83,7 +83,7 @@ def measure_here(clusters: int, epochs: int, threads: int, networks: int, side: 
 
 
 def matrix_product(side: int) -> float:
-    """Give the FLOP/s of a product of two square float32 matrices, the median of many."""
+    """Return the FLOP/s of a product of two square float32 matrices, the median of many."""
     from clustersweep.training.device import tf
 
     a, b = tf.random.stateless_normal((2, side, side), (0, 1))

@@ -50,7 +50,7 @@ class Finished:
     peak_mib: float = 0.0
 
     def when(self, begins: str) -> float:
-        """Give the seconds after which a line with this beginning was said on stderr."""
+        """Return the seconds after which a line with this beginning was said on stderr."""
         return next(at for at, line in self.lines if line.startswith(begins))
 
 
@@ -152,7 +152,7 @@ def _processor() -> str:
 
 
 def version_beside(python: Path, package: str) -> str:
-    """Give the version of a package that another Python has."""
+    """Return the version of a package that another Python has."""
     program = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
     return run([python, "-c", program]).out.strip()
 

@@ -101,7 +101,7 @@ class Chart:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Give about five round numbers between two."""
+    """Return about five round numbers between two."""
     step = 10 ** np.floor(np.log10((high - low) / 4))
     step *= next(s for s in (1, 2, 5, 10) if (high - low) / (step * s) <= 6)
     first = np.ceil(low / step - 1e-9) * step
@@ -188,7 +188,7 @@ def draw_population(columns: Columns) -> None:
 
 
 def measured(columns: Columns, references: Mapping[str, float]) -> str:
-    """Give the tables of measured numbers in Markdown."""
+    """Return the tables of measured numbers in Markdown."""
     log_mass, z = np.log10(columns["M500c"]), columns["z"]
     temperature, luminosity = verification.temperature_fit(columns), verification.luminosity_fit(columns)
     explained = np.corrcoef(z, log_mass)[0, 1] ** 2

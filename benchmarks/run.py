@@ -75,7 +75,7 @@ def single_rows(folder: Path) -> Iterator[Row]:
 
 
 def tables(folder: Path) -> str:
-    """Give the README's tables of what has been measured."""
+    """Return the README's tables of what has been measured."""
     parts = []
     found = read_result("sweep", folder)
     if found:

@@ -89,7 +89,7 @@ class AsListed(Backlog):
     """An order of work that knows no costs: trial after trial."""
 
     def most_work(self) -> int | None:
-        """Give the first trial that waits."""
+        """Return the first trial that waits."""
         return next((trial for trial, seeds in enumerate(self._seeds) if seeds), None)
 
 
@@ -121,7 +121,7 @@ def simulate(plan: Plan, workers: int, duration: Duration, compile_s: float, ord
 
 
 def modelled(scatter: float, speed: Speed) -> Duration:
-    """Give durations by the cost model, each combination off by a factor that the model does not know."""
+    """Return durations by the cost model, each combination off by a factor that the model does not know."""
 
     def duration(replicate: Replicate) -> float:
         seed = zlib.crc32(repr(sorted(replicate.trial.params.items())).encode())
@@ -132,7 +132,7 @@ def modelled(scatter: float, speed: Speed) -> Duration:
 
 
 def measured(results: Path, plan: Plan) -> Duration:
-    """Give the seconds that each replicate took in a sweep, from its results.csv."""
+    """Return the seconds that each replicate took in a sweep, from its results.csv."""
     axes = list(plan.study.axes)
     with results.open() as file:
         rows = [row for row in csv.DictReader(file) if row["state"] == "complete"]

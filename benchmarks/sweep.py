@@ -128,7 +128,7 @@ def run_clustersweep(setting: Setting, peers: Path) -> Run:
 
 
 def run_peer(script: str) -> Callable[[Setting, Path], Run]:
-    """Give what runs one of the scripts in peers/."""
+    """Return what runs one of the scripts in peers/."""
 
     def run_it(setting: Setting, peers: Path) -> Run:
         with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +157,7 @@ def _by_combination(rows: list[dict[str, Any]], loss: str) -> dict[str, list[flo
 
 
 def compare(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
-    """Give each contestant's seconds, its ratio to clustersweep in the same round, and its losses beside ours."""
+    """Return each contestant's seconds, its ratio to clustersweep in the same round, and its losses beside ours."""
     ours = runs["clustersweep"]
     found: dict[str, Any] = {}
     for name, mine in runs.items():
@@ -181,7 +181,7 @@ def compare(runs: Mapping[str, list[Run]]) -> dict[str, Any]:
 
 
 def same_losses(one: Run, other: Run) -> float:
-    """Give the probability that losses as different as these come from the same training, by a paired t-test.
+    """Return the probability that losses as different as these come from the same training, by a paired t-test.
 
     Of the combinations' logarithmic mean losses: their scatter over the seeds is about the same share everywhere.
     """

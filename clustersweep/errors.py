@@ -55,7 +55,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        """Give the problem as one line: `grid.yaml:7: network.padding = diagonal: must be ... . Write ...`.
+        """Return the problem as one line: `grid.yaml:7: network.padding = diagonal: must be ... . Write ...`.
 
         What is not printable is replaced: names and values may come from anybody's file.
         """

@@ -46,7 +46,7 @@ class Home:
         return self.path / "speeds.json"
 
     def run(self, study_name: str) -> Path:
-        """Give the folder of one study's checkpoints, weights and report."""
+        """Return the folder of one study's checkpoints, weights and report."""
         return self.path / "runs" / study_name
 
 
@@ -101,7 +101,7 @@ def write_atomically(path: Path, data: bytes, *, what: str = "file") -> None:
 
 @contextlib.contextmanager
 def beside(path: Path, what: str) -> Iterator[Path]:
-    """Give a free name beside a file; what the block writes there takes the file's name, unless the block fails.
+    """Return a free name beside a file; what the block writes there takes the file's name, unless the block fails.
 
     Missing parent folders are made. The block itself sees to it that its data are on the disk.
 
@@ -146,7 +146,7 @@ def remove_parts(folder: Path, *, older_than_s: float = -math.inf) -> None:
 
 
 def _choose(option: Path | None, environ: Mapping[str, str], uid: int) -> tuple[str, Path]:
-    """Give the home's absolute path and who chose it. Symbolic links stay: one may be there to shorten it."""
+    """Return the home's absolute path and who chose it. Symbolic links stay: one may be there to shorten it."""
     if option is not None:
         where, path = "--home", option
     elif environ.get("CLUSTERSWEEP_HOME"):

@@ -14,7 +14,7 @@ def arguments():
 
 
 def read_data(path):
-    """Give standardised images and labels of both parts, and the labels' standard deviation in dex."""
+    """Return standardised images and labels of both parts, and the labels' standard deviation in dex."""
     with np.load(path) as data:
         x, y = np.sqrt(data["train_images"].astype("float32")), data["train_log_mass"]
         validation_x, validation_y = np.sqrt(data["validation_images"].astype("float32")), data["validation_log_mass"]

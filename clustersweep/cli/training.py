@@ -106,7 +106,7 @@ def predict(
 
 
 def _columns_of_training(model: Path) -> "Choice":
-    """Give the columns and the unit that the model's configuration names, so that nobody has to name them again."""
+    """Return the columns and the unit that the model's configuration names, so that nobody has to name them again."""
     from clustersweep.survey.catalogue import Choice
     from clustersweep.training.files.configuration import load_configuration
     from clustersweep.training.files.model_folder import CONFIGURATION

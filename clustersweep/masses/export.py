@@ -238,7 +238,7 @@ def _require_same(path: Path, text: bytes) -> None:
 
 @contextmanager
 def _all_or_nothing(to: Path) -> Iterator[Path]:
-    """Give a folder inside `to` for the files of an export, which take their places if all went well."""
+    """Return a folder inside `to` for the files of an export, which take their places if all went well."""
     new = not to.exists()
     try:
         to.mkdir(parents=True, exist_ok=True)
@@ -259,7 +259,7 @@ def _all_or_nothing(to: Path) -> Iterator[Path]:
 def configuration_of(
     plan: Plan, trial: TrialResult, data: TrainingData, *, seeds: tuple[int, ...], evidence: Evidence
 ) -> Configuration:
-    """Give the training configuration of a trial: its network and training, and then a variance for every mass."""
+    """Return the training configuration of a trial: its network and training, and then a variance for every mass."""
     network, training = masses_of(plan.study).specs(trial.params)
     return Configuration(
         network=network,

@@ -138,7 +138,7 @@ class _Rows:
         self._ended = False
 
     def read(self, size: int) -> bytes:
-        """Give some rows, at least `size` bytes while there are; nothing at the end."""
+        """Return some rows, at least `size` bytes while there are; nothing at the end."""
         rows = bytearray()
         while not self._ended and len(rows) < size:
             line = self._script.readline()

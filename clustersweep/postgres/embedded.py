@@ -228,7 +228,7 @@ def _turn_log(folder: Path) -> None:
 
 
 def _log(folder: Path) -> str:
-    """Give the last lines of the server's log, for a message."""
+    """Return the last lines of the server's log, for a message."""
     path = folder / "log"
     with contextlib.suppress(OSError):
         lines = path.read_text(errors="replace").splitlines()[-10:]

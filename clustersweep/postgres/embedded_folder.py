@@ -23,7 +23,7 @@ _LOCK_PATIENCE_S = 120.0
 
 
 def socket_path(folder: Path) -> Path:
-    """Give the server's socket."""
+    """Return the server's socket."""
     return folder / f".s.PGSQL.{PORT}"
 
 
@@ -54,7 +54,7 @@ def make_folder(folder: Path) -> Owner | None:
 
 
 def folder_owner(folder: Path) -> Owner | None:
-    """Give whom the server runs as, where we are root: root may look after another user's server."""
+    """Return whom the server runs as, where we are root: root may look after another user's server."""
     status = folder.stat()
     return Owner(status.st_uid, status.st_gid) if os.geteuid() == 0 else None
 

@@ -281,7 +281,7 @@ class StudyLock:
 
 
 def _key(study: str) -> int:
-    """Give the lock's number: 64 bits that no other program and no other study would choose."""
+    """Return the lock's number: 64 bits that no other program and no other study would choose."""
     return int.from_bytes(hashlib.sha256(f"clustersweep launch {study}".encode()).digest()[:8], signed=True)
 
 

@@ -38,7 +38,7 @@ class Owner:
     gid: int
 
     def __str__(self) -> str:
-        """Give the user's name."""
+        """Return the user's name."""
         try:
             return pwd.getpwuid(self.uid).pw_name
         except KeyError:
@@ -46,7 +46,7 @@ class Owner:
 
 
 def server_user() -> Owner:
-    """Give the user that root's servers run as.
+    """Return the user that root's servers run as.
 
     Side effects: makes the system user `clustersweep-db` where it is missing.
 
@@ -98,7 +98,7 @@ def find_programs(data: Path | None = None) -> Path:
 
 
 def private_parent(path: Path, owner: Owner) -> Path | None:
-    """Give the topmost folder on the way to a path that a user may not pass through, if any."""
+    """Return the topmost folder on the way to a path that a user may not pass through, if any."""
     for parent in reversed(path.parents):
         status = parent.stat()
         bit = 0o100 if status.st_uid == owner.uid else 0o010 if status.st_gid == owner.gid else 0o001
@@ -108,7 +108,7 @@ def private_parent(path: Path, owner: Owner) -> Path | None:
 
 
 def reachable_programs(programs: Path, place: Path, owner: Owner) -> Path:
-    """Give programs that a user can run: a copy in `place` where root's environment is in a private folder.
+    """Return programs that a user can run: a copy in `place` where root's environment is in a private folder.
 
     The alternative, to open that private folder, is not for us to choose.
     """

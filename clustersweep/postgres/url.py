@@ -133,7 +133,7 @@ def connect(where: str, parameters: Mapping[str, str]) -> Any:
 
 
 def for_program(where: str, parameters: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Give what one of PostgreSQL's programs connects with: a word for its command line, and its environment.
+    """Return what one of PostgreSQL's programs connects with: a word for its command line, and its environment.
 
     Everybody can read command lines, so the password is in the environment, which only the same user and root can.
 

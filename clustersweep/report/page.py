@@ -67,7 +67,7 @@ def document(title: str, subtitle: str, sections: Sequence[Section], footer: str
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """Give a paragraph of plain text."""
+    """Return a paragraph of plain text."""
     return f'<p class="{escape(kind)}">{escape(text)}</p>\n'
 
 
@@ -77,7 +77,7 @@ def figure(drawn: str, caption: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]], text: Sequence[str] = ()) -> str:
-    """Give a sortable table; each row comes with its class. Columns named in `text` are set to the left."""
+    """Return a sortable table; each row comes with its class. Columns named in `text` are set to the left."""
     left = [name in text for name in head]
     heads = "".join(
         f'<th scope="col"{" class=text" if at_left else ""}><button type="button">{_breakable(name)}</button></th>'
@@ -109,17 +109,17 @@ def _cell(cell: Cell, kind: str) -> str:
 
 
 def definitions(items: Iterable[tuple[str, str]]) -> str:
-    """Give a list of names and what they are; the latter is HTML that is already escaped."""
+    """Return a list of names and what they are; the latter is HTML that is already escaped."""
     return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{body}</dd>" for name, body in items) + "</dl>\n"
 
 
 def text(value: object, sort: float | str | None = None, kind: str = "") -> Cell:
-    """Give a cell of plain text."""
+    """Return a cell of plain text."""
     return Cell(escape(str(value)), sort, kind)
 
 
 def number(value: float, form: str = ".4f", kind: str = "") -> Cell:
-    """Give a cell of one number, sorted by all its digits; a dash where it is not known."""
+    """Return a cell of one number, sorted by all its digits; a dash where it is not known."""
     return Cell("–" if math.isnan(value) else signed(value, form), value, kind)
 
 

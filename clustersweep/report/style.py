@@ -32,7 +32,7 @@ LEGEND_ABOVE = {
 
 
 def base(height: int, **layout: Any) -> go.Layout:
-    """Give a light layout of one height in px; `layout` adds to it."""
+    """Return a light layout of one height in px; `layout` adds to it."""
     return go.Layout(
         {
             "template": go.layout.Template(),
@@ -53,7 +53,7 @@ def base(height: int, **layout: Any) -> go.Layout:
 
 
 def frame(title: str | None = None, **axis: Any) -> dict[str, Any]:
-    """Give an axis: a thin frame, pale grid lines, no zero line; `axis` adds to it."""
+    """Return an axis: a thin frame, pale grid lines, no zero line; `axis` adds to it."""
     return {
         "showline": True,
         "mirror": True,
@@ -69,12 +69,12 @@ def frame(title: str | None = None, **axis: Any) -> dict[str, Any]:
 
 
 def domain(start: float, end: float) -> list[float]:
-    """Give the part of a figure that an axis spans; plotly refuses what rounding puts beyond its edges."""
+    """Return the part of a figure that an axis spans; plotly refuses what rounding puts beyond its edges."""
     return [max(0.0, start), min(1.0, end)]
 
 
 def loss_axis(low: float, high: float) -> dict[str, Any]:
-    """Give an axis for losses from `low` to `high`: logarithmic where they span a factor of three."""
+    """Return an axis for losses from `low` to `high`: logarithmic where they span a factor of three."""
     if low > 0 and high / low >= 3:
         many, some, few = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5)
         return log_axis(low, high, few if high / low >= 50 else some if high / low >= 8 else many)
@@ -83,14 +83,14 @@ def loss_axis(low: float, high: float) -> dict[str, Any]:
 
 
 def cost_axis(low: float, high: float) -> dict[str, Any]:
-    """Give an axis for costs from `low` to `high`: logarithmic where they span a factor of ten."""
+    """Return an axis for costs from `low` to `high`: logarithmic where they span a factor of ten."""
     if low > 0 and high / low >= 10:
         return log_axis(low, high, (1, 2, 5) if high / low <= 10_000 else (1,))
     return {"type": "linear", "rangemode": "tozero"}
 
 
 def log_axis(low: float, high: float, steps: Sequence[float]) -> dict[str, Any]:
-    """Give a logarithmic axis with ticks at `steps` in every decade; at powers of ten only, where these are many."""
+    """Return a logarithmic axis with ticks at `steps` in every decade; at powers of ten only, where these are many."""
     start, end = math.log10(low), math.log10(high)
     pad = 0.04 * (end - start)
     decades = range(math.floor(start), math.ceil(end) + 1)
@@ -106,7 +106,7 @@ def log_axis(low: float, high: float, steps: Sequence[float]) -> dict[str, Any]:
 
 
 def value_axis(values: Sequence[Scalar], scale: Scale) -> dict[str, Any]:
-    """Give an axis with a tick at each value of a hyperparameter, and room at both ends."""
+    """Return an axis with a tick at each value of a hyperparameter, and room at both ends."""
     if scale == "category":
         names = [str(value) for value in values]
         return {"type": "category", "categoryarray": names, "range": [-0.35, len(names) - 0.65]}
@@ -122,7 +122,7 @@ def value_axis(values: Sequence[Scalar], scale: Scale) -> dict[str, Any]:
 
 
 def colours(count: int) -> list[str]:
-    """Give so many colours that can be told apart; beyond six they run from dark to light."""
+    """Return so many colours that can be told apart; beyond six they run from dark to light."""
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     return list(plotly.colors.sample_colorscale("Viridis", [0.88 * i / (count - 1) for i in range(count)]))
@@ -147,7 +147,7 @@ class Encoding:
         return tuple(axis for axis, _ in self.channels.values())
 
     def look(self, params: Mapping[str, Scalar]) -> tuple[str, str, str]:
-        """Give a line's colour, dash and symbol; the default where `params` or the encoding has none."""
+        """Return a line's colour, dash and symbol; the default where `params` or the encoding has none."""
         default = {"colour": COLOURS[0], "line": DASHES[0], "symbol": SYMBOLS[0]}
         for channel, (axis, looks) in self.channels.items():
             if axis in params:
@@ -185,17 +185,17 @@ def ordinal(number: int) -> str:
 
 
 def axis_id(letter: str, number: int) -> str:
-    """Give the name that traces use for an axis, counted from 0: `x`, `x2`, `x3`, ..."""
+    """Return the name that traces use for an axis, counted from 0: `x`, `x2`, `x3`, ..."""
     return letter if number == 0 else f"{letter}{number + 1}"
 
 
 def axis_key(axis: str) -> str:
-    """Give the name that layouts use for the axis `x2`: `xaxis2`."""
+    """Return the name that layouts use for the axis `x2`: `xaxis2`."""
     return f"{axis[0]}axis{axis[1:]}"
 
 
 def draw(figure: go.Figure, name: str) -> str:
-    """Give a figure as HTML that needs plotly.js on its page and nothing else; `name` is unique on the page."""
+    """Return a figure as HTML that needs plotly.js on its page and nothing else; `name` is unique on the page."""
     config = {
         "displaylogo": False,
         "responsive": True,

@@ -29,7 +29,7 @@ def write_survey_page(dataset: Dataset, to: Path, source: str) -> Path:
 
 
 def survey_page(dataset: Dataset, source: str) -> str:
-    """Give the whole page as HTML that needs nothing else."""
+    """Return the whole page as HTML that needs nothing else."""
     facts = definitions((name.strip(), escape(value)) for name, value in figures.summary(dataset).items())
     missing = int(np.isnan(dataset.redshift).sum())
     if missing < len(dataset):

@@ -25,7 +25,7 @@ def checked(
     contradictions: Callable[[Json], Iterable[Fault]],
     refusal: type[ProblemsError],
 ) -> T:
-    """Give what a document holds as its type.
+    """Return what a document holds as its type.
 
     Args:
         document: What was read.

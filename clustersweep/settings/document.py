@@ -49,7 +49,7 @@ class Document:
     written: Mapping[Key, str] = field(default_factory=dict)
 
     def at(self, key: Key) -> Json:
-        """Give the value at a key; None where there is none."""
+        """Return the value at a key; None where there is none."""
         value = self.value
         for part in key:
             if isinstance(value, dict) and isinstance(part, str):
@@ -61,7 +61,7 @@ class Document:
         return value
 
     def problems(self, faults: Iterable[Fault] = ()) -> tuple[Problem, ...]:
-        """Give the document's own faults and those that its reader found as problems, in the order of the lines.
+        """Return the document's own faults and those that its reader found as problems, in the order of the lines.
 
         Of several faults at one place only the first is told: what is wrong there has one cause.
         """
@@ -78,7 +78,7 @@ class Document:
         return Problem(where, dotted(fault.key), value, fault.rule, fault.remedy)
 
     def _line(self, fault: Fault) -> int:
-        """Give the line of a fault, for a missing key that of its section; 0 for the whole file."""
+        """Return the line of a fault, for a missing key that of its section; 0 for the whole file."""
         if fault.line is not None:
             return fault.line
         key = fault.key
@@ -102,7 +102,7 @@ def dotted(key: Key) -> str:
 
 
 def shortened(text: str) -> str:
-    """Give text fit for one line of a message: printable, not long, and without a URL's password."""
+    """Return text fit for one line of a message: printable, not long, and without a URL's password."""
     text = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
     scheme, is_url, rest = text.partition("://")
     if is_url and "@" in rest:

@@ -50,12 +50,12 @@ def _is_short(value: Any, least: int) -> bool:
 
 
 def _nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Give the one of some words that looks most like a misspelt one; None where none does."""
+    """Return the one of some words that looks most like a misspelt one; None where none does."""
     return next(iter(difflib.get_close_matches(word.lower(), list(words), n=1, cutoff=cutoff)), None)
 
 
 def _key(location: tuple[str | int, ...], kind: str, document: Document) -> Key:
-    """Give the place in the file: pydantic appends the names of the types that it tried."""
+    """Return the place in the file: pydantic appends the names of the types that it tried."""
     while kind != "missing" and location and location not in document.lines:
         location = location[:-1]
     return location

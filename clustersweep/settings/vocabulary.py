@@ -22,7 +22,7 @@ class Vocabulary:
     axes: Mapping[str, str] = field(default_factory=dict)
 
     def siblings(self, section: str) -> tuple[str, ...]:
-        """Give the keys that a section may have; the file's own for ''."""
+        """Return the keys that a section may have; the file's own for ''."""
         if section == "search_space":
             return tuple(self.axes)
         prefix = f"{section}." if section else ""

@@ -35,7 +35,7 @@ _STATES: dict[TrialState, State] = {
 
 
 def notes(impossible: Mapping[int, Infeasible]) -> dict[str, str | int]:
-    """Give attributes of the study with which the dashboard shows why trials, by identity, are impossible.
+    """Return attributes of the study with which the dashboard shows why trials, by identity, are impossible.
 
     As its own `save_note` writes them, which takes over a second to import, and reads all notes before it writes one.
     """
@@ -58,7 +58,7 @@ def _infeasible_note(why: Infeasible) -> str:
 
 
 def distribution(axis: Axis, values: tuple[Scalar, ...]) -> BaseDistribution:
-    """Give an axis's distribution from its type, so that the dashboard draws numbers as numbers.
+    """Return an axis's distribution from its type, so that the dashboard draws numbers as numbers.
 
     Optuna lets a range grow, but never a list of choices: those are all that the schema allows.
     """
@@ -102,7 +102,7 @@ def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
 def waiting_trial(
     trial: Trial, done: Mapping[int, ReplicateResult], supersedes: int | None, spaces: Mapping[str, BaseDistribution]
 ) -> FrozenTrial:
-    """Give a trial to be stored that is still to be trained."""
+    """Return a trial to be stored that is still to be trained."""
     attributes: dict[str, Any] = dict(trial.facts)
     if supersedes is not None:
         attributes["supersedes"] = supersedes
@@ -117,7 +117,7 @@ def waiting_trial(
 
 
 def infeasible_trial(params: Params, why: Infeasible, spaces: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    """Give a trial to be stored that arithmetic has rejected."""
+    """Return a trial to be stored that arithmetic has rejected."""
     return create_trial(
         state=TrialState.PRUNED,
         params=dict(params),

@@ -355,7 +355,7 @@ class Storage:
         return record
 
     def _new(self, trial: OpenTrial, curve: Mapping[int, float]) -> dict[int, float]:
-        """Give the part of a curve that this process has not written yet."""
+        """Return the part of a curve that this process has not written yet."""
         written = self._written.get(trial.trial_id, {})
         return {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
 

@@ -248,7 +248,7 @@ def _stored_value(connection: Connection, trial_id: int) -> float | None:
 
 
 def _utc(local: datetime | None) -> datetime | None:
-    """Give a local time as the tables have it: UTC without saying so."""
+    """Return a local time as the tables have it: UTC without saying so."""
     return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
 
 

@@ -57,7 +57,7 @@ def extends(task: type[Task], old: Definition, new: Definition) -> bool:
 
 
 def filled(task: type[Task], definition: Mapping[str, Any]) -> Definition:
-    """Give keys that did not exist when a definition was stored the default, which is what they did then."""
+    """Return keys that did not exist when a definition was stored the default, which is what they did then."""
     axes = definition["search_space"]
     sections = {
         section: {k: v for k, v in plain(spec).items() if k not in axes} | definition.get(section, {})

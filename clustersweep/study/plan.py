@@ -61,7 +61,7 @@ class Plan:
         return tuple((trial, len(self.study.seeds)) for trial in self.trials)
 
     def replicate(self, trial: Trial, seed: int) -> Replicate:
-        """Give one training of a trial, with the key that its files carry."""
+        """Return one training of a trial, with the key that its files carry."""
         if self.header.digest is None:
             raise ValueError("a plan whose data were not read has no replicates")
         return Replicate(trial, seed, replicate_key(self.study, self.header.digest, trial.params, seed))

@@ -14,7 +14,7 @@ Aggregate = Literal["mean", "median", "min", "max"]
 
 
 def combination(params: Params) -> tuple[tuple[str, Scalar], ...]:
-    """Give a combination's identity: its params as a hashable value that ignores the order of keys."""
+    """Return a combination's identity: its params as a hashable value that ignores the order of keys."""
     return tuple(sorted(params.items()))
 
 
@@ -194,11 +194,11 @@ def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
 
 
 def losses(trial: TrialResult) -> tuple[float, ...]:
-    """Give the losses of a trial's complete replicates in the order of the seeds, dex^2."""
+    """Return the losses of a trial's complete replicates in the order of the seeds, dex^2."""
     ended = sorted(trial.replicates.items())
     return tuple(replicate.value for _, replicate in ended if replicate.value is not None)
 
 
 def loss_of(trial: TrialResult) -> float:
-    """Give a complete trial's objective, dex^2; NaN for one that is not complete."""
+    """Return a complete trial's objective, dex^2; NaN for one that is not complete."""
     return math.nan if trial.value is None else trial.value

@@ -214,7 +214,7 @@ def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
 
 
 def identifiers(catalogue: Catalogue, choice: Choice, *, any_case: bool = False) -> tuple[str, Array | None]:
-    """Give the identifier's name and column; an empty name and None where none is chosen and no known one is there.
+    """Return the identifier's name and column; an empty name and None where none is chosen and no known one is there.
 
     Args:
         catalogue: The table.
@@ -241,7 +241,7 @@ def identifiers(catalogue: Catalogue, choice: Choice, *, any_case: bool = False)
 
 
 def redshifts(catalogue: Catalogue, choice: Choice, *, needed: bool) -> NDArray[np.float64] | None:
-    """Give the redshifts alone, as they are, of a catalogue that may hold no masses.
+    """Return the redshifts alone, as they are, of a catalogue that may hold no masses.
 
     Returns:
         `(cluster,)`; None where none is chosen, no known one is there, and none is needed.
@@ -260,7 +260,7 @@ def redshifts(catalogue: Catalogue, choice: Choice, *, needed: bool) -> NDArray[
 
 
 def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
-    """Give log10 of the masses alone, of a catalogue that may hold no redshifts, and masses of some clusters only.
+    """Return log10 of the masses alone, of a catalogue that may hold no redshifts, and masses of some clusters only.
 
     Returns:
         log10 M500c in solar masses, `(cluster,)`; NaN where the catalogue has no positive mass.
@@ -282,7 +282,7 @@ def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
 
 
 def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> NDArray[np.float64]:
-    """Give one column, having made sure that it is there and holds numbers."""
+    """Return one column, having made sure that it is there and holds numbers."""
     _require_present(catalogue, choice, {option: name}, typed=True)
     _require_numbers(catalogue, {option: name}, typed=True)
     return catalogue.columns[name].astype(np.float64)

@@ -157,7 +157,7 @@ def _seeming_order(shape: tuple[int, ...], clusters: int | None) -> str:
 
 
 def _comparable(column: Array) -> Array:
-    """Give whole numbers as int64, or uint64 where they are too large, and anything else as it is."""
+    """Return whole numbers as int64, or uint64 where they are too large, and anything else as it is."""
     if column.dtype.kind == "f" and np.isfinite(column).all() and (column == np.floor(column)).all():
         return column.astype(np.int64)
     return native(column) if column.dtype.kind in "iu" else column

@@ -96,7 +96,7 @@ class Dataset:
 
 
 def rebinned_shape(shape: ImageShape, factor: int) -> ImageShape:
-    """Give the shape after adding up squares of `factor` x `factor` pixels.
+    """Return the shape after adding up squares of `factor` x `factor` pixels.
 
     Raises:
         DataError: `factor` does not divide the height and the width; dropping the rest would lose counts.
@@ -147,7 +147,7 @@ class ImagesDigest:
         self._hash.update(np.ascontiguousarray(images, self._dtype).data)
 
     def hexdigest(self) -> str:
-        """Give the digest of all that was added."""
+        """Return the digest of all that was added."""
         return self._hash.hexdigest()[:16]
 
 

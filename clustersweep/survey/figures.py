@@ -83,7 +83,7 @@ class Summary:
     rows_are_counted: bool = False
 
     def items(self) -> tuple[tuple[str, str], ...]:
-        """Give names and values as text, in the order in which a person wants to know them."""
+        """Return names and values as text, in the order in which a person wants to know them."""
         height, width, bands = self.image_shape
         kind = "counts" if self.is_counts else "not whole counts (smoothed or scaled)"
         edges = f"{self.bands_kev[0][0]:g} to {self.bands_kev[-1][1]:g} keV" if self.bands_kev else "energies unknown"
@@ -157,7 +157,7 @@ def redshift_histogram(dataset: Dataset) -> Histogram:
 
 
 def mass_redshift(dataset: Dataset) -> MassRedshift:
-    """Give mass, redshift and the sum of the image of each cluster."""
+    """Return mass, redshift and the sum of the image of each cluster."""
     return MassRedshift(dataset.log_mass, dataset.redshift, image_sums(dataset))
 
 

@@ -130,7 +130,7 @@ def open_dataset(
 
 
 def simulated(spec: SimulateSpec, surveys: Path, progress: Progress | None = None, jobs: int = 1) -> Path:
-    """Give the folder of a simulated survey, which is made if it is not there yet."""
+    """Return the folder of a simulated survey, which is made if it is not there yet."""
     from clustersweep.survey.simulator.simulate import write_survey  # the simulator needs scipy
 
     folder = surveys / spec.digest
@@ -143,7 +143,7 @@ def _choice(spec: DataSpec) -> Choice:
 
 
 def _files(spec: DataSpec) -> tuple[Path, Path]:
-    """Give the files of images and catalogue; those of a sweep are FITS or npz, never a pickle."""
+    """Return the files of images and catalogue; those of a sweep are FITS or npz, never a pickle."""
     if spec.images is None:
         raise DataError([Problem("data", "images", "", "is missing", "Give `images:` or `simulate:`.")])
     if spec.images.is_dir():

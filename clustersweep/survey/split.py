@@ -58,7 +58,7 @@ def make_split(clusters: int, spec: SplitSpec, groups: NDArray[Any] | None = Non
 
 
 def _shuffled(rows: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give what scikit-learn's `train_test_split` gives for a seed, without the second that importing it takes.
+    """Return what scikit-learn's `train_test_split` gives for a seed, without the second that importing it takes.
 
     Raises:
         ValueError: A part would be empty.

@@ -45,7 +45,7 @@ class ImageStack:
         self._count += len(images)
 
     def finish(self) -> Array:
-        """Give the result and let go of it; the stack is empty afterwards."""
+        """Return the result and let go of it; the stack is empty afterwards."""
         used = self._count * self._pixels * self.dtype.itemsize
         buffer, dtype = self._buffer, self.dtype
         self._buffer, count, self._count = np.empty(0, np.uint8), self._count, 0
@@ -63,7 +63,7 @@ class ImageStack:
 
 
 def smallest_type(images: Array) -> np.dtype[Any]:
-    """Give the smallest type of the stack that holds these images."""
+    """Return the smallest type of the stack that holds these images."""
     return _LADDER[_level_of(images, None)]
 
 

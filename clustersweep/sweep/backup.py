@@ -107,7 +107,7 @@ def restore(database: Database, path: Path) -> Mapping[str, int]:
 
 @contextmanager
 def _transaction(parameters: Mapping[str, str], failed: str) -> Iterator[Any]:
-    """Give a cursor in a transaction, which ends with the block; what the server refuses is told after `failed`."""
+    """Return a cursor in a transaction, which ends with the block; what the server refuses is told after `failed`."""
     name = {"application_name": f"clustersweep pid {os.getpid()}"}
     connection = connect("storage", {**parameters, **KEEPALIVES, **name})
     said = ""

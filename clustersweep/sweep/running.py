@@ -61,13 +61,13 @@ class RunningTrial:
         return set(study.seeds) <= set(self.results)
 
     def value(self, study: Study) -> float | None:
-        """Give the objective over the seeds; None when a replicate failed."""
+        """Return the objective over the seeds; None when a replicate failed."""
         values = [self.results[seed].value for seed in study.seeds]
         known = [value for value in values if value is not None]
         return aggregate(known, study.objective.over_seeds) if len(known) == len(values) else None
 
     def mean_curve(self, running: Sequence[Curve] = ()) -> dict[int, float]:
-        """Give each epoch's mean validation loss over the seeds that reached it, those that still run included."""
+        """Return each epoch's mean validation loss over the seeds that reached it, those that still run included."""
         curves = [*(result.curve for result in self.results.values()), *running]
         longest = max((len(curve) for curve in curves), default=0)
         return {
@@ -97,7 +97,7 @@ class Job:
     epoch_s: list[float] = field(default_factory=list)
 
     def complete(self, event: Finished) -> ReplicateResult:
-        """Give what it came to."""
+        """Return what it came to."""
         return ReplicateResult(
             seed=self.replicate.seed,
             state="complete",
@@ -113,7 +113,7 @@ class Job:
         )
 
     def failed(self, event: Failed) -> ReplicateResult:
-        """Give that it failed, and why."""
+        """Return that it failed, and why."""
         return ReplicateResult(
             seed=self.replicate.seed,
             state="failed",
@@ -129,7 +129,7 @@ class Job:
 
 
 def without_memory(reason: str, trace: str = "", *, on_share: bool = False) -> Failed:
-    """Give the failure of a replicate that ran out of memory alone, too; `on_share`: of a share of a GPU."""
+    """Return the failure of a replicate that ran out of memory alone, too; `on_share`: of a share of a GPU."""
     remedy = "Give it a whole GPU (resources.gpus_per_worker: 1), train" if on_share else "Train"
     remedy += " it where there is more memory (--address), or in another study with a smaller training.batch_size"
     return Failed(OUT_OF_MEMORY, f"out of memory, also with nothing else training: {reason}. {remedy}", trace)

@@ -34,7 +34,7 @@ class Backlog:
         return self._waiting > 0
 
     def seeds(self, trial: int) -> tuple[int, ...]:
-        """Give the seeds of a trial that wait."""
+        """Return the seeds of a trial that wait."""
         return tuple(self._seeds[trial])
 
     def choose(self, compiled: int | None, workers: int, compile_cost: float) -> int | None:
@@ -60,7 +60,7 @@ class Backlog:
         return most if spread else compiled
 
     def most_work(self) -> int | None:
-        """Give the trial whose waiting seeds cost most; of equals the first, None when nothing waits."""
+        """Return the trial whose waiting seeds cost most; of equals the first, None when nothing waits."""
         while self._heap:
             trial = self._heap[0][1]
             if self._seeds[trial] and self._heap[0] == self._entry(trial):

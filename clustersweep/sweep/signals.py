@@ -24,7 +24,7 @@ def interrupt_on_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Give a question that becomes true on Ctrl-C, SIGTERM or SIGHUP; a second one interrupts at once."""
+    """Return a question that becomes true on Ctrl-C, SIGTERM or SIGHUP; a second one interrupts at once."""
     asked = threading.Event()
 
     def ask(number: int, frame: object) -> None:

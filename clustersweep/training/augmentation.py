@@ -25,7 +25,7 @@ class Augmentation:
             layer.generator.state.assign([derived_seed(seed, epoch, "augmentation", number), 0])
 
     def __call__(self, images: "tf.Tensor") -> "tf.Tensor":
-        """Give random views of images `(cluster, height, width, band)`."""
+        """Return random views of images `(cluster, height, width, band)`."""
         for layer in self._layers:
             images = layer(images, training=True)
         return images

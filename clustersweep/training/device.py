@@ -186,7 +186,7 @@ def device_in_use(precision: str) -> Device:
 
 
 def shared_tensor(array: NDArray[Any]) -> "tf.Tensor":
-    """Give a tensor that lies in the array's own memory, where that can be; else a copy.
+    """Return a tensor that lies in the array's own memory, where that can be; else a copy.
 
     Ray gives the arrays of its object store to every worker of a machine in shared memory, and read-only; TensorFlow
     takes such memory by DLPack only. Tensors are never written to, but the array must not be either.

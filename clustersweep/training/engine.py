@@ -89,7 +89,7 @@ class ScaledImages:
 
 
 def standardised_redshift(redshift: NDArray[np.float64], scaling: Scaling) -> NDArray[np.float32]:
-    """Give redshifts `(cluster,)` as the network takes them, `(cluster, 1)`."""
+    """Return redshifts `(cluster,)` as the network takes them, `(cluster, 1)`."""
     return ((redshift - scaling.redshift_mean) / scaling.redshift_sd).astype(np.float32)[:, np.newaxis]
 
 
@@ -168,7 +168,7 @@ class Trainer:
             yield failed(error)
 
     def validation_loss(self, weights: Arrays) -> float:
-        """Give the validation loss, dex^2, that a network with these weights has."""
+        """Return the validation loss, dex^2, that a network with these weights has."""
         _assign(self._variables, weights)
         set_precision(self.training.precision)
         return self._in_dex(self._validate())[0]
@@ -296,7 +296,7 @@ class Trainer:
     def _terms(
         self, images: "tf.Tensor", redshift: "tf.Tensor", labels: "tf.Tensor", *, training: bool
     ) -> list["tf.Tensor"]:
-        """Give each cluster's squared error, and its negative log-likelihood where the network has a variance.
+        """Return each cluster's squared error, and its negative log-likelihood where the network has a variance.
 
         Both of the standardised label, `(cluster,)`; the last is what is trained.
         """

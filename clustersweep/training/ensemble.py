@@ -67,7 +67,7 @@ class Ensemble:
 
     @classmethod
     def of(cls, model: TrainedModel) -> "Ensemble":
-        """Give the networks of a trained model."""
+        """Return the networks of a trained model."""
         return cls(
             model.network,
             model.scaling,
@@ -100,7 +100,7 @@ class Ensemble:
         return Prediction(mean.mean(axis=0), np.sqrt((sd**2).mean(axis=0) + mean.var(axis=0)), mean, sd)
 
     def _outputs(self, images: NDArray[Any], redshift: Floats) -> Floats:
-        """Give mean and variance of the standardised label, `(cluster, outputs)`."""
+        """Return mean and variance of the standardised label, `(cluster, outputs)`."""
         scaled_redshift = standardised_redshift(redshift, self._scaling)
         found = []
         for start in range(0, len(images), VALIDATION_BATCH):

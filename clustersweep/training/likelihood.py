@@ -18,11 +18,11 @@ def variance(unit: "tf.Tensor") -> "tf.Tensor":
 
 
 def likelihood_terms(square: "tf.Tensor", spread: "tf.Tensor") -> "tf.Tensor":
-    """Give log(sigma) + (y - mu)^2 / (2 sigma^2) of each cluster, without the constant log(2 pi) / 2."""
+    """Return log(sigma) + (y - mu)^2 / (2 sigma^2) of each cluster, without the constant log(2 pi) / 2."""
     return 0.5 * (tf.math.log(spread) + square / spread)
 
 
 def unit_of(variance: float) -> float:
-    """Give the unit that `variance` turns into this: the inverse of softplus."""
+    """Return the unit that `variance` turns into this: the inverse of softplus."""
     above = max(variance - VARIANCE_FLOOR, VARIANCE_FLOOR)
     return above + math.log(-math.expm1(-above))  # log(expm1(above)), which would overflow above 709

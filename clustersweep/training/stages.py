@@ -88,13 +88,13 @@ class Shelf(Protocol):
     """Where the stages of one seed are kept while and after they run."""
 
     def result(self, stage: StageName) -> tuple[StageResult, Arrays] | None:
-        """Give a finished stage with the weights that the next one begins with."""
+        """Return a finished stage with the weights that the next one begins with."""
 
     def keep(self, result: StageResult, weights: Arrays) -> None:
         """Keep a finished stage."""
 
     def checkpoint(self, stage: StageName) -> bytes | None:
-        """Give where an interrupted stage got to."""
+        """Return where an interrupted stage got to."""
 
     def keep_checkpoint(self, stage: StageName, state: bytes) -> None:
         """Keep how far a stage has come."""
@@ -258,7 +258,7 @@ def outlier_regions(log_mass: NDArray[np.float64], error: NDArray[np.float64], s
 
 
 def row_weights(log_mass: NDArray[np.float64], regions: OutlierRegions, weight: float) -> NDArray[np.float64]:
-    """Give each training cluster's weight in the loss: `weight` times as much inside the regions, 1 on average.
+    """Return each training cluster's weight in the loss: `weight` times as much inside the regions, 1 on average.
 
     The outermost bins reach beyond the validation part's lightest and heaviest cluster.
     """
@@ -268,7 +268,7 @@ def row_weights(log_mass: NDArray[np.float64], regions: OutlierRegions, weight: 
 
 
 def with_variance(weights: Arrays, variance: float) -> Arrays:
-    """Give the output of a network a second unit for the variance; the mean stays what it was.
+    """Return the output of a network a second unit for the variance; the mean stays what it was.
 
     Args:
         weights: Of a network with one output; its kernel `(unit, 1)` and bias `(1,)` come last.

@@ -134,7 +134,7 @@ def _model(
     results: list[StageResult],
     provenance: dict[str, str],
 ) -> TrainedModel:
-    """Give the model before recalibration."""
+    """Return the model before recalibration."""
     if configuration.scaling is None:
         raise ValueError("the scaling is fitted before")
     last = {result.seed: result for result in results if result.kept}
@@ -253,7 +253,7 @@ def _alike(one: Scaling, other: Scaling) -> bool:
 
 
 def _clusters(dataset: Dataset, rows: NDArray[np.int64]) -> Clusters:
-    """Give what is known of some clusters, their images gone through once, piece by piece."""
+    """Return what is known of some clusters, their images gone through once, piece by piece."""
     masks = [within(dataset.image_shape, radius) for radius in (math.inf, CENTRAL_RADIUS)]
     sums = np.empty((len(masks), len(rows)))
     for piece in chunks(len(rows), dataset.images[:1].nbytes):
@@ -291,7 +291,7 @@ def _member(
     found: Mapping[str, Prediction],
     stages: tuple[StageResult, ...],
 ) -> dict[str, float]:
-    """Give one network's own mean squared errors, dex^2, beside the ensemble's."""
+    """Return one network's own mean squared errors, dex^2, beside the ensemble's."""
     square = {
         part: float(np.mean((said.member_log_mass[number] - dataset.log_mass[rows[part]]) ** 2))
         for part, said in found.items()

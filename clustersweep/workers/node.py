@@ -29,7 +29,7 @@ _PROGRAM = (
 
 
 def folder_of_node_here(address: str) -> str | None:
-    """Give the folder by which Ray finds a node that this machine is of a cluster; None where it is none.
+    """Return the folder by which Ray finds a node that this machine is of a cluster; None where it is none.
 
     Raises:
         RayError: The cluster does not let us in.
@@ -104,7 +104,7 @@ def _nodes(address: str) -> list[Any]:
 
 
 def _address_towards(address: str) -> str:
-    """Give this machine's address as the cluster's head sees it: it may have several."""
+    """Return this machine's address as the cluster's head sees it: it may have several."""
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as towards:

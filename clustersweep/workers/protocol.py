@@ -45,7 +45,7 @@ class Workers(Protocol):
         """Wait for events, and give them with the names of the workers that they come from."""
 
     def alone(self) -> bool:
-        """Give whoever trains next all memory that a worker can have, as there was too little; nobody trains now.
+        """Return whoever trains next all memory that a worker can have, as there was too little; nobody trains now.
 
         Return whether that is a share of a GPU's only.
         """

@@ -92,7 +92,7 @@ def results(home: Home, study: str = "chaos") -> SweepResults | None:
 
 
 def table(found: SweepResults) -> Table:
-    """Give every replicate's numbers, which no fault may change."""
+    """Return every replicate's numbers, which no fault may change."""
     return {
         (combination(trial.params), seed): (r.state, r.value, r.best_epoch, r.epochs, r.curve)
         for trial in found.trials
@@ -101,7 +101,7 @@ def table(found: SweepResults) -> Table:
 
 
 def trained(found: SweepResults | None) -> Table:
-    """Give who trained every complete replicate and for how long, which changes when it is trained again."""
+    """Return who trained every complete replicate and for how long, which changes when it is trained again."""
     trials = found.trials if found else ()
     return {
         (combination(trial.params), seed): (r.worker, r.seconds)
@@ -180,7 +180,7 @@ def one_round(seed: int, expected: Table) -> Counter[str]:
 
 
 def said(home: Home) -> str:
-    """Give the end of what the launches of a home have said."""
+    """Return the end of what the launches of a home have said."""
     return (home.path.parent / "log").read_text()[-4000:]
 
 

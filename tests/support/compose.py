@@ -9,29 +9,29 @@ from places import ROOT
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """Give the services by name."""
+    """Return the services by name."""
     return document()["services"]
 
 
 def document() -> dict[str, Any]:
-    """Give the whole file."""
+    """Return the whole file."""
     text = re.sub(r"\$\{(\w+):-([^}]*)\}", r"\2", (ROOT / "docker-compose.yml").read_text())
     return yaml.safe_load(text)
 
 
 def command(service: str) -> list[str]:
-    """Give what a service's container runs."""
+    """Return what a service's container runs."""
     found = services()[service]
     words = found.get("command", [])
     return [*found.get("entrypoint", []), *(shlex.split(words) if isinstance(words, str) else words)]
 
 
 def health_check(service: str) -> list[str]:
-    """Give the command that finds a service healthy."""
+    """Return the command that finds a service healthy."""
     kind, *words = services()[service]["healthcheck"]["test"]
     return words if kind == "CMD" else ["sh", "-c", *words]
 
 
 def environment(service: str) -> dict[str, str]:
-    """Give a service's variables."""
+    """Return a service's variables."""
     return {name: str(value) for name, value in services()[service].get("environment", {}).items()}

@@ -151,6 +151,6 @@ def make_images(engine: Docker | Buildah) -> None:
 
 
 def compose_program(environment: Mapping[str, str]) -> list[str]:
-    """Give Compose: the engine's plugin, or the program of its own."""
+    """Return Compose: the engine's plugin, or the program of its own."""
     plugin = run(["docker", "compose", "version"], check=False, env=environment).returncode == 0
     return ["docker", "compose"] if plugin else ["docker-compose"]

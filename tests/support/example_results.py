@@ -25,7 +25,7 @@ GRID: Mapping[str, tuple[Scalar, ...]] = {
 def grid_results(
     axes: Mapping[str, tuple[Scalar, ...]] = GRID, seeds: tuple[int, ...] = (0, 1, 2), dead: bool = True
 ) -> SweepResults:
-    """Give a complete sweep on 50 x 50 images with three convolutions a block (54 of the grid's 81 feasible)."""
+    """Return a complete sweep on 50 x 50 images with three convolutions a block (54 of the grid's 81 feasible)."""
     trials = []
     for number, values in enumerate(itertools.product(*axes.values())):
         params = dict(zip(axes, values, strict=True))
@@ -43,13 +43,13 @@ def grid_results(
 
 
 def replace_trial(results: SweepResults, number: int, **changes: Any) -> SweepResults:
-    """Give the same sweep with one trial changed."""
+    """Return the same sweep with one trial changed."""
     trials = [dataclasses.replace(t, **changes) if t.number == number else t for t in results.trials]
     return dataclasses.replace(results, trials=tuple(trials))
 
 
 def fail_trial(results: SweepResults, number: int, error: str = "RuntimeError: boom") -> SweepResults:
-    """Give the same sweep with one trial failed in its last seed."""
+    """Return the same sweep with one trial failed in its last seed."""
     trial = next(t for t in results.trials if t.number == number)
     last = max(trial.replicates)
     broken = ReplicateResult(last, "failed", None, 0, 3, 1.5, "worker-1", error=error, signature="NonFiniteLoss")

@@ -73,7 +73,7 @@ class Host:
         )  # fmt: skip
 
     def said(self, log: str = "log") -> str:
-        """Give what its commands have said."""
+        """Return what its commands have said."""
         return (self.folder / log).read_text()
 
     def unplug(self) -> None:

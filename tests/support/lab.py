@@ -68,7 +68,7 @@ class Lab:
             time.sleep(0.2)
 
     def environment_of_launch(self) -> dict[str, str]:
-        """Give the variables of a launch, with this machine's program and folder."""
+        """Return the variables of a launch, with this machine's program and folder."""
         return self._environment("launch")
 
     def _command(self, service: str) -> list[str | Path]:
@@ -94,7 +94,7 @@ class Lab:
 
     @staticmethod
     def _renamed(path: Path, owner: Owner) -> str:
-        """Give a list of users or groups in which the server's user is called as in its image."""
+        """Return a list of users or groups in which the server's user is called as in its image."""
         lines = [line.split(":") for line in path.read_text().splitlines()]
         for line in lines:
             if line[0] == "postgres":
@@ -105,5 +105,5 @@ class Lab:
 
 
 def service_of(name: str) -> str:
-    """Give the service that a host runs."""
+    """Return the service that a host runs."""
     return "worker" if name.startswith("worker") else name

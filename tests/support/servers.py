@@ -29,7 +29,7 @@ class TcpServer:
         return self.url_with()
 
     def url_with(self, **changes: object) -> str:
-        """Give the URL with some of host, port, user, password and database changed."""
+        """Return the URL with some of host, port, user, password and database changed."""
         new = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
         login = f"{quote(new.user, safe='')}:{quote(new.password, safe='')}"
         return f"postgresql://{login}@{new.host}:{new.port}/{new.database}"
@@ -60,7 +60,7 @@ class TcpServer:
 
 
 def short_folder(owner: Owner | None) -> Path:
-    """Give a folder that a server can live in: pytest's are private to root, and too deep for a socket."""
+    """Return a folder that a server can live in: pytest's are private to root, and too deep for a socket."""
     folder = Path(tempfile.mkdtemp(prefix="clustersweep-", dir="/tmp"))
     if owner is not None:
         folder.chmod(0o711)

@@ -13,7 +13,7 @@ BANDS = ((0.3, 0.6), (0.6, 1.0), (1.0, 2.3))
 
 
 def small_model(**changes: Any) -> TrainedModel:
-    """Give a model of two networks for counts of 12 x 12 pixels and 3 bands, with some fields changed."""
+    """Return a model of two networks for counts of 12 x 12 pixels and 3 bands, with some fields changed."""
     values: dict[str, Any] = {
         "network": NETWORK,
         "outputs": 2,

@@ -33,7 +33,7 @@ DROPOUT: dict[str, Any] = {
 
 
 def small_definition(**changes: Any) -> dict[str, Any]:
-    """Give the small study's content with some sections changed; dictionaries are merged, None removes a key."""
+    """Return the small study's content with some sections changed; dictionaries are merged, None removes a key."""
     merged = dict(SMALL)
     for name, value in changes.items():
         merged[name] = _merged(merged[name], value) if isinstance(value, dict) and name in merged else value

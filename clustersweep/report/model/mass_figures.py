@@ -160,7 +160,7 @@ def _solar(log_mass: Floats) -> Floats:
 
 
 def _mass_ticks(low: float, high: float) -> dict[str, Any]:
-    """Give a logarithmic axis of solar masses between two log10 masses, with ticks at 1, 2 and 5."""
+    """Return a logarithmic axis of solar masses between two log10 masses, with ticks at 1, 2 and 5."""
     decades = range(math.floor(low), math.ceil(high) + 1)
     ticks = [(step, decade) for decade in decades for step in (1, 2, 5)]
     return {

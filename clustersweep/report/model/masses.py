@@ -140,7 +140,7 @@ class ResidualPanel:
 
 
 def residuals(test: Judged, evaluation: Evaluation) -> tuple[ResidualPanel, ...]:
-    """Give the errors against true mass, against predicted mass and, where there is any, against redshift."""
+    """Return the errors against true mass, against predicted mass and, where there is any, against redshift."""
     known = test.clusters
     panels = []
     error = test.predicted - known.log_mass
@@ -163,7 +163,7 @@ def residuals(test: Judged, evaluation: Evaluation) -> tuple[ResidualPanel, ...]
 
 
 def _residual_bin(found: Bin, start: float, end: float) -> ResidualBin:
-    """Give what is drawn of a bin, between the ends of the picture: the outermost bins may reach far beyond."""
+    """Return what is drawn of a bin, between the ends of the picture: the outermost bins may reach far beyond."""
     bias, mse = found.metrics.bias.value, found.metrics.mse.value
     return ResidualBin(
         low=max(found.low, start - _CELL_DEX),

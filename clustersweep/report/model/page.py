@@ -62,12 +62,12 @@ def write_training_page(page: TrainingPage, to: Path) -> Path:
 
 
 def training_figures(page: TrainingPage) -> dict[str, go.Figure]:
-    """Give the page's figures by name, as `png.write_pngs` takes them."""
+    """Return the page's figures by name, as `png.write_pngs` takes them."""
     return {illustration.name: illustration.drawn for illustration in _illustrations(page)}
 
 
 def training_page(page: TrainingPage) -> str:
-    """Give the whole page as HTML."""
+    """Return the whole page as HTML."""
     found = page.evaluation
     drawn = {
         illustration.name: figure(

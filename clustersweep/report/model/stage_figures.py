@@ -129,7 +129,7 @@ class _Grid:
         self._height = (1 - row_gap * (rows - 1)) / rows
 
     def cell(self, row: int, column: int) -> tuple[list[float], list[float]]:
-        """Give the domains of a panel's x and y axis."""
+        """Return the domains of a panel's x and y axis."""
         left, top = column * (self._width + self._column_gap), 1 - row * (self._height + self._row_gap)
         return domain(left, left + self._width), domain(top - self._height, top)
 
@@ -162,7 +162,7 @@ def _draw_curve(figure: go.Figure, panel: StagePanel, seed: int, colour: str, ax
 
 
 def _range(panel: StagePanel) -> dict[str, Any]:
-    """Give the axis of a panel: that of losses, or a linear one for likelihoods, which may be negative."""
+    """Return the axis of a panel: that of losses, or a linear one for likelihoods, which may be negative."""
     values = [v for c in panel.curves for v in (*c.training, *c.validation, c.start) if v is not None]
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     if panel.measure == "mse":

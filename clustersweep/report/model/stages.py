@@ -30,7 +30,7 @@ class StagePanel:
 
 
 def stage_panels(stages: Sequence[StageResult]) -> tuple[StagePanel, ...]:
-    """Give the curves of every stage, in the order of training; likelihoods come last."""
+    """Return the curves of every stage, in the order of training; likelihoods come last."""
     names = list(dict.fromkeys(result.stage for result in stages))
     panels = []
     for measure in ("mse", "nll"):
@@ -53,7 +53,7 @@ def stage_panels(stages: Sequence[StageResult]) -> tuple[StagePanel, ...]:
 
 
 def before(result: StageResult, stages: Iterable[StageResult], measure: Literal["mse", "nll"] = "mse") -> float | None:
-    """Give the validation loss (dex^2) or likelihood that a stage set out from; None for the first one."""
+    """Return the validation loss (dex^2) or likelihood that a stage set out from; None for the first one."""
     earlier = None
     for other in stages:
         if other is result:
@@ -64,7 +64,7 @@ def before(result: StageResult, stages: Iterable[StageResult], measure: Literal[
 
 
 def final(stages: Iterable[StageResult], failed: Container[int] = ()) -> tuple[StageResult, ...]:
-    """Give the last kept stage of each seed: the one whose weights the model has; it has none of a `failed` seed."""
+    """Return the last kept stage of each seed: the one whose weights the model has; it has none of a `failed` seed."""
     return tuple({result.seed: result for result in stages if result.kept and result.seed not in failed}.values())
 
 
@@ -88,7 +88,7 @@ class OutlierPanel:
 
 
 def outlier_panels(stages: Sequence[StageResult]) -> tuple[OutlierPanel, ...]:
-    """Give what the retraining on outlier regions changed, a panel for each seed."""
+    """Return what the retraining on outlier regions changed, a panel for each seed."""
     panels = []
     for result in stages:
         regions = result.regions

@@ -181,7 +181,7 @@ def outlier_words(panels: Sequence[OutlierPanel]) -> str:
 
 
 def margin(coverage: Coverage, validation: int) -> float:
-    """Give two standard errors of a coverage after recalibration: binomial, and of the factor's fit.
+    """Return two standard errors of a coverage after recalibration: binomial, and of the factor's fit.
 
     An error of the factor shifts the coverage of n sigma by n phi(n) / phi(1) times what it shifts that of one.
     """

@@ -29,7 +29,7 @@ class CurvePanel:
 
 
 def learning_curves(results: SweepResults, count: int = 4) -> tuple[CurvePanel, ...]:
-    """Give the learning curves of the best trials; empty where no replicate kept one."""
+    """Return the learning curves of the best trials; empty where no replicate kept one."""
     panels = []
     for place, trial in enumerate(results.ranked()[:count], start=1):
         curves = tuple(

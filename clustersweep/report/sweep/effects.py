@@ -111,7 +111,7 @@ def _within(trials: Iterable[TrialResult]) -> float:
 
 
 def _cube(balanced: Mapping[str, tuple[Scalar, ...]], done: Complete) -> NDArray[np.float64]:
-    """Give the losses as an array `(value of axis 1, ..., value of the last axis, seed)`, dex^2."""
+    """Return the losses as an array `(value of axis 1, ..., value of the last axis, seed)`, dex^2."""
     found = [
         done[combination(dict(zip(balanced, choice, strict=True)))] for choice in itertools.product(*balanced.values())
     ]

@@ -175,7 +175,7 @@ def _seed_cell(trial: TrialResult, seed: int, variance: float | None) -> Cell:
 
 
 def _error(error: str) -> Cell:
-    """Give the last line of an error, the rest (a traceback) folded away."""
+    """Return the last line of an error, the rest (a traceback) folded away."""
     lines = error.strip().splitlines() or [""]
     if len(lines) == 1:
         return text(lines[0], kind="wrap")

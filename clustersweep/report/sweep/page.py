@@ -15,7 +15,7 @@ from clustersweep.study.results import SweepResults
 
 
 def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> str:
-    """Give the whole report as HTML.
+    """Return the whole report as HTML.
 
     Raises:
         NothingCompleteError: No trial is complete.

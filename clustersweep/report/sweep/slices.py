@@ -103,7 +103,7 @@ class SliceFigure:
 
 
 def slices(results: SweepResults) -> tuple[SliceFigure, ...]:
-    """Give a figure for each axis that has more than one value, in the study's order."""
+    """Return a figure for each axis that has more than one value, in the study's order."""
     axes = {name: values for name, values in results.axes.items() if len(values) > 1}
     figures = [_slice(results, name) for name in axes]
     strength = {f.axis: -1.0 if math.isnan(f.effect) else f.effect for f in figures}

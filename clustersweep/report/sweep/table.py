@@ -79,7 +79,7 @@ def _devices(replicate: ReplicateResult) -> Row:
 
 
 def summary(results: SweepResults) -> dict[str, object]:
-    """Give the results as plain values for JSON; `best` is None while no trial is complete."""
+    """Return the results as plain values for JSON; `best` is None while no trial is complete."""
     ranked = results.ranked()
     return {
         "study": results.study,

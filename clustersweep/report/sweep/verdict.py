@@ -71,7 +71,7 @@ def verdict(results: SweepResults) -> Verdict:
 
 
 def shared_params(trials: Iterable[TrialResult]) -> dict[str, Scalar]:
-    """Give the params in which all these trials agree."""
+    """Return the params in which all these trials agree."""
     first, *others = (trial.params for trial in trials)
     return {name: value for name, value in first.items() if all(o.get(name) == value for o in others)}
 
@@ -82,5 +82,5 @@ def rmse(loss: float) -> float:
 
 
 def r_squared(loss: float, label_variance: float | None) -> float:
-    """Give the share of the labels' variance that is explained; NaN where that variance is not known."""
+    """Return the share of the labels' variance that is explained; NaN where that variance is not known."""
     return 1 - loss / label_variance if label_variance else math.nan

@@ -23,7 +23,7 @@ Made by make_mass_function.py."""
 
 
 def abundance() -> np.ndarray:
-    """Give `(redshift, mass)`, per square degree, unit redshift and dex."""
+    """Return `(redshift, mass)`, per square degree, unit redshift and dex."""
     model = {"flat": True, "H0": 67.74, "Om0": 0.3089, "Ob0": 0.0486, "sigma8": 0.8159, "ns": 0.9667}
     cosmo = cosmology.setCosmology("survey", **model)
     h = cosmo.H0 / 100

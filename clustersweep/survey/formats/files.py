@@ -81,7 +81,7 @@ def not_a_source(path: Path, kind: Kind) -> DataError:
 
 
 def located(images: Path, catalogue: Path | None = None) -> tuple[Path, Path]:
-    """Give the files of images and catalogue that a person means: a survey's folder, an npz, or two files.
+    """Return the files of images and catalogue that a person means: a survey's folder, an npz, or two files.
 
     Raises:
         DataError: There is no catalogue for these images.
@@ -114,7 +114,7 @@ def needs_catalogue(images: Path, why: str, unless: str = "") -> DataError:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` for a file or folder, renamed to `path` if all went well, else removed.
+    """Return a path beside `path` for a file or folder, renamed to `path` if all went well, else removed.
 
     Raises:
         DataError: The disk is full or cannot be written.

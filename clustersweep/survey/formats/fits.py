@@ -264,7 +264,7 @@ def _check_complete(path: Path, hdu: Any) -> None:
 
 
 def recipe(path: Path) -> str | None:
-    """Give the digest of the simulation that a file's header names, if any."""
+    """Return the digest of the simulation that a file's header names, if any."""
     with _opened(path) as hdus:
         value = hdus[0].header.get("RECIPE")
         return None if value is None else str(value)

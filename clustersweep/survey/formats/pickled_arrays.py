@@ -72,7 +72,7 @@ def _dtype(dtype: Dtype) -> np.dtype[Any]:
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Give the bytes that protocols 0 to 2 write as text."""
+    """Return the bytes that protocols 0 to 2 write as text."""
     if encoding not in ("latin1", "latin-1"):
         raise PickleRefusedError(f"it encodes text as {encoding}")
     return text.encode("latin-1")

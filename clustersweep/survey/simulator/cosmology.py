@@ -32,25 +32,25 @@ def _tables() -> tuple[Floats, Floats]:
 
 
 def expansion(redshift: ArrayLike) -> Floats:
-    """Give E(z) = H(z) / H0 = sqrt(Om (1 + z)^3 + 1 - Om) of a flat universe (Hogg 1999, astro-ph/9905116, eq. 14)."""
+    """Return E(z) = H(z) / H0 = sqrt(Om (1 + z)^3 + 1 - Om), flat (Hogg 1999, astro-ph/9905116, eq. 14)."""
     return np.asarray(np.sqrt(OMEGA_MATTER * (1 + np.asarray(redshift)) ** 3 + 1 - OMEGA_MATTER))
 
 
 def luminosity_distance_mpc(redshift: ArrayLike) -> Floats:
-    """Give d_L = (1 + z) d_C in Mpc, for z up to 5 (Hogg 1999, astro-ph/9905116, section 7)."""
+    """Return d_L = (1 + z) d_C in Mpc, for z up to 5 (Hogg 1999, astro-ph/9905116, section 7)."""
     redshift = np.asarray(redshift)
     return np.asarray((1 + redshift) * np.interp(redshift, _GRID, _tables()[0]))
 
 
 def kpc_per_arcmin(redshift: ArrayLike) -> Floats:
-    """Give the transverse size of one arcminute in kpc: d_C / (1 + z) times the angle (Hogg 1999, section 6)."""
+    """Return the transverse size of one arcminute in kpc: d_C / (1 + z) times the angle (Hogg 1999, section 6)."""
     redshift = np.asarray(redshift)
     distance_kpc = 1e3 * np.interp(redshift, _GRID, _tables()[0]) / (1 + redshift)
     return np.asarray(distance_kpc * np.pi / (180 * 60))
 
 
 def r500_kpc(mass_msun: ArrayLike, redshift: ArrayLike) -> Floats:
-    """Give the radius within which the mean density is 500 times critical: M = 500 rho_c(z) 4/3 pi R^3.
+    """Return the radius within which the mean density is 500 times critical: M = 500 rho_c(z) 4/3 pi R^3.
 
     The usual definition (Voit 2005, Rev. Mod. Phys. 77, 207).
     """

@@ -31,7 +31,7 @@ def king_potential(x: ArrayLike, sigma_km_s: float) -> Floats:
 
 
 def beta_from_temperature(sigma_km_s: ArrayLike, kt_kev: ArrayLike) -> Floats:
-    """Give beta = mu m_p sigma_r^2 / (k T), energy of galaxies over gas.
+    """Return beta = mu m_p sigma_r^2 / (k T), energy of galaxies over gas.
 
     Lab report, after eq. 8; Cavaliere & Fusco-Femiano 1976 (A&A 49, 137).
     """
@@ -40,7 +40,7 @@ def beta_from_temperature(sigma_km_s: ArrayLike, kt_kev: ArrayLike) -> Floats:
 
 
 def velocity_dispersion_km_s(beta: ArrayLike, kt_kev: ArrayLike) -> Floats:
-    """Give the galaxies' velocity dispersion that beta and kT imply; inverts `beta_from_temperature`."""
+    """Return the galaxies' velocity dispersion that beta and kT imply; inverts `beta_from_temperature`."""
     return np.asarray(np.sqrt(np.asarray(beta) * _KM2_S2_PER_KEV * np.asarray(kt_kev) / MEAN_MOLECULAR_WEIGHT))
 
 
@@ -85,7 +85,7 @@ def enclosed(x: ArrayLike, beta: ArrayLike) -> Floats:
 
 
 def radius_enclosing(fraction: ArrayLike, x_max: float, beta: float) -> Floats:
-    """Give x = b / r_c within which `fraction` of the light inside `x_max` lies; inverts `enclosed`."""
+    """Return x = b / r_c within which `fraction` of the light inside `x_max` lies; inverts `enclosed`."""
     power = float(_nonzero(np.asarray(1.5 - 3 * beta)))
     whole = np.expm1(power * np.log1p(x_max**2))
     return np.asarray(np.sqrt(np.expm1(np.log1p(np.asarray(fraction) * whole) / power)))

@@ -44,7 +44,7 @@ def psf_offsets(rng: np.random.Generator, count: int) -> Floats:
 
 
 def background_rate_cts_s() -> Floats:
-    """Give blank-sky counts per second of unvignetted exposure over the whole field, `(band,)`.
+    """Return blank-sky counts per second of unvignetted exposure over the whole field, `(band,)`.
 
     Measured in the eFEDS field (`data/bands10.csv`; Brunner et al. 2022, A&A 661, A1).
     """

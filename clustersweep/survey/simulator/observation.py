@@ -60,7 +60,7 @@ class Photons:
 
 
 def generator(seed: int, cluster: int) -> np.random.Generator:
-    """Give the random numbers of one cluster: the same in any chunk, process and order."""
+    """Return the random numbers of one cluster: the same in any chunk, process and order."""
     return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(seed, spawn_key=(cluster,))))
 
 

@@ -64,7 +64,7 @@ class Haloes:
     flux_erg_s_cm2: Floats
 
     def one(self, index: int) -> "Haloes":
-        """Give one halo, still as arrays."""
+        """Return one halo, still as arrays."""
         return Haloes(*(getattr(self, name)[index : index + 1] for name in self.__dataclass_fields__))
 
 

@@ -108,13 +108,13 @@ def band_factors(energy_flux: Floats, energy_kev: Floats, soft_flux: Floats) -> 
 
 
 def band_energies() -> Floats:
-    """Give the energies at which each band is integrated, `(band, energy)` in keV."""
+    """Return the energies at which each band is integrated, `(band, energy)` in keV."""
     edges = tables.bands().edges_kev
     return np.linspace(edges[:-1], edges[1:], _STEPS, axis=-1)
 
 
 def plasma_response(kt_kev: ArrayLike, redshift: ArrayLike, *, lines: bool = True) -> tuple[Floats, Floats]:
-    """Give counts per second per unit 0.5-2 keV flux `(..., band)`, and the K-correction `(...)`.
+    """Return counts per second per unit 0.5-2 keV flux `(..., band)`, and the K-correction `(...)`.
 
     Both by integration. The K-correction is the 0.5-2 keV flux, observed frame, over
     L(0.5-2 keV, rest frame) / (4 pi d_L^2) (Hogg et al. 2002, astro-ph/0210394).
@@ -131,7 +131,7 @@ def plasma_response(kt_kev: ArrayLike, redshift: ArrayLike, *, lines: bool = Tru
 
 @cache
 def point_source_response() -> Floats:
-    """Give an active galaxy's counts per second per unit of unabsorbed 0.5-2 keV flux: `power_law`, `(band,)`."""
+    """Return an active galaxy's counts per second per unit of unabsorbed 0.5-2 keV flux: `power_law`, `(band,)`."""
     soft, energy = np.linspace(*SOFT_KEV, _STEPS), band_energies()
     return band_factors(power_law(energy), energy, np.asarray(np.trapezoid(power_law(soft), soft)))
 
@@ -146,7 +146,7 @@ def _response_table() -> tuple[Floats, Floats]:
 
 
 def interpolated_response(kt_kev: ArrayLike, redshift: ArrayLike) -> tuple[Floats, Floats]:
-    """Give `plasma_response` from a table, bilinear in log kT and z; within 0.3 % of the integrals."""
+    """Return `plasma_response` from a table, bilinear in log kT and z; within 0.3 % of the integrals."""
     rates, correction = _response_table()
     row, up = _cell(np.log(_KT_KEV), np.log(np.asarray(kt_kev)))
     column, right = _cell(_REDSHIFT, np.asarray(redshift))

@@ -46,34 +46,34 @@ class Bands:
 
 @cache
 def bands() -> Bands:
-    """Give the survey's bands."""
+    """Return the survey's bands."""
     table = read_table("bands10.csv")
     return Bands(np.append(table[:, 1], table[-1, 2]), table[:, 5], table[:, 6])
 
 
 @cache
 def effective_area() -> tuple[Floats, Floats]:
-    """Give the on-axis effective area of all seven telescopes: energy in keV, area in cm^2."""
+    """Return the on-axis effective area of all seven telescopes: energy in keV, area in cm^2."""
     table = read_table("erosita_area_7tm.csv")
     return table[:, 0], table[:, 1]
 
 
 @cache
 def line_boost() -> tuple[Floats, Floats]:
-    """Give kT in keV and the ratio of a plasma's 0.5-2 keV emission with lines to its bremsstrahlung."""
+    """Return kT in keV and the ratio of a plasma's 0.5-2 keV emission with lines to its bremsstrahlung."""
     table = read_table("line_boost_vs_kT.csv")
     return table[:, 0], table[:, 1]
 
 
 @cache
 def measured_psf() -> tuple[Floats, Floats]:
-    """Give radius in arcsec and the enclosed fraction of the light within 60", measured on stars."""
+    """Return radius in arcsec and the enclosed fraction of the light within 60", measured on stars."""
     table = read_table("psf_eef_measured.csv")
     return table[:, 0], table[:, 1]
 
 
 @cache
 def halo_abundance() -> tuple[Floats, Floats, Floats]:
-    """Give redshift, log10 M500c / Msun, and haloes per deg^2, unit redshift and dex, `(redshift, mass)`."""
+    """Return redshift, log10 M500c / Msun, and haloes per deg^2, unit redshift and dex, `(redshift, mass)`."""
     table = read_table("mass_function.csv")
     return table[1:, 0], table[0, 1:], 10.0 ** table[1:, 1:]

@@ -107,7 +107,7 @@ def recalibration(validation: Judged) -> float:
 
 
 def recalibration_error(number: int) -> float:
-    """Give the standard deviation of the coverage that a factor fitted to so many clusters leads to.
+    """Return the standard deviation of the coverage that a factor fitted to so many clusters leads to.
 
     The p-quantile of n clusters has a coverage that follows the beta distribution of mean p and variance
     p (1 - p) / (n + 2) (order statistics; Vovk 2012, arXiv:1209.2673).
@@ -142,12 +142,12 @@ def calibration(judged: Judged, factor: float) -> Calibration:
 
 
 def pulls(judged: Judged, factor: float = 1.0) -> Floats:
-    """Give (predicted - true) / (factor * sd) of each cluster, `(cluster,)`."""
+    """Return (predicted - true) / (factor * sd) of each cluster, `(cluster,)`."""
     return (judged.predicted - judged.clusters.log_mass) / (factor * judged.sd)
 
 
 def negative_log_likelihood(judged: Judged, factor: float) -> Floats:
-    """Give log(sigma) + (y - mu)^2 / (2 sigma^2) + log(2 pi) / 2 of each cluster with sigma = factor * sd.
+    """Return log(sigma) + (y - mu)^2 / (2 sigma^2) + log(2 pi) / 2 of each cluster with sigma = factor * sd.
 
     Source: the lab report behind this project, equation 11; Nix & Weigend (1994) for a network's own variance.
     """

@@ -102,7 +102,7 @@ class Evaluation:
         return (self.test.r2.value - self.test.r2.low) * self.constant_mse
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON; what is not a finite number becomes None."""
+        """Return everything as plain values for JSON; what is not a finite number becomes None."""
         plain: dict[str, Any] = as_json(self)
         return plain
 
@@ -208,7 +208,7 @@ def _logarithms(train: Floats, test: Floats) -> tuple[Floats, Floats]:
 
 
 def _polynomial(features: Floats, degree: int) -> Floats:
-    """Give all products of up to `degree` features `(feature, cluster)` as columns `(cluster, product)`."""
+    """Return all products of up to `degree` features `(feature, cluster)` as columns `(cluster, product)`."""
     count, number = features.shape
     products = [
         features[list(chosen)].prod(axis=0) if chosen else np.ones(number)

@@ -61,7 +61,7 @@ class Metrics:
 
 
 def errors(judged: Judged, factor: float) -> Statistic:
-    """Give what measures the metrics of some rows of these clusters."""
+    """Return what measures the metrics of some rows of these clusters."""
     truth = judged.clusters.log_mass
     error, nll = judged.predicted - truth, negative_log_likelihood(judged, factor)
     inside = np.abs(pulls(judged, factor)) <= 1

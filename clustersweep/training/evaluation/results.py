@@ -102,7 +102,7 @@ class StageResult:
 
 
 def as_json(value: Any) -> Any:
-    """Give dataclasses, mappings and sequences as JSON values for other programs: what is not finite as null."""
+    """Return dataclasses, mappings and sequences as JSON values for other programs: what is not finite as null."""
     if is_dataclass(value):
         return {part.name: as_json(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, Mapping):
@@ -113,7 +113,7 @@ def as_json(value: Any) -> Any:
 
 
 def result_json(result: StageResult) -> dict[str, Any]:
-    """Give a stage as JSON values, NaN and all; `result_from` reads it back."""
+    """Return a stage as JSON values, NaN and all; `result_from` reads it back."""
     return asdict(result)
 
 

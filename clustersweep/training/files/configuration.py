@@ -198,7 +198,7 @@ HEADER = """\
 
 
 def configuration_schema() -> dict[str, Any]:
-    """Give the JSON Schema of training configurations, with which editors complete and check them."""
+    """Return the JSON Schema of training configurations, with which editors complete and check them."""
     return WORDS.schema(_schema().json_schema())
 
 
@@ -231,7 +231,7 @@ def _valid(kind: type[T], written: dict[str, Any]) -> T | None:
 
 
 def _plain(value: Any) -> Any:
-    """Give a specification, or None, as what YAML can write: no tuples, no paths."""
+    """Return a specification, or None, as what YAML can write: no tuples, no paths."""
     match value:
         case Path():
             return str(value.absolute())

@@ -53,7 +53,7 @@ def contradictions(written: Json) -> Iterator[Fault]:
 
 
 def simulated_pixels(data: dict[str, Any]) -> int | None:
-    """Give the width and height of simulated images after rebinning; None where that is not known."""
+    """Return the width and height of simulated images after rebinning; None where that is not known."""
     if not isinstance(data.get("simulate"), dict):
         return None
     pixels = data["simulate"].get("pixels", SimulateSpec(clusters=10).pixels)

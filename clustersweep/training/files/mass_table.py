@@ -100,14 +100,14 @@ class MassTable:
         return [*columns, Column("flag", np.dtype(np.int32), "", "sum of flags (see COMMENT), 0 for none")]
 
     def redshift(self, rows: slice) -> Floats | None:
-        """Give the redshifts of some clusters, `(cluster,)`, NaN for what is no redshift; None without a column."""
+        """Return the redshifts of some clusters, `(cluster,)`, NaN for what is no redshift; None without a column."""
         if self._source.redshift is None:
             return None
         found = self._source.redshift[rows]
         return np.where((found > 0) & (found <= LARGEST_REDSHIFT), found, np.nan)
 
     def rows(self, rows: slice, images: Array, said: "Prediction") -> Mapping[str, Array]:
-        """Give the columns of some clusters.
+        """Return the columns of some clusters.
 
         Args:
             rows: Which.
@@ -140,7 +140,7 @@ class MassTable:
         return {"identifier": self._identifiers[rows], **columns, "counts": counts, "flag": flag}
 
     def notes(self, flagged: int, flags: Mapping[Flag, int], parts: Mapping[str, int]) -> Notes:
-        """Give the header's keywords, with the number of rows that have any flag, each flag, and of each part."""
+        """Return the header's keywords, with the number of rows that have any flag, each flag, and of each part."""
         model = self._model
         network = " ".join(f"{key}={json.dumps(value)}" for key, value in asdict(model.network).items())
         notes: dict[str, tuple[str | int | float, str]] = {

@@ -86,7 +86,7 @@ def contradictions(model: TrainedModel, *, weights: bool = True) -> Iterator[tup
 
 
 def weight_shapes(model: TrainedModel) -> list[tuple[int, ...]]:
-    """Give the shapes of a network's weights in Keras's order: the kernel of each layer, then its bias."""
+    """Return the shapes of a network's weights in Keras's order: the kernel of each layer, then its bias."""
     planned = layers(model.network, model.image_shape, outputs=model.outputs)
     if isinstance(planned, Infeasible):
         raise ValueError(planned.reason)

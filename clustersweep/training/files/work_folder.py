@@ -67,7 +67,7 @@ class WorkFolder:
         self._folder, self._seed = folder, seed
 
     def result(self, stage: StageName) -> tuple[StageResult, Arrays] | None:
-        """Give a finished stage with the weights that the next one begins with; None where there is none whole."""
+        """Return a finished stage with the weights that the next one begins with; None where there is none whole."""
         try:
             record, weights = unpack_record(self._path(stage).read_bytes())
             return result_from(record), weights
@@ -80,7 +80,7 @@ class WorkFolder:
         self._checkpoint(result.stage).unlink(missing_ok=True)
 
     def checkpoint(self, stage: StageName) -> bytes | None:
-        """Give where an interrupted stage got to."""
+        """Return where an interrupted stage got to."""
         try:
             return self._checkpoint(stage).read_bytes()
         except FileNotFoundError:
