@@ -1,14 +1,14 @@
 """Five rounds of `make chaos`: every kind of fault is in them."""
 
 import pytest
-from chaos import one_round, table, undisturbed
+from chaos import STUDY, one_round, table, undisturbed
 
 ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
 def expected():
-    return table(undisturbed())
+    return table(undisturbed(STUDY))
 
 
 @pytest.mark.deployment

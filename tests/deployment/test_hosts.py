@@ -83,7 +83,7 @@ def test_a_launch_that_has_not_the_clusters_token_is_told_how_to_come_in(lab):
 def test_a_sweep_across_hosts_gives_bit_for_bit_the_losses_of_one_machine(lab):
     process = launch(lab, STUDY)
     assert process.wait(120) == 0, said(lab)
-    assert read(lab, "chaos", "table") == repr(sorted(table(undisturbed()).items()))
+    assert read(lab, "chaos", "table") == repr(sorted(table(undisturbed(STUDY)).items()))
     workers = {worker.split(":")[0] for worker in re.findall(r"worker-\d:\d+", read(lab, "chaos", "trained"))}
     assert workers == {"worker-1", "worker-2"}
 

@@ -185,7 +185,7 @@ def said(home: Home) -> str:
 
 
 @functools.cache
-def undisturbed(study: str = STUDY) -> SweepResults:
+def undisturbed(study: str) -> SweepResults:
     """Sweep without faults; once, whoever asks for it."""
     with new_home(study) as home:
         process = launch(home)
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="Seed of the first round.")
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.rounds) if given.seed is None else [given.seed]
-    expected, total = table(undisturbed()), Counter[str]()
+    expected, total = table(undisturbed(STUDY)), Counter[str]()
     print(f"undisturbed: {len(expected)} replicates", flush=True)
     for seed in seeds:
         start = time.monotonic()
