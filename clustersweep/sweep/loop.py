@@ -1,6 +1,5 @@
 """The loop: a plan's open trials go to workers, what these tell goes to the storage. Creates none of the three."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
@@ -8,8 +7,6 @@ from clustersweep.errors import StorageAwayError
 from clustersweep.storage.store import OpenTrial, Storage
 from clustersweep.study.cost import Speed, SpeedMeter
 from clustersweep.study.events import (
-    DIVERGED,
-    OUT_OF_MEMORY,
     Checkpoint,
     DamagedCheckpointError,
     EpochEnd,
@@ -20,18 +17,13 @@ from clustersweep.study.events import (
 from clustersweep.study.plan import Plan
 from clustersweep.study.results import ReplicateResult
 from clustersweep.sweep.events import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.sweep.failures import Again, Alone, Fail, Situation, decide, spared
 from clustersweep.sweep.retry import Lasting
 from clustersweep.sweep.run_folder import RunFolder
-from clustersweep.sweep.running import Job, Outcome, RunningTrial, without_memory
+from clustersweep.sweep.running import Job, Outcome, RunningTrial
 from clustersweep.sweep.schedule import Backlog
 from clustersweep.workers.protocol import Began, Lost, WorkerEvent, Workers
 
-# Three different combinations that fail alike mean that the fault is not the combinations'.
-MAX_SAME_SIGNATURE = 3
-# A replicate whose worker died so often without a checkpoint in between is what kills workers.
-MAX_LOSSES = 3
-# What a replicate fails of that its workers do not survive.
-WORKER_LOST = "WorkerLost"
 # Learning curves of running trials reach the database at most so often; finished ones at once.
 CURVES_EVERY_S = 5.0
 # The lock on the study is looked at so often.
@@ -85,7 +77,7 @@ class Sweep:
         self._alone: list[tuple[RunningTrial, int]] = []  # what ran out of memory, for when nothing else trains
         self._tried_alone: set[str] = set()
         self._on_share = False  # of a GPU: what trains alone
-        self._signatures: dict[str, set[int]] = {}
+        self._failed_alike: dict[str, set[int]] = {}
         self._epochs = self._most = 0  # trained; at the same time
         self._began_at: float | None = None
         self._finished = self._failed = 0
@@ -224,78 +216,59 @@ class Sweep:
                 self._backlog.correct(job.trial.number, self._meter.cost_s(trial, job.epoch_s))
                 self._files.save_weights(job.replicate.key, event.weights)
                 self._end(worker, job.complete(event))
-            case Failed():
-                if event.signature != OUT_OF_MEMORY:
-                    self._fail(worker, event)
-                elif not self._once_more_alone(worker):
-                    self._fail(worker, without_memory(event.message, event.trace, on_share=self._on_share))
-            case Lost():
-                self._lose(worker, event)
+            case Failed() | Lost():
+                self._carry_out(worker, event)
 
-    def _lose(self, worker: str, event: Lost) -> None:
-        """Have what a worker was training go on elsewhere, or fail where that is what kills workers."""
+    def _carry_out(self, worker: str, event: Failed | Lost) -> None:
+        """Do what is decided about a failure."""
         job = self._jobs[worker]
-        key = job.replicate.key
-        if not job.host:  # it was dead before it took this up: Ray kills idle workers, too, when memory is short
-            self._notify(WorkerLost(worker, job.replicate, event.reason, again=True))
-            self._take_back(worker)
-            return
-        losses = self._losses[key] = self._losses.get(key, 0) + 1
-        again = key not in self._tried_alone if event.out_of_memory else losses < MAX_LOSSES
-        self._notify(WorkerLost(worker, job.replicate, event.reason, again))
-        if not again and event.out_of_memory:
-            self._fail(worker, without_memory(event.reason))
-        elif not again:
-            self._fail(worker, Failed(WORKER_LOST, f"its worker died {losses} times: {event.reason}"))
-        elif event.out_of_memory:
-            self._once_more_alone(worker)
-        else:
-            self._take_back(worker)
+        key, seed = job.replicate.key, job.replicate.seed
+        if isinstance(event, Lost) and job.host:
+            self._losses[key] = self._losses.get(key, 0) + 1
+        decision = decide(event, self._situation(job))
+        if isinstance(event, Lost):
+            self._notify(WorkerLost(worker, job.replicate, event.reason, again=not isinstance(decision, Fail)))
+        match decision:
+            case Again():
+                self._take_back(worker)
+            case Alone():
+                self._tried_alone.add(key)
+                self._alone.append((job.trial, seed))
+                del self._jobs[worker]
+            case Fail():
+                result = job.failed(decision.failed)
+                if decision.spares_others:
+                    self._spare_others(worker, result, decision.failed)
+                self._failed_alike.setdefault(decision.failed.signature, set()).add(job.trial.stored.number)
+                self._aborted = self._aborted or decision.abort
+                self._end(worker, result)
 
-    def _once_more_alone(self, worker: str) -> bool:
-        """Put a replicate that ran out of memory aside until nothing else trains; once."""
-        job = self._jobs[worker]
-        if job.replicate.key in self._tried_alone:
-            return False
-        self._tried_alone.add(job.replicate.key)
-        self._alone.append((job.trial, job.replicate.seed))
-        del self._jobs[worker]
-        return True
+    def _situation(self, job: Job) -> Situation:
+        """Return what is known of a replicate."""
+        key, opened = job.replicate.key, job.trial
+        running = any(other.curve for other in self._jobs.values() if other.trial is opened)
+        return Situation(
+            combination=opened.stored.number,
+            taken_up=bool(job.host),
+            losses=self._losses.get(key, 0),
+            tried_alone=key in self._tried_alone,
+            on_share=self._on_share,
+            combination_trained=running or any(result.epochs for result in opened.results.values()),
+            failed_alike=self._failed_alike,
+        )
 
     def _take_back(self, worker: str) -> None:
         job = self._jobs.pop(worker)
         self._backlog.put_back(job.trial.number, job.replicate.seed)
 
-    def _fail(self, worker: str, event: Failed) -> None:
-        job = self._jobs[worker]
-        result = job.failed(event)
-        if event.signature not in (DIVERGED, WORKER_LOST) and not self._has_trained(job.trial):
-            self._fail_alike(worker, result, event.message)
-        alike = self._signatures.setdefault(event.signature, set())
-        alike.add(job.trial.stored.number)
-        if len(alike) >= MAX_SAME_SIGNATURE and event.signature != DIVERGED and not self._aborted:
-            self._aborted = (
-                f"{len(alike)} combinations failed alike ({event.signature}: {event.message}), so the rest would too"
-            )
-        self._end(worker, result)
-
-    def _has_trained(self, opened: RunningTrial) -> bool:
-        """Say whether any seed of a trial has ended an epoch: then what fails is not the combination's own fault."""
-        running = [job.curve for job in self._jobs.values() if job.trial is opened]
-        return any(running) or any(result.epochs for result in opened.results.values())
-
-    def _fail_alike(self, worker: str, canary: ReplicateResult, message: str) -> None:
-        """Spare the other seeds of a combination what one has met before its first epoch: it is not the seed's fault.
-
-        The next launch tries all of them again.
-        """
+    def _spare_others(self, worker: str, first: ReplicateResult, failed: Failed) -> None:
+        """Write that the other seeds of a combination are not trained. The next launch tries all of them again."""
         opened = self._jobs[worker].trial
         waiting = [self._backlog.take(opened.number) for _ in self._backlog.seeds(opened.number)]
         waiting += [seed for other, seed in self._alone if other is opened]
         self._alone = [(other, seed) for other, seed in self._alone if other is not opened]
         for seed in waiting:
-            error = f"not trained, as seed {canary.seed} failed before its first epoch: {message}"
-            result = dataclasses.replace(canary, seed=seed, seconds=0.0, error=error)
+            result = spared(first, failed, seed)
             opened.results[seed] = result
             self._lasting(self._storage.record_replicate, opened.stored, result)
             self._notify(ReplicateDone(worker, self._plan.replicate(opened.stored.trial, seed), result))

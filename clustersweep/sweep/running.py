@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Sums
-from clustersweep.study.events import OUT_OF_MEMORY, Device, Failed, Finished
+from clustersweep.study.events import Device, Failed, Finished
 from clustersweep.study.results import Replicate, ReplicateResult, aggregate
 from clustersweep.study.study import Study
 
@@ -126,10 +126,3 @@ class Job:
             error=event.message + (f"\n{event.trace}" if event.trace else ""),
             signature=event.signature,
         )
-
-
-def without_memory(reason: str, trace: str = "", *, on_share: bool = False) -> Failed:
-    """Return the failure of a replicate that ran out of memory alone, too; `on_share`: of a share of a GPU."""
-    remedy = "Give it a whole GPU (resources.gpus_per_worker: 1), train" if on_share else "Train"
-    remedy += " it where there is more memory (--address), or in another study with a smaller training.batch_size"
-    return Failed(OUT_OF_MEMORY, f"out of memory, also with nothing else training: {reason}. {remedy}", trace)
