@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,6 @@ from clustersweep.storage.records import (
     infeasible_trial,
     notes,
     replicate_attribute,
-    replicates,
     require_extension,
     same_networks,
     trial_result,
@@ -36,8 +35,8 @@ from clustersweep.storage.tables import (
     update_trial,
 )
 from clustersweep.study.definition import definition
-from clustersweep.study.keys import Scalar
 from clustersweep.study.plan import Left, Plan
+from clustersweep.study.reconcile import Newest, left_to_train, reconcile
 from clustersweep.study.results import LaunchTime, ReplicateResult, SweepResults, Trial, combination
 from clustersweep.study.study import Study
 from clustersweep.study.task import Tasks
@@ -124,22 +123,21 @@ class Storage:
             study_id = self._study_id(plan, plan.definition)
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
-            newest = {combination(t.params): t for t in read_trials(self._backend, study_id)}
+            frozen = _newest(read_trials(self._backend, study_id))
+            todo = reconcile(plan, _plain(frozen), retry_failed=retry_failed)
             kinds = plan.study.task.axes
             spaces = {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
-            impossible = [(params, why) for params, why in plan.infeasible if combination(params) not in newest]
-            templates = [infeasible_trial(params, why, spaces) for params, why in impossible]
-            todo = []  # what to train, what of it is done, and the stored trial that goes on
-            for trial, done, stored in _unfinished(plan, newest, retry_failed=retry_failed):
-                going_on = stored is not None and not stored.state.is_finished()
-                if not going_on:
-                    templates.append(waiting_trial(trial, done, stored.number if stored else None, spaces))
-                todo.append((trial, done, (stored._trial_id, stored.number) if stored and going_on else None))
-            added = add_trials(self._backend, study_id, templates)
-            reasons = {trial_id: why for (trial_id, _), (_, why) in zip(added, impossible, strict=False)}
+            impossible = [infeasible_trial(params, why, spaces) for params, why in todo.impossible]
+            fresh = [waiting_trial(w.trial, w.done, w.supersedes, spaces) for w in todo.work if w.continues is None]
+            added = add_trials(self._backend, study_id, [*impossible, *fresh])
+            reasons = {trial_id: why for (trial_id, _), (_, why) in zip(added, todo.impossible, strict=False)}
             set_study_system_attributes(self._backend, study_id, notes(reasons))
-            fresh = iter(added[len(impossible) :])
-            return [OpenTrial(*(known or next(fresh)), trial, done) for trial, done, known in todo]
+            known = {trial.number: (trial._trial_id, trial.number) for trial in frozen.values()}
+            new = iter(added[len(impossible) :])
+            return [
+                OpenTrial(*(next(new) if w.continues is None else known[w.continues]), w.trial, w.done)
+                for w in todo.work
+            ]
 
     def left(self, plan: Plan) -> Left | None:
         """Tell what of a plan `begin` would have trained, and write nothing; None where the study is not stored.
@@ -154,15 +152,7 @@ class Storage:
         if compared is None:
             return None
         record, newest = compared
-        lacking = _lacking(plan, newest, retry_failed=True)
-        work = tuple((trial, seeds) for trial, seeds in lacking if seeds)
-        every = [*(trial.params for trial in plan.trials), *(params for params, _ in plan.infeasible)]
-        return Left(
-            work=work,
-            finished=plan.replicates - sum(seeds for _, seeds in work),
-            new=sum(combination(params) not in newest for params in every),
-            new_seeds=len(set(plan.study.seeds) - set(record["seeds"])),
-        )
+        return left_to_train(plan, newest, record["seeds"])
 
     def open_work(self, plan: Plan, *, retry_failed: bool = True) -> tuple[tuple[Trial, int], ...]:
         """Return the trials that `begin` would, each with the number of seeds that it lacks, and write nothing.
@@ -172,9 +162,9 @@ class Storage:
             StorageError: The database cannot be used.
         """
         compared = self._compared(plan)
-        return plan.work if compared is None else _lacking(plan, compared[1], retry_failed=retry_failed)
+        return plan.work if compared is None else reconcile(plan, compared[1], retry_failed=retry_failed).seeds
 
-    def _compared(self, plan: Plan) -> tuple[dict[str, Any], dict[Any, FrozenTrial]] | None:
+    def _compared(self, plan: Plan) -> tuple[dict[str, Any], Newest] | None:
         """Return a stored study's record and the newest trial of every combination; None where it is not stored."""
         name, study = plan.study.name, plan.study
         with translated():
@@ -186,7 +176,7 @@ class Storage:
                 return None
             digest = record["definition"]["data"]["digest"]
             require_extension(study, record, plan.definition or definition(study, digest))
-            return record, {combination(t.params): t for t in read_trials(self._backend, study_id)}
+            return record, _plain(_newest(read_trials(self._backend, study_id)))
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
@@ -249,7 +239,7 @@ class Storage:
             study_id, attributes = self._stored(study)
             frozen = read_trials(self._backend, study_id)
         record = attributes[RECORD]
-        newest = {combination(trial.params): trial for trial in frozen}
+        newest = _newest(frozen)
         complete = {combination(t.params): t for t in frozen if t.state == TrialState.COMPLETE}
         # While a new seed is being added, or a trial continued, what was complete before is still the answer.
         shown = {key: trial if trial.state.is_finished() else complete.get(key, trial) for key, trial in newest.items()}
@@ -360,25 +350,13 @@ class Storage:
         return {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
 
 
-def _unfinished(
-    plan: Plan, newest: Mapping[tuple[tuple[str, Scalar], ...], FrozenTrial], *, retry_failed: bool
-) -> Iterator[tuple[Trial, dict[int, ReplicateResult], FrozenTrial | None]]:
-    """Yield each trial of a plan with work left, its replicates that stay, and the newest stored trial of it."""
-    for trial in plan.trials:
-        stored = newest.get(combination(trial.params))
-        done = replicates(stored) if stored is not None else {}
-        if retry_failed:
-            done = {seed: result for seed, result in done.items() if result.state == "complete"}
-        if stored is None or not stored.state.is_finished() or not set(plan.study.seeds) <= set(done):
-            yield trial, done, stored
+def _newest(trials: Iterable[FrozenTrial]) -> dict[Any, FrozenTrial]:
+    """Return the newest trial of every combination, of trials that come by number."""
+    return {combination(trial.params): trial for trial in trials}
 
 
-def _lacking(
-    plan: Plan, newest: Mapping[tuple[tuple[str, Scalar], ...], FrozenTrial], *, retry_failed: bool
-) -> tuple[tuple[Trial, int], ...]:
-    """Return each trial with work left and the number of its missing seeds: none where only its end is unwritten."""
-    todo = _unfinished(plan, newest, retry_failed=retry_failed)
-    return tuple((trial, len(set(plan.study.seeds) - set(done))) for trial, done, _ in todo)
+def _plain(newest: Mapping[Any, FrozenTrial]) -> Newest:
+    return {key: trial_result(trial) for key, trial in newest.items()}
 
 
 @contextlib.contextmanager
