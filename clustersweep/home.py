@@ -1,27 +1,15 @@
-"""Where everything lives on disk, and how a file gets there whole.
+"""Where everything lives on disk."""
 
-Nothing here knows what is in a file.
-"""
-
-import contextlib
-import errno
-import math
 import os
-import re
-import secrets
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from clustersweep.errors import StorageError
+from clustersweep.files import why
 
 # Not /root: the embedded PostgreSQL refuses to run as root, and its own user could not get into there.
 _HOME_OF_ROOT = Path("/var/lib/clustersweep")
-
-_PART = re.compile(r"\.[0-9a-f]{16}\.part")
-NOBODY_WRITES_AFTER_S = 3600.0
-"""A part that has not been written to for so long has no writer any more."""
 
 
 @dataclass(frozen=True)
@@ -74,75 +62,10 @@ def find_home(option: Path | None, environ: Mapping[str, str], uid: int, *, make
         path.chmod(0o711 if uid == 0 else 0o700)  # mkdir's mode is cut by the umask
     except OSError as error:
         if not path.is_dir():
-            raise StorageError(f"{where}: {path} cannot be made: {_why(error)}. {remedy}") from error
+            raise StorageError(f"{where}: {path} cannot be made: {why(error)}. {remedy}") from error
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise StorageError(f"{where}: {path} cannot be written to. {remedy}")
     return Home(path)
-
-
-def write_atomically(path: Path, data: bytes, *, what: str = "file") -> None:
-    """Write a file so that its name always has the old content or the new one, whole, whatever happens.
-
-    Missing parent folders are made. The data are on the disk when this returns.
-
-    Args:
-        path: The file.
-        data: Its content.
-        what: What it is, for the message of a failure (`checkpoint`, `report`).
-
-    Raises:
-        StorageError: The disk is full, the folder read-only, ...; nothing is left behind, the old file stays.
-    """
-    with beside(path, f"the {what} of {len(data):,} bytes") as part, part.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def beside(path: Path, what: str) -> Iterator[Path]:
-    """Return a free name beside a file; what the block writes there takes the file's name, unless the block fails.
-
-    Missing parent folders are made. The block itself sees to it that its data are on the disk.
-
-    Args:
-        path: The file.
-        what: What it is, for the message of a failure (`the backup`).
-
-    Raises:
-        StorageError: The disk is full, the folder read-only, ...; nothing is left behind, the old file stays.
-    """
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            part.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"{path}: {what} cannot be written: {_why(error)}. {_remedy(error)}") from error
-
-
-def is_part(path: Path) -> bool:
-    """Return whether this is what `beside` writes to: half a file, for ever if its writer was killed."""
-    return _PART.fullmatch(path.name) is not None
-
-
-def remove_parts(folder: Path, *, older_than_s: float = -math.inf) -> None:
-    """Remove what writers that were killed have left in a folder and all below it, as far as that can be removed.
-
-    Args:
-        folder: Where; that there is none is no error.
-        older_than_s: Leave alone what was written to later than this, in seconds: its writer may live.
-    """
-    for path in [path for path in folder.rglob(".*.part") if is_part(path)]:
-        with contextlib.suppress(OSError):
-            if time.time() - path.lstat().st_mtime >= older_than_s:
-                path.unlink()
 
 
 def _choose(option: Path | None, environ: Mapping[str, str], uid: int) -> tuple[str, Path]:
@@ -168,24 +91,3 @@ def _user_folder(environ: Mapping[str, str]) -> Path:
     except RuntimeError:
         rule = "this user has no folder in the password file, and HOME is not set"
         raise StorageError(f"default home: {rule}. Give a folder with --home or CLUSTERSWEEP_HOME") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _why(error: OSError) -> str:
-    known = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "your disk quota is used up"}
-    return known.get(error.errno or 0, (error.strerror or str(error)).lower())
-
-
-def _remedy(error: OSError) -> str:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "Free some space or choose another disk; what was there before is unharmed"
-    return "Make the folder writable or choose another"

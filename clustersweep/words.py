@@ -1,6 +1,14 @@
-"""Times and counts in words: as a person is told them, and as a person writes them. Pure."""
+"""What a person reads and types: times and counts in words, and commands to be copied. Runs nothing."""
 
+import os
 import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+# Names, in a container, what a person types outside for this program.
+PROGRAM = "CLUSTERSWEEP_PROGRAM"
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -29,3 +37,19 @@ def read_duration(text: str) -> float:
 def counted(number: int, one: str, several: str = "") -> str:
     """Return `1 seed` or `3 seeds`; `several` is what more than one are called where an s at the end will not do."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
+def program() -> str:
+    """Return what to type to run this program: its name where the PATH finds it, else its path from here."""
+    if named := os.environ.get(PROGRAM):
+        return named
+    run = Path(sys.argv[0]).absolute()
+    found = shutil.which("clustersweep")
+    if run.name != "clustersweep" or (found is not None and Path(found).absolute() == run):
+        return "clustersweep"
+    return str(run.relative_to(Path.cwd())) if run.is_relative_to(Path.cwd()) else str(run)
+
+
+def command(*words: object) -> str:
+    """Return a command of this program to be copied, its words quoted where a shell needs it."""
+    return f"{program()} {shlex.join(map(str, words))}"

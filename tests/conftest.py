@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ CROWDED = [
     "test_images.py", "test_workers.py", "test_launch.py", "test_quickstart.py", "test_hosts.py", "test_chaos.py",
     "test_full_disk.py", "test_slurm.py",
 ]  # fmt: skip
+_NOBODY = 65534
 REAL_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
 
 
@@ -154,3 +156,35 @@ def database_name(postgres_tcp: TcpServer) -> Iterator[str]:
     postgres_tcp.execute(f"CREATE DATABASE {name} OWNER {postgres_tcp.user}")
     yield name
     postgres_tcp.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder that may not be written to; root, who may do anything, becomes somebody else meanwhile."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, _NOBODY, _NOBODY)
+        os.seteuid(_NOBODY)
+    (folder / "closed").mkdir(mode=0o500)
+    yield folder / "closed"
+    if root:
+        os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mount.returncode != 0:
+        pytest.skip(f"cannot mount a tiny disk here: {mount.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

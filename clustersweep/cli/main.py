@@ -188,7 +188,7 @@ def launch(
 def print_result(done: Any, study_file: Path, options: str, other_storage: bool) -> None:
     """Print the verdict of a launch, and what to type next."""
     from clustersweep.cli.tables import print_best
-    from clustersweep.commands import program
+    from clustersweep.words import program
 
     print_best(done.results, _out())
     typed, web = program(), os.environ.get("CLUSTERSWEEP_WEB")  # in a container: what a person opens outside

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem, StorageError
-from clustersweep.home import write_atomically
+from clustersweep.files import write_atomically
 from clustersweep.masses.task import masses_of
 from clustersweep.provenance import commit, versions
 from clustersweep.study.events import Device

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clustersweep.commands import command
 from clustersweep.provenance import versions
 from clustersweep.study.results import SweepResults
+from clustersweep.words import command
 
 if TYPE_CHECKING:
     from clustersweep.report import ReportFiles

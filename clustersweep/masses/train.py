@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from clustersweep.commands import command
 from clustersweep.cpus import available_cpus
 from clustersweep.home import Home
 from clustersweep.provenance import commit, versions
@@ -14,6 +13,7 @@ from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.training.files.configuration import Configuration, load_configuration
 from clustersweep.training.files.work_folder import require_free
 from clustersweep.training.network import NetworkSpec
+from clustersweep.words import command
 
 if TYPE_CHECKING:  # which import TensorFlow
     from clustersweep.training.stages import Told

@@ -17,6 +17,7 @@ import psutil
 import psycopg2
 
 from clustersweep.errors import StorageError
+from clustersweep.files import whole
 from clustersweep.home import Home
 from clustersweep.postgres.embedded_folder import (
     PORT,
@@ -197,12 +198,11 @@ def _initialise(programs: Path, folder: Path, owner: Owner | None) -> None:
     # Each under a name of its own: what a killed launch was making may still be written to, until that notices.
     for left in folder.glob("data-part*"):
         shutil.rmtree(left, ignore_errors=True)
-    beside = folder / f"data-part-{os.getpid()}"
     # The same order of text on every machine, and messages in English, which `_state` reads.
     locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     access = [f"--username={_NAME}", "--auth-local=trust", "--auth-host=reject", "--no-instructions"]
-    run_program(programs / "initdb", "-D", beside.name, *locale, *access, folder=folder, owner=owner)
-    beside.rename(_data(folder))
+    with whole(_data(folder), folder / f"data-part-{os.getpid()}") as beside:
+        run_program(programs / "initdb", "-D", beside.name, *locale, *access, folder=folder, owner=owner)
 
 
 def _end(folder: Path) -> None:

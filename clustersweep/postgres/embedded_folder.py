@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clustersweep.errors import StorageError
-from clustersweep.home import write_atomically
+from clustersweep.files import write_atomically
 from clustersweep.postgres.programs import OTHER_SERVER, Owner, private_parent, server_user
 
 PORT = "5432"  # names the socket; there is no TCP listener

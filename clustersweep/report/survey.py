@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from clustersweep.home import write_atomically
+from clustersweep.files import write_atomically
 from clustersweep.report.page import Section, definitions, document, figure, paragraph
 from clustersweep.report.style import COLOURS, INK, MUTED, axis_id, axis_key, base, draw, frame
 from clustersweep.survey import figures

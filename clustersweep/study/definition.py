@@ -1,11 +1,10 @@
 """What a stored study is known again by: its definition, the digest of that, and the keys of its replicates. Pure."""
 
 import functools
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+from clustersweep.files import json_digest
 from clustersweep.study.keys import Params
 from clustersweep.study.study import ObjectiveSpec, Study
 from clustersweep.study.task import Task
@@ -27,18 +26,12 @@ def definition(study: Study, data_digest: str) -> Definition:
     return {**study.task.definition(data_digest, axes), "search_space": axes, "objective": objective}
 
 
-def definition_digest(definition: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that stand for a definition, or for any JSON value."""
-    canonical = json.dumps(definition, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
 def replicate_key(study: Study, data_digest: str, params: Params, seed: int) -> str:
     """Return the digest of what decides the numbers of one replicate, and of nothing else.
 
     It stays when axes, their values or the seeds of the study change around it.
     """
-    return definition_digest({**study.task.identity(data_digest, params), "seed": seed})
+    return json_digest({**study.task.identity(data_digest, params), "seed": seed})
 
 
 def changes(task: type[Task], old: Definition, new: Definition) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clustersweep.errors import Problem, StudyError
-from clustersweep.study.definition import Definition, definition, definition_digest, replicate_key
+from clustersweep.files import json_digest
+from clustersweep.study.definition import Definition, definition, replicate_key
 from clustersweep.study.keys import Params
 from clustersweep.study.results import Replicate, Trial
 from clustersweep.study.study import Study
@@ -108,7 +109,7 @@ def make_plan(study: Study, header: Any) -> Plan:
             trials.append(Trial(**vars(found), params=params))
     trials.sort(key=lambda trial: -trial.cost_flops)  # stable: equal costs stay in the order of the grid
     stored = definition(study, header.digest) if header.digest is not None else None
-    digest = definition_digest(stored) if stored is not None else None
+    digest = json_digest(stored) if stored is not None else None
     return Plan(study, header, stored, digest, tuple(trials), tuple(infeasible))
 
 

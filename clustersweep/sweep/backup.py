@@ -12,7 +12,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from psycopg2.sql import SQL, Identifier
 
 from clustersweep.errors import DataError, Problem, StorageError
-from clustersweep.home import beside
+from clustersweep.files import beside
 from clustersweep.postgres.dump import Dump, load_dump, read_dump, write_dump
 from clustersweep.postgres.location import Database
 from clustersweep.postgres.url import KEEPALIVES, connect, parse_url

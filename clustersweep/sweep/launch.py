@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from clustersweep.commands import command
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.home import Home
 from clustersweep.postgres.location import Database, StudyLock, start_again
@@ -31,6 +30,7 @@ from clustersweep.sweep.schedule import estimate_s
 from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.sweep.speeds import add_speeds, read_speed
 from clustersweep.sweep.turns import Turn, claim_of, folder_of_turns, wait_for_room
+from clustersweep.words import command
 
 if TYPE_CHECKING:
     from clustersweep.workers.protocol import Workers

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clustersweep.errors import StorageError
-from clustersweep.home import NOBODY_WRITES_AFTER_S, remove_parts, write_atomically
+from clustersweep.files import NOBODY_WRITES_AFTER_S, remove_parts, write_atomically
 
 
 class RunFolder:

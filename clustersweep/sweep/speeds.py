@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from clustersweep.home import write_atomically
+from clustersweep.files import write_atomically
 from clustersweep.study.cost import PARTS, Speed, Sums, fitted
 from clustersweep.study.events import Device
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem
-from clustersweep.home import write_atomically
+from clustersweep.files import write_atomically
 from clustersweep.study.events import Failed
 from clustersweep.study.task import Infeasible
 from clustersweep.survey.agreement import CENTRAL_RADIUS, within

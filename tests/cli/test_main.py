@@ -23,7 +23,6 @@ from clustersweep.cli.as_json import plan_json, status_json
 from clustersweep.cli.main import print_result
 from clustersweep.cli.progress import Display
 from clustersweep.cli.tables import basis_words, left_words, print_best, print_plan, print_status
-from clustersweep.commands import command
 from clustersweep.errors import DataError
 from clustersweep.masses.report import write_study_report
 from clustersweep.masses.task import load_study, tasks
@@ -34,7 +33,7 @@ from clustersweep.study.plan import Left, make_plan
 from clustersweep.study.results import SweepResults, TrialResult
 from clustersweep.survey.source import read_header
 from clustersweep.sweep.launch import Launched
-from clustersweep.words import duration
+from clustersweep.words import command, duration
 
 SWEEPS = ROOT / "sweeps"
 VERBS = (

@@ -14,8 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from clustersweep.files import json_digest
 from clustersweep.masses.task import load_study
-from clustersweep.study.definition import definition, definition_digest, replicate_key
+from clustersweep.study.definition import definition, replicate_key
 
 ROOT = Path(__file__).parents[2]
 DATA = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -58,7 +59,7 @@ def keys_of(path):
     keys = [replicate_key(study, DATA, params, seed) for params in points for seed in study.seeds]
     return {
         "definition": stored,
-        "digest": definition_digest(stored),
+        "digest": json_digest(stored),
         "first": {"params": points[0], "seed": study.seeds[0], "key": keys[0]},
         "replicates": len(keys),
         "all_keys": hashlib.sha256("\n".join(keys).encode()).hexdigest(),

@@ -8,7 +8,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from clustersweep.home import write_atomically
+from clustersweep.files import write_atomically
 from clustersweep.report.model import calibration_figures, mass_figures, stage_figures, tables, words
 from clustersweep.report.model.masses import mass_plane, residuals
 from clustersweep.report.model.stages import outlier_panels, stage_panels

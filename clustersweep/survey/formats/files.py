@@ -1,7 +1,4 @@
-"""Files on disk: what kind one is, and writing without ever showing something half-written.
-
-Knows no format beyond its first bytes.
-"""
+"""Files on disk: what kind one is, and what to say of one that cannot be written. No format beyond first bytes."""
 
 import errno
 import os
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from clustersweep.errors import DataError, Problem
+from clustersweep.files import whole
 
 IMAGES_FILE, CATALOGUE_FILE = "images.fits", "catalogue.fits"
 """Names inside a survey's folder."""
@@ -119,33 +117,13 @@ def written_beside(path: Path) -> Iterator[Path]:
     Raises:
         DataError: The disk is full or cannot be written.
     """
+    # What a killed process of the same number has left goes: in a container all have the same.
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove(partial)  # of a killed process of the same number: in a container all have the same
-        yield partial
-        for file in [partial] if partial.is_file() else list(partial.iterdir()):
-            flushed(file)
-        partial.rename(path)
+        with whole(path, partial):
+            yield partial
     except OSError as error:
         raise unwritable(path, error) from error
-    finally:
-        remove(partial)
-
-
-def flushed(path: Path) -> None:
-    """Wait until a file is on the disk: a rename may survive a power cut that its content does not."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there and can be."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
 
 
 def unwritable(path: Path, error: OSError) -> DataError:

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
+from clustersweep.files import remove, whole
 from clustersweep.survey.catalogue import Catalogue
 from clustersweep.survey.formats import fits as fitsfile
-from clustersweep.survey.formats.files import CATALOGUE_FILE, IMAGES_FILE, flushed, remove, unwritable
+from clustersweep.survey.formats.files import CATALOGUE_FILE, IMAGES_FILE, unwritable
 from clustersweep.survey.simulator import tables
 from clustersweep.survey.simulator.observation import COLUMNS, observe
 from clustersweep.survey.spec import SIMULATOR_VERSION, SimulateSpec
@@ -59,11 +60,10 @@ def write_survey(spec: SimulateSpec, to: Path, *, jobs: int = 1, progress: Progr
             with _locked(staging):
                 if not _is_done(spec, to):  # another process may have been faster
                     _simulate_chunks(spec, staging, jobs, tell)
-                    _assemble(spec, staging)
-                    _publish(staging / "survey", to)
+                    with whole(to, staging / "survey") as survey:
+                        _assemble(spec, staging, survey)
                 remove(staging)
     except OSError as error:
-        remove(staging / "survey")
         raise unwritable(to, error) from error
     tell(spec.clusters, spec.clusters)
 
@@ -137,17 +137,11 @@ def _end_with_parent() -> None:
 
 def _write_part(spec: SimulateSpec, staging: Path, start: int, stop: int) -> None:
     images, columns = simulate_chunk(spec, start, stop)
-    part = _part(staging, start)
-    beside = part.with_name(f".{part.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, allow_pickle=False, images=images, **columns)
-        beside.replace(part)
-    finally:
-        remove(beside)
+    with whole(_part(staging, start)) as beside, beside.open("wb") as file:
+        np.savez(file, allow_pickle=False, images=images, **columns)
 
 
-def _assemble(spec: SimulateSpec, staging: Path) -> None:
+def _assemble(spec: SimulateSpec, staging: Path, survey: Path) -> None:
     parts = [_part(staging, start) for start, _ in _ranges(spec)]
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
     dtype = np.dtype(np.uint8)
@@ -162,8 +156,6 @@ def _assemble(spec: SimulateSpec, staging: Path) -> None:
             with np.load(part) as content:
                 yield content["images"]
 
-    survey = staging / "survey"
-    remove(survey)
     survey.mkdir()
     whole = {name: np.concatenate(values) for name, values in columns.items()}
     units = {name: unit for name, (unit, _) in COLUMNS.items()}
@@ -182,12 +174,6 @@ def _notes(spec: SimulateSpec) -> dict[str, tuple[str | int | float, str]]:
         "SIMSEED": (spec.seed, "seed"),
         "ORIGIN": ("clustersweep simulate", "mock survey, not an observation"),
     }
-
-
-def _publish(survey: Path, to: Path) -> None:
-    for file in survey.iterdir():
-        flushed(file)
-    survey.rename(to)  # over an empty folder too
 
 
 def _is_done(spec: SimulateSpec, to: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from clustersweep.errors import ModelError, Problem
-from clustersweep.home import write_atomically
+from clustersweep.files import json_digest, write_atomically
 from clustersweep.study.events import DamagedCheckpointError
 from clustersweep.training.files.checkpoint import Arrays, pack_weights, unpack_weights
 from clustersweep.training.files.known_clusters import KnownClusters, known_clusters
@@ -69,7 +69,7 @@ def write_model(model: TrainedModel, folder: Path, other_files: Iterable[str] = 
     plain = asdict(replace(model, members=(), provenance=dict(model.provenance)))
     del plain["members"]
     content = {"format": FORMAT, "version": VERSION, **plain, "files": files}
-    digest = _digest(content)
+    digest = json_digest(content)
     text = json.dumps(content | {"digest": digest}, indent=2, allow_nan=False)
     write_atomically(folder / MANIFEST, f"{text}\n".encode(), what="model")
     return digest
@@ -163,7 +163,7 @@ def _number(text: str) -> float:
 def _vouched(path: Path, content: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """Check the manifest's digest of itself, and take the digests of the files out of it."""
     claimed, files = content.pop("digest", None), content.get("files")
-    if claimed != _digest(content):
+    if claimed != json_digest(content):
         rule = "was edited: its digest is that of another content"
         _raise([Problem(str(path), "digest", str(claimed)[:40], rule, _AGAIN)])
     if not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
@@ -297,12 +297,6 @@ def _read_weights(folder: Path, name: str, digest: str, shapes: list[tuple[int, 
 
 def _weights_file(seed: int) -> str:
     return f"weights/seed-{seed}.npz"
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    """Digest a manifest however it is laid out: 16 hexadecimal digits."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _raise(problems: Iterable[Problem]) -> None:

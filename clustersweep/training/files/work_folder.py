@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.home import NOBODY_WRITES_AFTER_S, is_part, remove_parts, write_atomically
+from clustersweep.files import NOBODY_WRITES_AFTER_S, is_part, remove_parts, write_atomically
 from clustersweep.study.events import DamagedCheckpointError
 from clustersweep.training.evaluation.results import StageName, StageResult, result_from, result_json
 from clustersweep.training.files.checkpoint import Arrays, pack_record, unpack_record
