@@ -31,8 +31,8 @@ UNSEEN_GPU_REMEDY = (
 """What to do where TensorFlow does not see the GPU that a worker is to have."""
 
 
-def first_line(error: BaseException) -> str:
-    """Return what an error says first: libraries go on for pages. One that says nothing has its name."""
+def first_line(error: BaseException | str) -> str:
+    """Return what an error, or its text, says first: libraries go on for pages. One that says nothing has its name."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
 
 

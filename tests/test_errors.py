@@ -16,6 +16,7 @@ from clustersweep.storage.errors import translated
         (ValueError("  \n one \n"), "one"),
         (ValueError(), "ValueError"),
         (ValueError("\n"), "ValueError"),
+        ("an error's text\nand its trace", "an error's text"),
     ],
 )
 def test_the_first_line_of_an_error_is_its_first_words_or_its_name(error, line):

@@ -1,10 +1,10 @@
 """The verbs: the only place that prints, configures logging and exits. Decides nothing that a verb's module can."""
 
 import functools
+import itertools
 import json
 import logging
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -185,18 +185,18 @@ def launch(
         raise typer.Exit(1)
 
 
-def print_result(done: Any, study_file: Path, options: str, other_storage: bool) -> None:
+def print_result(done: Any, study_file: Path, options: tuple[str, ...], other_storage: bool) -> None:
     """Print the verdict of a launch, and what to type next."""
     from clustersweep.cli.tables import print_best
-    from clustersweep.words import program
+    from clustersweep.words import command
 
     print_best(done.results, _out())
-    typed, web = program(), os.environ.get("CLUSTERSWEEP_WEB")  # in a container: what a person opens outside
+    web = os.environ.get("CLUSTERSWEEP_WEB")  # in a container: what a person opens outside
     if done.report:
         print(f"\nreport     {f'{web}/runs/{done.report.parent.name}/report.html' if web else done.report}")
-    print(f"dashboard  {web or f'{typed} dashboard{options}'}")
+    print(f"dashboard  {web or command('dashboard', *options)}")
     if done.results.ranked():
-        print(f"export     {typed} export {shlex.quote(str(study_file))} --to best/{options}")
+        print(f"export     {command('export', study_file, '--to', 'best/', *options)}")
     if other_storage:
         print("           (each with the same --storage)")
 
@@ -404,9 +404,10 @@ def _left(planned: "Plan", storage: str | None, home: "Home") -> tuple["Left | N
         return None, f"not compared with what is stored: {error}"
 
 
-def _given(**options: object) -> str:
+def _given(**options: object) -> tuple[str, ...]:
     """Repeat options for commands to be copied. Never the storage: it may hold a password."""
-    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None)
+    given = ((f"--{name}", str(value)) for name, value in options.items() if value is not None)
+    return tuple(itertools.chain.from_iterable(given))
 
 
 def _print_json(value: object) -> None:

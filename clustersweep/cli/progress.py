@@ -12,6 +12,7 @@ from rich.status import Status
 from rich.table import Table
 
 from clustersweep.cli.tables import params_text
+from clustersweep.errors import first_line
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
@@ -156,7 +157,7 @@ class Display(Steps):
         if notice.value is not None and (self._best is None or notice.value < self._best[0]):
             self._best = (notice.value, params)
         if notice.value is None:
-            errors = {r.error.splitlines()[0] for r in notice.results if r.error}
+            errors = {first_line(r.error) for r in notice.results if r.error}
             text = f"[red]failed[/red]: {escape('; '.join(sorted(errors)))}"
         else:
             values = [r.value for r in notice.results if r.value is not None]

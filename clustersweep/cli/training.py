@@ -1,12 +1,12 @@
 """The verbs for one model: train it, predict with it. Registered by `cli`; prints as it does."""
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from clustersweep.cli.options import HomeOption, home_of
 from clustersweep.cli.survey import Identifier, Images, MassUnit, Redshift, progress_bar
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED
@@ -42,20 +42,16 @@ def train(
         int, typer.Option(min=1, max=1024, help="Threads to use; another number may change the last digits.")
     ] = available_cpus(),
     device: DeviceOption = "auto",
-    home: Annotated[
-        Path | None, typer.Option("--home", help="Folder for simulated surveys. \\[default: CLUSTERSWEEP_HOME]")
-    ] = None,
+    home: HomeOption = None,
 ) -> None:
     """Train the final model: every stage, one network for each seed, measured once on the test part."""
     from rich.console import Console
 
     from clustersweep.cli.training_progress import TrainingDisplay, print_training
-    from clustersweep.home import find_home
     from clustersweep.masses.train import predict_command, train_model
 
     display = TrainingDisplay(Console(stderr=True))
-    where = find_home(home, os.environ, os.getuid())
-    done = train_model(configuration, to, where, threads, display, device=device)
+    done = train_model(configuration, to, home_of(home), threads, display, device=device)
     if done is None:
         raise typer.Exit(INTERRUPTED)
     print_training(done.run.evaluation, Console())

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from typing import Literal
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.files import whole
+from clustersweep.words import command
 
 IMAGES_FILE, CATALOGUE_FILE = "images.fits", "catalogue.fits"
 """Names inside a survey's folder."""
@@ -72,7 +72,7 @@ def not_a_source(path: Path, kind: Kind) -> DataError:
     """Say that a sweep does not read this kind of images, and how to convert it."""
     what = {"pickle": "a pickle", "feather": "a feather table", "csv": "a table of text"}.get(kind, kind)
     rule = f"is {what}; a sweep reads images from FITS or npz only"
-    remedy = f"Convert it once: clustersweep convert {shlex.quote(str(path))} --catalogue CATALOGUE --to survey"
+    remedy = f"Convert it once: {command('convert', path, '--catalogue', 'CATALOGUE', '--to', 'survey')}"
     if kind in ("feather", "csv"):
         remedy = f"Give the images here; {what} can be their catalogue."
     return DataError([Problem(str(path), "", "", rule, remedy)])

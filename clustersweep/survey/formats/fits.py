@@ -16,7 +16,7 @@ from astropy.table import MaskedColumn, Table
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
-from clustersweep.errors import DataError, Problem
+from clustersweep.errors import DataError, Problem, first_line
 from clustersweep.survey.catalogue import Catalogue, native
 from clustersweep.survey.dataset import ImagesDigest, catalogue_digest, chunks
 
@@ -169,7 +169,7 @@ def read_text(path: Path) -> Catalogue:
                 columns[name] = native(np.asarray(values))
                 units[name] = str(table[name].unit or "")
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        rule = f"cannot be read as {path.suffix[1:].upper()} ({str(error).splitlines()[0] if str(error) else error!r})"
+        rule = f"cannot be read as {path.suffix[1:].upper()} ({first_line(error)})"
         raise DataError([Problem(str(path), "", "", rule, _AS_CSV)]) from error
     if len(columns) == 1 and (mark := next((mark for mark in ";\t|" if mark in next(iter(columns))), "")):
         rule = f"are separated by {mark!r}, and a {path.suffix[1:].upper()} file has commas"

@@ -23,6 +23,7 @@ from clustersweep.study.events import DamagedCheckpointError
 from clustersweep.training.files.checkpoint import Arrays, pack_weights, unpack_weights
 from clustersweep.training.files.known_clusters import KnownClusters, known_clusters
 from clustersweep.training.files.trained_model import TrainedModel, contradictions, misfit, weight_shapes
+from clustersweep.words import command
 
 __all__ = ["TrainedModel", "read_clusters", "read_model", "write_model"]
 
@@ -130,7 +131,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         rule, remedy = f"holds no {MANIFEST}", "Give the folder that `clustersweep train --to` wrote."
         if (folder / "provenance.json").exists():
             rule = f"{rule}: it is what `clustersweep export` wrote"
-            remedy = f"Train first: clustersweep train {folder / 'config.yaml'} --to model/"
+            remedy = f"Train first: {command('train', folder / 'config.yaml', '--to', 'model/')}"
         elif (folder / "config.yaml").exists():
             rule, remedy = f"{rule}: its training has not finished", "Run `clustersweep train` again: it goes on."
         _raise([Problem(str(folder), "", "", rule, remedy)])
