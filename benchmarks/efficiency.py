@@ -136,20 +136,20 @@ class Watch:
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
         yield
 
     def survey(self, done: int, total: int) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def waits(self, text: str) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def begin(self, plan: "Plan", open_trials: "list[OpenTrial]") -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def notice(self, notice: "Notice") -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
         from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone
 
         now = time.monotonic()
@@ -162,7 +162,7 @@ class Watch:
                 self.spans.append({**self._open.pop(worker), "ended": now})
 
     def end(self) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def shares(self) -> dict[str, Any]:
         """Say what the workers did between the start of the first epoch and the end of the last one."""

@@ -39,20 +39,20 @@ class Watch:
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
         yield
 
     def survey(self, done: int, total: int) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def waits(self, text: str) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def begin(self, plan: "Plan", open_trials: "list[OpenTrial]") -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def notice(self, notice: "Notice") -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
         from clustersweep.sweep.events import EpochDone, ReplicateBegan
 
         match notice:
@@ -64,7 +64,7 @@ class Watch:
                     self._look()
 
     def end(self) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
 
     def _look(self) -> None:
         workers = [psutil.Process(pid).memory_full_info() for pid in self._pids.values()]

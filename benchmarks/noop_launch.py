@@ -117,20 +117,20 @@ class Recorder(Display):
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
         self.mark(f"before {text}")
         with super().step(text):
             yield
         self.mark(text)
 
     def notice(self, notice: Notice) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
         super().notice(notice)
         if isinstance(notice, TrialDone):
             self.trials.append(time.monotonic())
 
     def end(self) -> None:
-        """See `launch.Watcher`."""
+        """See `launch.LaunchWatcher`."""
         super().end()
         self.mark("the sweep")
 

@@ -1,6 +1,5 @@
 """What `train` does, from a configuration to a model folder with its report: puts the pieces together."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from clustersweep.cpus import available_cpus
 from clustersweep.home import Home
 from clustersweep.provenance import commit, versions
+from clustersweep.study.watcher import Watcher
 from clustersweep.survey.source import check_split, open_dataset
 from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.training.files.configuration import Configuration, load_configuration
@@ -20,20 +20,11 @@ if TYPE_CHECKING:  # which import TensorFlow
     from clustersweep.training.train import TrainingRun
 
 
-class Watcher(Protocol):
+class TrainingWatcher(Watcher, Protocol):
     """Whoever shows a person what a training does."""
-
-    def step(self, text: str) -> AbstractContextManager[None]:
-        """Show that something that may take a while has begun, and when it is done."""
-
-    def survey(self, done: int, total: int) -> None:
-        """Show how far the simulation of a survey is."""
 
     def told(self, event: "Told") -> None:
         """Show what the training tells."""
-
-    def end(self) -> None:
-        """Stop showing progress."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class Trained:
 
 
 def train_model(
-    path: Path, to: Path, home: Home, threads: int, watcher: Watcher, *, device: str = "auto"
+    path: Path, to: Path, home: Home, threads: int, watcher: TrainingWatcher, *, device: str = "auto"
 ) -> Trained | None:
     """Train what a configuration says into the model folder `to`; None when interrupted, with a checkpoint kept.
 
@@ -59,7 +50,9 @@ def train_model(
         return _train_model(path, to, home, threads, watcher, device)
 
 
-def _train_model(path: Path, to: Path, home: Home, threads: int, watcher: Watcher, device: str) -> Trained | None:
+def _train_model(
+    path: Path, to: Path, home: Home, threads: int, watcher: TrainingWatcher, device: str
+) -> Trained | None:
     configuration = load_configuration(path)
     require_free(to)
     check_split(configuration.data, configuration.split)

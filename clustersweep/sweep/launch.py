@@ -22,6 +22,7 @@ from clustersweep.study.plan import Plan, make_plan, require_feasible
 from clustersweep.study.results import LaunchTime, SweepResults, Trial, combination
 from clustersweep.study.study import Study
 from clustersweep.study.task import Data
+from clustersweep.study.watcher import Watcher
 from clustersweep.sweep.events import Notice
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
@@ -51,14 +52,8 @@ It raises StorageError where the disk is full or read-only.
 """
 
 
-class Watcher(Protocol):
+class LaunchWatcher(Watcher, Protocol):
     """Whoever shows a person what a launch does."""
-
-    def step(self, text: str) -> AbstractContextManager[None]:
-        """Show that something that may take a while has begun, and when it is done."""
-
-    def survey(self, done: int, total: int) -> None:
-        """Show how far the simulation of a survey is."""
 
     def waits(self, text: str) -> None:
         """Show what a launch waits for."""
@@ -68,9 +63,6 @@ class Watcher(Protocol):
 
     def notice(self, notice: Notice) -> None:
         """Show what the sweep tells."""
-
-    def end(self) -> None:
-        """Stop showing progress."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +122,7 @@ def launch(
     home: Home,
     database: Callable[[], Database],
     options: Options,
-    watcher: Watcher,
+    watcher: LaunchWatcher,
     write_report: WriteReport,
 ) -> Launched:
     """Run what is left of a study, then write its report.
@@ -160,7 +152,7 @@ def _launch(
     home: Home,
     database: Callable[[], Database],
     options: Options,
-    watcher: Watcher,
+    watcher: LaunchWatcher,
     write_report: WriteReport,
 ) -> Launched:
     study.task.check_data()
