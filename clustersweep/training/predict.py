@@ -21,7 +21,7 @@ from clustersweep.survey.formats.fitstable import write_table
 from clustersweep.survey.observations import Block, Observations
 from clustersweep.training.evaluation.calibration import Calibration, calibration
 from clustersweep.training.evaluation.metrics import Metrics, bootstrap, errors, metrics
-from clustersweep.training.evaluation.results import Clusters, Judged
+from clustersweep.training.evaluation.results import Clusters, Predictions
 from clustersweep.training.files.known_clusters import PARTS, TAUGHT, KnownClusters
 from clustersweep.training.files.mass_table import OUTSIDE, Flag, MassTable
 from clustersweep.training.files.trained_model import TrainedModel
@@ -206,14 +206,16 @@ def compare(summary: Summary, log_mass: NDArray[np.float64], recalibration: floa
     if not good.any():
         return None
     unknown = np.full(int(good.sum()), np.nan)
-    judged = Judged(Clusters(log_mass[good], unknown, unknown, unknown), summary.predicted[good], summary.sd[good])
-    found = bootstrap(len(unknown), errors(judged, 1.0), seed=0, resamples=1000)
+    predictions = Predictions(
+        Clusters(log_mass[good], unknown, unknown, unknown), summary.predicted[good], summary.sd[good]
+    )
+    found = bootstrap(len(unknown), errors(predictions, 1.0), seed=0, resamples=1000)
     outside = summary.outside[good] if len(summary.outside) else np.zeros(len(unknown), np.bool_)
-    inside = (judged.predicted - judged.clusters.log_mass)[~outside]
+    inside = (predictions.predicted - predictions.clusters.log_mass)[~outside]
     return Comparison(
         metrics(len(unknown), found),
-        calibration(judged, 1 / recalibration),
-        calibration(judged, 1.0),
+        calibration(predictions, 1 / recalibration),
+        calibration(predictions, 1.0),
         int(outside.sum()),
         math.sqrt(float(np.mean(inside**2))) if inside.size else math.nan,
     )

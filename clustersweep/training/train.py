@@ -28,7 +28,7 @@ from clustersweep.training.data import Scaling, parts_of
 from clustersweep.training.ensemble import Ensemble, Prediction
 from clustersweep.training.evaluation.calibration import recalibration
 from clustersweep.training.evaluation.evaluation import Evaluation, evaluate
-from clustersweep.training.evaluation.results import Clusters, Judged, StageResult, as_json
+from clustersweep.training.evaluation.results import Clusters, Predictions, StageResult, as_json
 from clustersweep.training.files.checkpoint import Arrays
 from clustersweep.training.files.configuration import Configuration
 from clustersweep.training.files.known_clusters import clusters_csv
@@ -57,8 +57,8 @@ class TrainingRun:
     stages: tuple[StageResult, ...]
     failed: Mapping[int, str]
     evaluation: Evaluation
-    validation: Judged
-    test: Judged
+    validation: Predictions
+    test: Predictions
     model: TrainedModel
     digest: str
 
@@ -181,7 +181,9 @@ def _judged(
     ensemble = Ensemble.of(model)
     rows = {"validation": split.validation, "test": split.test}
     found = {part: ensemble(dataset.images[r], dataset.redshift[r]) for part, r in rows.items()}
-    validation, test = (Judged(_clusters(dataset, rows[part]), said.log_mass, said.sd) for part, said in found.items())
+    validation, test = (
+        Predictions(_clusters(dataset, rows[part]), said.log_mass, said.sd) for part, said in found.items()
+    )
     factor = recalibration(validation)
     model = replace(model, recalibration=factor)
     evaluation = evaluate(train, validation, test, factor=factor)

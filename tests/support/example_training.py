@@ -5,7 +5,7 @@ import numpy as np
 from clustersweep.report.model.page import TrainingPage
 from clustersweep.training.evaluation.calibration import recalibration
 from clustersweep.training.evaluation.evaluation import evaluate
-from clustersweep.training.evaluation.results import Clusters, Judged, OutlierRegions, StageName, StageResult
+from clustersweep.training.evaluation.results import Clusters, OutlierRegions, Predictions, StageName, StageResult
 
 SEEDS = (0, 1, 2)
 
@@ -23,22 +23,22 @@ def example_clusters(number: int, seed: int) -> Clusters:
     )
 
 
-def example_judged(number: int, seed: int, *, narrow: float = 0.85) -> Judged:
+def example_predictions(number: int, seed: int, *, narrow: float = 0.85) -> Predictions:
     """What a good network says: drawn towards what the redshift lets expect, tails, too sure of itself by `narrow`."""
     clusters, rng = example_clusters(number, seed), np.random.default_rng(seed + 50)
     expected, spread = 13.55 + 1.1 * clusters.redshift**0.8, 0.28
     noise = 0.13 + 0.25 / np.sqrt(clusters.counts / 400) * rng.uniform(0.3, 1.0, number) * clusters.redshift**0.5
     measured = clusters.log_mass + noise * rng.standard_t(6, number) * np.sqrt(4 / 6)
     share = spread**2 / (spread**2 + noise**2)
-    return Judged(clusters, expected + share * (measured - expected), narrow * np.sqrt(share) * noise)
+    return Predictions(clusters, expected + share * (measured - expected), narrow * np.sqrt(share) * noise)
 
 
-def example_stages(validation: Judged) -> tuple[StageResult, ...]:
+def example_stages(validation: Predictions) -> tuple[StageResult, ...]:
     """Four stages of three seeds; the second seed's retraining does not improve."""
     return tuple(result for seed in SEEDS for result in _stages_of(seed, validation))
 
 
-def _stages_of(seed: int, validation: Judged) -> list[StageResult]:
+def _stages_of(seed: int, validation: Predictions) -> list[StageResult]:
     rng = np.random.default_rng(seed)
     best = float(np.mean((validation.predicted - validation.clusters.log_mass) ** 2)) * (1.04 + 0.03 * seed)
     results = []
@@ -70,7 +70,7 @@ def _stages_of(seed: int, validation: Judged) -> list[StageResult]:
     return results
 
 
-def _regions(seed: int, validation: Judged) -> OutlierRegions:
+def _regions(seed: int, validation: Predictions) -> OutlierRegions:
     truth = validation.clusters.log_mass
     edges = np.quantile(truth, np.linspace(0, 1, 11))
     place = np.digitize(truth, edges[1:-1])
@@ -86,9 +86,9 @@ def _regions(seed: int, validation: Judged) -> OutlierRegions:
 
 def example_page(train: int = 5085, validation: int = 1271, test: int = 1590, *, resamples: int = 1000) -> TrainingPage:
     """A page as `train` would write it."""
-    judged = example_judged(validation, 2), example_judged(test, 3)
+    predictions = example_predictions(validation, 2), example_predictions(test, 3)
     found = evaluate(
-        example_clusters(train, 1), *judged, factor=recalibration(judged[0]), seed=0, resamples=resamples
+        example_clusters(train, 1), *predictions, factor=recalibration(predictions[0]), seed=0, resamples=resamples
     )  # fmt: skip
     facts = {
         "data": "simulated survey: 7,946 clusters, seed 42, 50 × 50 pixels × 10 bands",
@@ -107,6 +107,6 @@ def example_page(train: int = 5085, validation: int = 1271, test: int = 1590, *,
         "Predict masses": "clustersweep predict model/ images.fits --catalogue catalogue.fits --to masses.fits",
     }
     return TrainingPage(
-        title="combined", facts=facts, stages=example_stages(judged[0]), evaluation=found, test=judged[1],
+        title="combined", facts=facts, stages=example_stages(predictions[0]), evaluation=found, test=predictions[1],
         commands=commands,
     )  # fmt: skip

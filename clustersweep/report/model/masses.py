@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clustersweep.training.evaluation.evaluation import Bin, Evaluation
 from clustersweep.training.evaluation.metrics import Estimate
-from clustersweep.training.evaluation.results import Floats, Judged
+from clustersweep.training.evaluation.results import Floats, Predictions
 
 _MOST_POINTS, _MOST_BARS = 4000, 40
 _CELL_DEX = 0.1
@@ -64,7 +64,7 @@ class MassPlane:
     r2: Estimate
 
 
-def mass_plane(test: Judged, evaluation: Evaluation) -> MassPlane:
+def mass_plane(test: Predictions, evaluation: Evaluation) -> MassPlane:
     """Choose what is shown of the test part by true mass alone, so that the choice flatters nothing."""
     true = test.clusters.log_mass
     order = np.argsort(true, kind="stable")
@@ -97,7 +97,7 @@ def _near(predicted: Floats, true: Floats) -> Floats:
     return np.clip(predicted, true.min() - FAR_DEX, true.max() + FAR_DEX)
 
 
-def _band(test: Judged, bins: Sequence[Bin]) -> Iterator[BandPoint]:
+def _band(test: Predictions, bins: Sequence[Bin]) -> Iterator[BandPoint]:
     place = np.digitize(test.clusters.log_mass, [b.low for b in bins[1:]])
     for number, found in enumerate(bins):
         inside = test.predicted[place == number]
@@ -139,7 +139,7 @@ class ResidualPanel:
     bins: tuple[ResidualBin, ...]
 
 
-def residuals(test: Judged, evaluation: Evaluation) -> tuple[ResidualPanel, ...]:
+def residuals(test: Predictions, evaluation: Evaluation) -> tuple[ResidualPanel, ...]:
     """Return the errors against true mass, against predicted mass and, where there is any, against redshift."""
     known = test.clusters
     panels = []

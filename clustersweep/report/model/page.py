@@ -16,7 +16,7 @@ from clustersweep.report.page import Section, definitions, document, figure, par
 from clustersweep.report.style import draw
 from clustersweep.report.sweep.sections import FOOTER
 from clustersweep.training.evaluation.evaluation import Evaluation
-from clustersweep.training.evaluation.results import Judged, StageResult
+from clustersweep.training.evaluation.results import Predictions, StageResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class TrainingPage:
     facts: Mapping[str, str]
     stages: tuple[StageResult, ...]
     evaluation: Evaluation
-    test: Judged
+    test: Predictions
     commands: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from clustersweep.training.evaluation.results import Floats, Judged
+from clustersweep.training.evaluation.results import Floats, Predictions
 
 ONE_SIGMA = math.erf(1 / math.sqrt(2))
 """Share of a Gaussian within one standard deviation, 68.27 %."""
@@ -87,7 +87,7 @@ class Calibration:
     spread: tuple[SpreadBin, ...]
 
 
-def recalibration(validation: Judged) -> float:
+def recalibration(validation: Predictions) -> float:
     """Fit the one parameter, a factor on all standard deviations, to the validation part.
 
     It is the 68.27 % quantile of |pull|, so that intervals of one standard deviation hold the truth as often as
@@ -115,9 +115,9 @@ def recalibration_error(number: int) -> float:
     return math.sqrt(ONE_SIGMA * (1 - ONE_SIGMA) / (number + 2))
 
 
-def calibration(judged: Judged, factor: float) -> Calibration:
+def calibration(predictions: Predictions, factor: float) -> Calibration:
     """Measure how honest the standard deviations are after multiplication by `factor`."""
-    found = pulls(judged, factor)
+    found = pulls(predictions, factor)
     distance, number = np.abs(found), len(found)
     low, high = np.quantile(found, [(1 - ONE_SIGMA) / 2, (1 + ONE_SIGMA) / 2])
     width = float(found.std(ddof=1)) if number > 1 else math.nan
@@ -126,7 +126,7 @@ def calibration(judged: Judged, factor: float) -> Calibration:
     return Calibration(
         number=number,
         factor=factor,
-        nll=float(negative_log_likelihood(judged, factor).mean()),
+        nll=float(negative_log_likelihood(predictions, factor).mean()),
         coverage=tuple(_coverage(distance, sigma) for sigma in (1, 2)),
         pull_mean=float(found.mean()),
         pull_mean_error=width / math.sqrt(number),
@@ -137,21 +137,21 @@ def calibration(judged: Judged, factor: float) -> Calibration:
         pull_edges=_PULL_EDGES,
         pull_clusters=tuple(clusters.tolist()),
         pulls_beyond=number - int(clusters.sum()),
-        spread=_spread(judged, factor),
+        spread=_spread(predictions, factor),
     )
 
 
-def pulls(judged: Judged, factor: float = 1.0) -> Floats:
+def pulls(predictions: Predictions, factor: float = 1.0) -> Floats:
     """Return (predicted - true) / (factor * sd) of each cluster, `(cluster,)`."""
-    return (judged.predicted - judged.clusters.log_mass) / (factor * judged.sd)
+    return (predictions.predicted - predictions.clusters.log_mass) / (factor * predictions.sd)
 
 
-def negative_log_likelihood(judged: Judged, factor: float) -> Floats:
+def negative_log_likelihood(predictions: Predictions, factor: float) -> Floats:
     """Return log(sigma) + (y - mu)^2 / (2 sigma^2) + log(2 pi) / 2 of each cluster with sigma = factor * sd.
 
     Source: the lab report behind this project, equation 11; Nix & Weigend (1994) for a network's own variance.
     """
-    return np.log(factor * judged.sd) + 0.5 * pulls(judged, factor) ** 2 + 0.5 * math.log(2 * math.pi)
+    return np.log(factor * predictions.sd) + 0.5 * pulls(predictions, factor) ** 2 + 0.5 * math.log(2 * math.pi)
 
 
 def _coverage(distance: Floats, sigma: int) -> Coverage:
@@ -160,12 +160,12 @@ def _coverage(distance: Floats, sigma: int) -> Coverage:
     return Coverage(sigma, nominal, float((distance <= sigma).mean()), error)
 
 
-def _spread(judged: Judged, factor: float) -> tuple[SpreadBin, ...]:
+def _spread(predictions: Predictions, factor: float) -> tuple[SpreadBin, ...]:
     """Compare error and uncertainty in bins of the latter, with equally many clusters in each.
 
     Source: Levi et al. (2022, Sensors 22, 5540; arXiv:1905.11659), root mean variance against RMSE.
     """
-    sd, error = factor * judged.sd, judged.predicted - judged.clusters.log_mass
+    sd, error = factor * predictions.sd, predictions.predicted - predictions.clusters.log_mass
     bins = min(_SPREAD_BINS, max(1, len(sd) // _LEAST_IN_SPREAD_BIN))
     if np.ptp(sd) < 1e-6 * sd.max():
         bins = 1  # one network without a variance of its own says the same of all

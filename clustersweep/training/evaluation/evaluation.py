@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clustersweep.training.evaluation.calibration import Calibration, calibration
 from clustersweep.training.evaluation.metrics import Estimate, Metrics, bootstrap, errors, metrics
-from clustersweep.training.evaluation.results import Clusters, Floats, Judged, as_json
+from clustersweep.training.evaluation.results import Clusters, Floats, Predictions, as_json
 
 _MASS_BIN_DEX, _REDSHIFT_BIN, _LEAST_IN_BIN = 0.25, 0.1, 50
 _FARTHEST_BIN = 1e15
@@ -109,7 +109,7 @@ class Evaluation:
 
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a diverged network's squares are infinite, and said
 def evaluate(
-    train: Clusters, validation: Judged, test: Judged, *, factor: float, seed: int = 0, resamples: int = 1000
+    train: Clusters, validation: Predictions, test: Predictions, *, factor: float, seed: int = 0, resamples: int = 1000
 ) -> Evaluation:
     """Measure a model on the test part, once, and on the validation part beside it.
 
@@ -125,7 +125,7 @@ def evaluate(
     squares = {name: (mass - test.clusters.log_mass) ** 2 for name, mass in predicted.items()}
     best = min(squares, key=lambda name: float(squares[name].mean()))
 
-    def measured(part: Judged, others: Mapping[str, Floats]) -> dict[str, Estimate]:
+    def measured(part: Predictions, others: Mapping[str, Floats]) -> dict[str, Estimate]:
         """Measure the model and, from their squared errors, the baselines on the same resamples."""
         own = errors(part, factor)
 
@@ -163,7 +163,7 @@ def evaluate(
     )
 
 
-def _optimism(validation: Judged, test: Judged) -> Estimate:
+def _optimism(validation: Predictions, test: Predictions) -> Estimate:
     """Compare the two parts' mean squared errors; their errors are independent, and means of many."""
     squares = [(part.predicted - part.clusters.log_mass) ** 2 for part in (validation, test)]
     difference = float(squares[1].mean() - squares[0].mean())
@@ -242,7 +242,7 @@ def _bins(values: Floats, width: float) -> list[tuple[float, float, NDArray[np.i
     ]
 
 
-def _part(judged: Judged, rows: NDArray[np.int64]) -> Judged:
-    known = judged.clusters
+def _part(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
+    known = predictions.clusters
     clusters = Clusters(known.log_mass[rows], known.redshift[rows], known.counts[rows], known.central_counts[rows])
-    return Judged(clusters, judged.predicted[rows], judged.sd[rows])
+    return Predictions(clusters, predictions.predicted[rows], predictions.sd[rows])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.training.evaluation.calibration import negative_log_likelihood, pulls
-from clustersweep.training.evaluation.results import Floats, Judged
+from clustersweep.training.evaluation.results import Floats, Predictions
 
 _CHUNK = 2_000_000  # numbers resampled at a time: 16 MB
 _TO_SIGMA = 1.4826  # a Gaussian's standard deviation in units of its median absolute deviation
@@ -60,11 +60,11 @@ class Metrics:
     coverage: Estimate
 
 
-def errors(judged: Judged, factor: float) -> Statistic:
+def errors(predictions: Predictions, factor: float) -> Statistic:
     """Return what measures the metrics of some rows of these clusters."""
-    truth = judged.clusters.log_mass
-    error, nll = judged.predicted - truth, negative_log_likelihood(judged, factor)
-    inside = np.abs(pulls(judged, factor)) <= 1
+    truth = predictions.clusters.log_mass
+    error, nll = predictions.predicted - truth, negative_log_likelihood(predictions, factor)
+    inside = np.abs(pulls(predictions, factor)) <= 1
 
     def statistic(rows: NDArray[np.int64]) -> dict[str, Floats]:
         drawn = error[rows]

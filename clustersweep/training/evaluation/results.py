@@ -33,7 +33,7 @@ class Clusters:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Predictions:
     """Clusters with what the networks say of them, `(cluster,)` each.
 
     Attributes:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from example_training import example_clusters, example_judged, example_page
+from example_training import example_clusters, example_page, example_predictions
 from mode_bar import covered_words
 from playwright.sync_api import Browser
 from rich.console import Console
@@ -63,8 +63,8 @@ def test_the_plane_shows_every_cluster_of_a_small_test_part_and_counts_all() -> 
 
 
 def test_a_large_test_part_is_thinned_by_true_mass_and_its_density_is_not() -> None:
-    test = example_judged(9_000, 5)
-    found = evaluate(example_clusters(500, 1), example_judged(500, 2), test, factor=1.0, resamples=10)
+    test = example_predictions(9_000, 5)
+    found = evaluate(example_clusters(500, 1), example_predictions(500, 2), test, factor=1.0, resamples=10)
     plane = mass_plane(test, found)
     assert (len(plane.true), plane.total, plane.density.sum()) == (4_000, 9_000, 9_000)
     assert np.median(plane.true) == pytest.approx(np.median(test.clusters.log_mass), abs=0.01)
@@ -362,7 +362,7 @@ def test_the_page_is_one_file_with_numbered_figures(tmp_path: Path) -> None:
 
 def test_a_training_of_one_stage_and_one_seed_has_a_page_too() -> None:
     same = dataclasses.replace(TEST, sd=np.full(1590, 0.2))
-    found = evaluate(example_clusters(500, 1), example_judged(500, 2), same, factor=1.0, resamples=10)
+    found = evaluate(example_clusters(500, 1), example_predictions(500, 2), same, factor=1.0, resamples=10)
     page = dataclasses.replace(PAGE, stages=(stage("base"),), evaluation=found, test=same, facts={}, commands={})
     text = training_page(page)
     assert re.findall(r'id="figure-([a-z]+)"', text) == NAMES[:5]
@@ -370,7 +370,7 @@ def test_a_training_of_one_stage_and_one_seed_has_a_page_too() -> None:
 
 
 def test_a_survey_without_any_redshift_makes_a_page_that_speaks_of_none() -> None:
-    train, *parts = example_clusters(500, 1), example_judged(500, 2), example_judged(500, 3)
+    train, *parts = example_clusters(500, 1), example_predictions(500, 2), example_predictions(500, 3)
     blind = [dataclasses.replace(part, redshift=np.full(500, np.nan)) for part in (train, *(p.clusters for p in parts))]
     validation, test = (dataclasses.replace(p, clusters=c) for p, c in zip(parts, blind[1:], strict=True))
     found = evaluate(blind[0], validation, test, factor=1.0, resamples=10)
@@ -384,8 +384,10 @@ def test_a_survey_without_any_redshift_makes_a_page_that_speaks_of_none() -> Non
 
 
 def test_a_handful_of_clusters_makes_a_page() -> None:
-    found = evaluate(example_clusters(20, 1), example_judged(6, 2), example_judged(5, 3), factor=1.0, resamples=10)
-    page = dataclasses.replace(PAGE, evaluation=found, test=example_judged(5, 3))
+    found = evaluate(
+        example_clusters(20, 1), example_predictions(6, 2), example_predictions(5, 3), factor=1.0, resamples=10
+    )
+    page = dataclasses.replace(PAGE, evaluation=found, test=example_predictions(5, 3))
     assert "5 test clusters" in training_page(page)
 
 
@@ -424,7 +426,7 @@ def test_a_diverged_network_has_a_page_whose_figures_end_near_the_true_masses(
     predicted: np.ndarray, sd: np.ndarray, beyond: int, wide: int
 ) -> None:
     wild = dataclasses.replace(TEST, predicted=predicted, sd=sd)
-    found = evaluate(example_clusters(500, 1), example_judged(500, 2), wild, factor=1.0, resamples=10)
+    found = evaluate(example_clusters(500, 1), example_predictions(500, 2), wild, factor=1.0, resamples=10)
     curve = ((1e300, 1e308), (1e-12, 0.05))
     diverged = dataclasses.replace(stage("base", loss=0.05), curve=curve, nll_curve=((1e12, 1e300), (0.1, 0.2)))
     page = dataclasses.replace(PAGE, evaluation=found, test=wild, stages=(diverged,))
@@ -599,7 +601,7 @@ def test_chromium_draws_every_figure_of_the_page_and_sends_no_request(browser: B
 
 
 def test_a_model_that_is_no_better_than_the_mean_is_told_first_on_the_screen_and_in_the_report() -> None:
-    train, validation, test = example_clusters(400, 1), example_judged(100, 2), example_judged(100, 3)
+    train, validation, test = example_clusters(400, 1), example_predictions(100, 2), example_predictions(100, 3)
     mean = float(train.log_mass.mean())
     dead = [dataclasses.replace(part, predicted=np.full(100, mean + 0.01)) for part in (validation, test)]
     found = evaluate(train, *dead, factor=1.0, resamples=20)
@@ -616,7 +618,7 @@ def test_a_model_that_is_no_better_than_the_mean_is_told_first_on_the_screen_and
 
 
 def test_a_model_that_so_few_test_clusters_cannot_tell_from_the_mean_is_told_first_too() -> None:
-    train, validation, test = example_clusters(400, 1), example_judged(100, 2), example_judged(100, 3)
+    train, validation, test = example_clusters(400, 1), example_predictions(100, 2), example_predictions(100, 3)
     mean = float(train.log_mass.mean())
     weak = [
         dataclasses.replace(part, predicted=mean + 0.02 * (part.clusters.log_mass - mean))

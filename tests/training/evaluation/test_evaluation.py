@@ -21,7 +21,7 @@ from clustersweep.training.evaluation.calibration import (
 )
 from clustersweep.training.evaluation.evaluation import evaluate
 from clustersweep.training.evaluation.metrics import bootstrap, errors
-from clustersweep.training.evaluation.results import Clusters, Judged
+from clustersweep.training.evaluation.results import Clusters, Predictions
 
 
 def clusters(number: int, seed: int = 1) -> Clusters:
@@ -33,15 +33,15 @@ def clusters(number: int, seed: int = 1) -> Clusters:
     return Clusters(log_mass, redshift, 10**log_counts, 10 ** (log_counts + rng.normal(-1, 0.2, number)))
 
 
-def judged(number: int, pulls: np.ndarray | None = None, *, claimed: float = 1.0, seed: int = 1) -> Judged:
+def predictions(number: int, pulls: np.ndarray | None = None, *, claimed: float = 1.0, seed: int = 1) -> Predictions:
     """Predictions with these pulls; the standard deviations are claimed so many times too small."""
     rng = np.random.default_rng(seed + 100)
     truth, sd = clusters(number, seed), rng.uniform(0.05, 0.25, number)
     drawn = rng.normal(size=number) if pulls is None else pulls
-    return Judged(truth, truth.log_mass + drawn * sd, sd / claimed)
+    return Predictions(truth, truth.log_mass + drawn * sd, sd / claimed)
 
 
-TRAIN, VALIDATION, TEST = clusters(3000, 7), judged(800, seed=8), judged(1000, seed=9)
+TRAIN, VALIDATION, TEST = clusters(3000, 7), predictions(800, seed=8), predictions(1000, seed=9)
 FOUND = evaluate(TRAIN, VALIDATION, TEST, factor=recalibration(VALIDATION), resamples=200)
 
 
@@ -51,13 +51,13 @@ FOUND = evaluate(TRAIN, VALIDATION, TEST, factor=recalibration(VALIDATION), resa
 def test_recalibration_recovers_how_much_too_small_the_standard_deviations_are() -> None:
     # The error of a quantile of Gaussian pulls: that of the coverage over the density there.
     tolerance = 3 * recalibration_error(20_000) / 0.484
-    assert recalibration(judged(20_000, claimed=1.7)) == pytest.approx(1.7, rel=tolerance)
+    assert recalibration(predictions(20_000, claimed=1.7)) == pytest.approx(1.7, rel=tolerance)
 
 
 def test_recalibration_brings_new_clusters_to_the_nominal_coverage_even_with_heavy_tails() -> None:
     rng = np.random.default_rng(4)
     fitted, fresh = rng.standard_t(3, 1_270), rng.standard_t(3, 200_000)
-    factor = recalibration(judged(1_270, fitted))
+    factor = recalibration(predictions(1_270, fitted))
     assert (np.abs(fresh) <= factor).mean() == pytest.approx(ONE_SIGMA, abs=3 * recalibration_error(1_270))
     root_mean_square = math.sqrt((fitted**2).mean())
     assert (np.abs(fresh) <= root_mean_square).mean() > ONE_SIGMA + 0.05  # why it is not that
@@ -65,7 +65,7 @@ def test_recalibration_brings_new_clusters_to_the_nominal_coverage_even_with_hea
 
 def test_the_expected_coverage_is_exact_however_few_the_clusters_are() -> None:
     rng = np.random.default_rng(5)
-    covered = [math.erf(recalibration(judged(20, rng.normal(size=20))) / math.sqrt(2)) for _ in range(2_000)]
+    covered = [math.erf(recalibration(predictions(20, rng.normal(size=20))) / math.sqrt(2)) for _ in range(2_000)]
     assert np.mean(covered) == pytest.approx(ONE_SIGMA, abs=0.007)
     assert np.std(covered) == pytest.approx(recalibration_error(20), rel=0.1)
 
@@ -78,7 +78,7 @@ def test_the_coverage_of_a_fit_to_the_usual_validation_part_is_known_to_one_and_
 
 
 def test_honest_gaussian_uncertainties_are_found_honest() -> None:
-    found = calibration(judged(40_000), 1.0)
+    found = calibration(predictions(40_000), 1.0)
     for coverage, nominal in zip(found.coverage, (0.6827, 0.9545), strict=True):
         assert coverage.nominal == pytest.approx(nominal, abs=5e-5)
         assert coverage.error == pytest.approx(math.sqrt(nominal * (1 - nominal) / 40_000), rel=1e-3)
@@ -91,7 +91,7 @@ def test_honest_gaussian_uncertainties_are_found_honest() -> None:
 
 
 def test_a_factor_widens_every_interval_and_narrows_every_pull() -> None:
-    small = judged(5_000, claimed=2.0)
+    small = predictions(5_000, claimed=2.0)
     before, after = calibration(small, 1.0), calibration(small, 2.0)
     assert before.coverage[0].observed == pytest.approx(math.erf(0.5 / math.sqrt(2)), abs=0.025)
     assert after.coverage[0].observed == pytest.approx(ONE_SIGMA, abs=0.025)
@@ -104,7 +104,7 @@ def test_a_factor_widens_every_interval_and_narrows_every_pull() -> None:
 def test_outliers_widen_the_pulls_but_not_their_core() -> None:
     rng = np.random.default_rng(3)
     pulls = rng.normal(size=5_000) * np.where(rng.random(5_000) < 0.02, 5, 1)
-    found = calibration(judged(5_000, pulls), 1.0)
+    found = calibration(predictions(5_000, pulls), 1.0)
     assert found.pull_width > 1.15
     assert found.pull_core_width == pytest.approx(1, abs=0.05)
     assert found.pulls_beyond == (np.abs(pulls) > 5).sum() > 0
@@ -112,7 +112,7 @@ def test_outliers_widen_the_pulls_but_not_their_core() -> None:
 
 
 def test_error_is_compared_with_uncertainty_from_the_most_to_the_least_certain() -> None:
-    found = calibration(judged(1_000), 1.0)
+    found = calibration(predictions(1_000), 1.0)
     assert [b.number for b in found.spread] == [100] * 10
     assert [b.sd for b in found.spread] == sorted(b.sd for b in found.spread)
 
@@ -123,7 +123,7 @@ def test_one_uncertainty_for_all_makes_one_bin() -> None:
 
 
 def test_the_likelihood_is_that_of_a_gaussian() -> None:
-    one = Judged(
+    one = Predictions(
         Clusters(np.array([14.0]), np.array([0.3]), np.array([9.0]), np.array([4.0])), np.array([14.3]), np.array([0.1])
     )
     sigma = 0.2
@@ -149,7 +149,7 @@ def test_the_metrics_are_those_of_their_definitions() -> None:
 
 def test_a_robust_scatter_does_not_see_outliers() -> None:
     pulls = np.random.default_rng(2).normal(size=2_000)
-    clean, spoilt = judged(2_000, pulls), judged(2_000, np.where(np.arange(2_000) % 100, pulls, 20.0))
+    clean, spoilt = predictions(2_000, pulls), predictions(2_000, np.where(np.arange(2_000) % 100, pulls, 20.0))
     values = [errors(part, 1.0)(np.arange(2_000)) for part in (clean, spoilt)]
     assert values[1]["scatter"] == pytest.approx(values[0]["scatter"], rel=0.03)
     assert values[1]["rmse"] > 1.5 * values[0]["rmse"]
@@ -200,7 +200,7 @@ def test_a_bin_measures_the_clusters_between_its_edges() -> None:
 
 def test_resamples_of_one_cluster_have_no_r2_and_do_not_spoil_its_interval() -> None:
     truth = dataclasses.replace(clusters(3), log_mass=np.array([13.9, 14.1, 14.3]))
-    three = Judged(truth, np.array([14.0, 14.1, 14.2]), np.full(3, 0.1))
+    three = Predictions(truth, np.array([14.0, 14.1, 14.2]), np.full(3, 0.1))
     found = bootstrap(3, errors(three, 1.0), seed=1, resamples=500)["r2"]  # one in nine is degenerate
     assert found.value == pytest.approx(0.75)
     assert -10 < found.low < found.value <= found.high <= 1
@@ -212,7 +212,7 @@ def test_resamples_of_one_cluster_have_no_r2_and_do_not_spoil_its_interval() -> 
 
 
 def test_few_clusters_make_one_bin_and_still_an_evaluation() -> None:
-    few = evaluate(clusters(8), judged(4), judged(3), factor=1.0, resamples=20)
+    few = evaluate(clusters(8), predictions(4), predictions(3), factor=1.0, resamples=20)
     assert [b.metrics.number for b in few.by_mass] == [3]
     assert json.loads(json.dumps(few.to_json(), allow_nan=False))["test"]["number"] == 3
 
@@ -250,7 +250,7 @@ def test_the_second_order_regression_knows_squares_and_the_product() -> None:
     z, log_counts = rng.uniform(0, 1, 600), rng.uniform(1, 3, 600)
     mass = 14 + 0.3 * z**2 - 0.2 * log_counts**2 + 0.5 * z * log_counts
     exact = Clusters(mass, z, 10**log_counts, np.ones(600))
-    noisy = Judged(exact, mass + rng.normal(0, 0.1, 600), np.full(600, 0.1))
+    noisy = Predictions(exact, mass + rng.normal(0, 0.1, 600), np.full(600, 0.1))
     found = evaluate(exact, noisy, noisy, factor=1.0, resamples=20)
     assert found.baselines[2].rmse.value == pytest.approx(0, abs=1e-9)
     assert found.gain.value == pytest.approx(-found.test.rmse.value)
@@ -261,7 +261,7 @@ def test_the_counts_of_the_centre_are_a_rival_too() -> None:
     z, centre, whole = rng.uniform(0, 1, 600), rng.uniform(1, 3, 600), rng.uniform(2, 4, 600)
     mass = 14 + 0.3 * z**2 + 0.4 * centre - 0.2 * centre * whole
     exact = Clusters(mass, z, 10**whole, 10**centre)
-    noisy = Judged(exact, mass + rng.normal(0, 0.1, 600), np.full(600, 0.1))
+    noisy = Predictions(exact, mass + rng.normal(0, 0.1, 600), np.full(600, 0.1))
     found = evaluate(exact, noisy, noisy, factor=1.0, resamples=20)
     assert found.best_baseline == "central counts, counts and z"
     assert found.baselines[3].rmse.value == pytest.approx(0, abs=1e-9)
@@ -291,7 +291,7 @@ def test_the_gain_is_the_paired_difference_to_the_best_baseline() -> None:
 
 
 def test_a_model_that_is_the_baseline_gains_nothing_for_certain() -> None:
-    constant = Judged(TEST.clusters, np.full(1_000, TRAIN.log_mass.mean()), np.full(1_000, 0.3))
+    constant = Predictions(TEST.clusters, np.full(1_000, TRAIN.log_mass.mean()), np.full(1_000, 0.3))
     same = dataclasses.replace(TRAIN, counts=np.full(3_000, 5.0), redshift=np.full(3_000, 0.2))
     found = evaluate(same, VALIDATION, constant, factor=1.0, resamples=50)
     assert (found.gain.low, found.gain.high) == pytest.approx((0, 0), abs=1e-12)  # the same resamples: no noise at all
