@@ -84,7 +84,7 @@ class StageEnded:
 Told = StageBegan | EpochEnd | StageEnded | Stopped | Failed
 
 
-class Shelf(Protocol):
+class StageStore(Protocol):
     """Where the stages of one seed are kept while and after they run."""
 
     def result(self, stage: StageName) -> tuple[StageResult, Arrays] | None:
@@ -123,7 +123,7 @@ class Stages:
     def run(
         self,
         seed: int,
-        shelf: Shelf,
+        store: StageStore,
         *,
         checkpoint_every_s: float = 10.0,
         stop: Callable[[], bool] = lambda: False,
@@ -132,8 +132,8 @@ class Stages:
         weights: Arrays | None = None
         previous: StageResult | None = None  # whose weights these are
         for stage, spec in self._recipe.stages():
-            found = shelf.result(stage)
-            checkpoint = None if found else shelf.checkpoint(stage)
+            found = store.result(stage)
+            checkpoint = None if found else store.checkpoint(stage)
             self._compare(found[0].devices if found else _devices_of(checkpoint, f"{stage}-{seed}"), spec)
             if found is None:
                 yield StageBegan(seed, stage, spec.epochs)
@@ -151,13 +151,13 @@ class Stages:
                         checkpoint_every_s=checkpoint_every_s,
                         stop=stop,
                     ),
-                    shelf,
+                    store,
                     stage,
                 )
                 if finished is None:
                     return None
                 done = self._ended(stage, seed, finished, begun.regions, weights, previous)
-                shelf.keep(*done)
+                store.keep(*done)
             else:
                 done = found
             yield StageEnded(done[0], found=found is not None)
@@ -289,12 +289,12 @@ def _devices_of(checkpoint: bytes | None, key: str) -> tuple[Device, ...]:
         return ()
 
 
-def _run(events: Iterator[Any], shelf: Shelf, stage: StageName) -> Generator[Told, None, Finished | None]:
+def _run(events: Iterator[Any], store: StageStore, stage: StageName) -> Generator[Told, None, Finished | None]:
     """Pass on what a stage tells, and keep its checkpoints; gives its end, None where it has none."""
     for event in events:
         match event:
             case Checkpoint():
-                shelf.keep_checkpoint(stage, event.state)
+                store.keep_checkpoint(stage, event.state)
             case Finished():
                 return event
             case EpochEnd() | Stopped() | Failed():

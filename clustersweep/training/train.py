@@ -107,8 +107,8 @@ def train(
     members: dict[int, Arrays] = {}
     failed: dict[int, str] = {}
     for seed in configuration.seeds:
-        shelf = WorkFolder(folder / WORK, seed)
-        running = _results(stages.run(seed, shelf, stop=stop, checkpoint_every_s=checkpoint_every_s), told)
+        store = WorkFolder(folder / WORK, seed)
+        running = _results(stages.run(seed, store, stop=stop, checkpoint_every_s=checkpoint_every_s), told)
         weights, own, failure = running
         results += own
         if failure is not None:

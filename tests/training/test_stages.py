@@ -39,7 +39,7 @@ def stages(data):
 
 
 class InMemory:
-    """A shelf that forgets with the test."""
+    """A store that forgets with the test."""
 
     def __init__(self):
         self.results, self.checkpoints = {}, {}
@@ -57,9 +57,9 @@ class InMemory:
         self.checkpoints[stage] = state
 
 
-def run(stages, seed=0, shelf=None, **options):
+def run(stages, seed=0, store=None, **options):
     """Run a seed; gives what was told and the weights."""
-    told, running = [], stages.run(seed, shelf or InMemory(), **options)
+    told, running = [], stages.run(seed, store or InMemory(), **options)
     while True:
         try:
             told.append(next(running))
@@ -69,9 +69,9 @@ def run(stages, seed=0, shelf=None, **options):
 
 @pytest.fixture(scope="module")
 def whole(stages):
-    shelf = InMemory()
-    told, weights = run(stages, shelf=shelf)
-    return told, weights, shelf
+    store = InMemory()
+    told, weights = run(stages, store=store)
+    return told, weights, store
 
 
 def test_every_stage_begins_tells_its_epochs_and_ends_in_order(whole):
@@ -102,10 +102,10 @@ def test_a_retraining_is_kept_only_if_it_improves_and_else_the_weights_go_back(w
     base, _ = whole[2].results["base"]
     assert kept.kept == (kept.val_loss < base.val_loss)
     worse = Stages(Recipe(NETWORK, TRAINING, dataclasses.replace(OUTLIERS, learning_rate=10.0)), data)
-    shelf = InMemory()
-    _, after = run(worse, shelf=shelf)
-    assert not shelf.results["outliers"][0].kept
-    assert all(np.array_equal(a, b) for a, b in zip(after, shelf.results["base"][1], strict=True))
+    store = InMemory()
+    _, after = run(worse, store=store)
+    assert not store.results["outliers"][0].kept
+    assert all(np.array_equal(a, b) for a, b in zip(after, store.results["base"][1], strict=True))
 
 
 def test_the_probabilistic_stage_begins_with_the_mean_of_the_stage_before_and_trains_the_head_alone(whole):
@@ -128,10 +128,10 @@ def test_after_a_rejected_retraining_the_variance_begins_with_the_errors_of_the_
         return with_variance(weights, variance)
 
     monkeypatch.setattr(module, "with_variance", noted)
-    shelf, wild = InMemory(), dataclasses.replace(OUTLIERS, learning_rate=10.0)
-    run(Stages(Recipe(NETWORK, TRAINING, wild, PROBABILISTIC), data), shelf=shelf)
-    base = shelf.results["base"][0]
-    assert not shelf.results["outliers"][0].kept
+    store, wild = InMemory(), dataclasses.replace(OUTLIERS, learning_rate=10.0)
+    run(Stages(Recipe(NETWORK, TRAINING, wild, PROBABILISTIC), data), store=store)
+    base = store.results["base"][0]
+    assert not store.results["outliers"][0].kept
     assert begun == [base.curve[base.best_epoch - 1][0] / data.scaling.log_mass_sd**2]
 
 
@@ -147,8 +147,8 @@ def test_a_second_unit_leaves_the_mean_alone_and_starts_at_the_given_variance():
 
 
 def test_fine_tuning_is_kept_only_if_the_likelihood_improves(whole):
-    shelf = whole[2]
-    (tuned, _), (before, _) = shelf.results["fine_tune"], shelf.results["probabilistic"]
+    store = whole[2]
+    (tuned, _), (before, _) = store.results["fine_tune"], store.results["probabilistic"]
     assert tuned.kept == (tuned.val_nll < before.val_nll)
 
 
@@ -168,7 +168,7 @@ def test_outlier_regions_are_the_bins_of_mass_with_the_largest_errors(whole):
 def test_what_a_shelf_holds_is_not_trained_again(stages, whole):
     from clustersweep.training.stages import StageEnded
 
-    told, weights = run(stages, shelf=whole[2])
+    told, weights = run(stages, store=whole[2])
     assert [type(e) for e in told] == [StageEnded] * 4
     assert all(e.found for e in told)
     assert all(np.array_equal(a, b) for a, b in zip(weights, whole[1], strict=True))
@@ -176,11 +176,11 @@ def test_what_a_shelf_holds_is_not_trained_again(stages, whole):
 
 def test_an_interrupted_seed_goes_on_to_the_same_bits_in_whatever_stage_it_was(stages, whole):
     for stop_after in (3, 9, 12, 16):  # epochs: one of each stage
-        shelf, asked = InMemory(), iter([False] * (stop_after - 1) + [True] * 99)
-        told, weights = run(stages, shelf=shelf, stop=lambda asked=asked: next(asked))
+        store, asked = InMemory(), iter([False] * (stop_after - 1) + [True] * 99)
+        told, weights = run(stages, store=store, stop=lambda asked=asked: next(asked))
         assert isinstance(told[-1], Stopped)
         assert weights is None
-        _, weights = run(stages, shelf=shelf)
+        _, weights = run(stages, store=store)
         assert all(np.array_equal(a, b) for a, b in zip(weights, whole[1], strict=True))
 
 
