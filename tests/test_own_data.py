@@ -14,7 +14,7 @@ from astropy.table import Table
 from command_line import type_command
 from places import ROOT
 
-from clustersweep.survey.catalogue import Choice
+from clustersweep.survey.catalogue import ColumnNames
 from clustersweep.survey.formats.all import convert
 
 PAGE = (ROOT / "docs" / "own-data.md").read_text()
@@ -197,7 +197,7 @@ def changed(folder, made, what):
         case "an edited file, not converted" | "rows of `redshift < 0.5`, stamped for all, not converted":
             fits.PrimaryHDU(images).writeto(folder / "images.fits")
             table.write(folder / "clusters.fits")
-            choice = Choice(mass_unit=unit[1])
+            choice = ColumnNames(mass_unit=unit[1])
             convert(folder / "images.fits", folder / catalogue, folder / "s", choice=choice, drop_invalid=True)
             edited = Table.read(folder / "s" / "catalogue.fits")
             if what == "an edited file, not converted":

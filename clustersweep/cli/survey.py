@@ -52,12 +52,12 @@ def show(
 ) -> None:
     """Summarise a survey, and draw its masses, redshifts and some clusters band by band."""
     from clustersweep.report.survey import write_survey_page
-    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.survey.figures import summary
     from clustersweep.survey.formats.all import read_source
     from clustersweep.survey.formats.files import located
 
-    choice = Choice(mass, redshift, identifier, mass_unit)
+    choice = ColumnNames(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
         source = read_source(*located(images, catalogue), choice, progress, needs_redshift=False)
     dataset = source.dataset
@@ -84,10 +84,10 @@ def convert(
 ) -> None:
     """Turn any source into FITS or npz, checked, once. Nothing in a pickle is ever run."""
     from clustersweep.survey.agreement import agreement
-    from clustersweep.survey.catalogue import Choice, Labels
+    from clustersweep.survey.catalogue import ColumnNames, Labels
     from clustersweep.survey.formats.all import convert as converted
 
-    choice = Choice(mass, redshift, identifier, mass_unit)
+    choice = ColumnNames(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
         taken: list[tuple[Labels, str]] = []
         dataset = converted(

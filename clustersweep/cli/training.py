@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.training.files.trained_model import TrainedModel
     from clustersweep.training.predict import Summary
 
@@ -77,19 +77,21 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Replace the table if it is there already.")] = False,
 ) -> None:
     """Predict log10 M500c and its uncertainty for every image, as a FITS table with units and provenance."""
-    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.survey.observations import open_observations
     from clustersweep.training.files.model_folder import read_clusters, read_model
     from clustersweep.training.predict import predict as predicted
 
     (trained, digest), known = read_model(model), read_clusters(model)
     usual = _columns_of_training(model)
-    choice = Choice(redshift=redshift, identifier=identifier, usual=usual)
+    choice = ColumnNames(redshift=redshift, identifier=identifier, usual=usual)
     needs_redshift = trained.network.redshift != "none"
     with progress_bar("reading") as progress:
         source = open_observations(images, catalogue, choice, needs_redshift=needs_redshift, progress=progress)
     truth = (
-        None if mass is None else _true_masses(source.catalogue, Choice(mass, redshift, identifier, mass_unit, usual))
+        None
+        if mass is None
+        else _true_masses(source.catalogue, ColumnNames(mass, redshift, identifier, mass_unit, usual))
     )
     with progress_bar("predicting") as progress:
         done = predicted(
@@ -101,19 +103,19 @@ def predict(
         _print_comparison(done, truth, trained.recalibration)
 
 
-def _columns_of_training(model: Path) -> "Choice":
+def _columns_of_training(model: Path) -> "ColumnNames":
     """Return the columns and the unit that the model's configuration names, so that nobody has to name them again."""
-    from clustersweep.survey.catalogue import Choice
+    from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.training.files.configuration import load_configuration
     from clustersweep.training.files.model_folder import CONFIGURATION
 
     if not (model / CONFIGURATION).exists():
-        return Choice()
+        return ColumnNames()
     data = load_configuration(model / CONFIGURATION).data
-    return Choice(data.mass, data.redshift, data.identifier, data.mass_unit)
+    return ColumnNames(data.mass, data.redshift, data.identifier, data.mass_unit)
 
 
-def _true_masses(catalogue: Path | None, choice: "Choice") -> "NDArray[np.float64]":
+def _true_masses(catalogue: Path | None, choice: "ColumnNames") -> "NDArray[np.float64]":
     """Read log10 M500c from the catalogue, NaN where there is none, before anything is predicted."""
     from clustersweep.errors import DataError, Problem
     from clustersweep.survey.catalogue import masses

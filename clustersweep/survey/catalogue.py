@@ -59,7 +59,7 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ColumnNames:
     """Names of the columns that the user chose; None leaves it to the known names.
 
     Attributes:
@@ -74,7 +74,7 @@ class Choice:
     redshift: str | None = None
     identifier: str | None = None
     mass_unit: str | None = None
-    usual: "Choice | None" = None
+    usual: "ColumnNames | None" = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def native(column: Array) -> Array:
     return np.array([("" if value is None else str(value)).rstrip() for value in column], dtype=np.str_)
 
 
-def labels(catalogue: Catalogue, choice: Choice, *, needs_redshift: bool = True) -> Labels:
+def labels(catalogue: Catalogue, choice: ColumnNames, *, needs_redshift: bool = True) -> Labels:
     """Take mass, redshift and identifier out of a catalogue.
 
     Args:
@@ -159,7 +159,7 @@ def labels(catalogue: Catalogue, choice: Choice, *, needs_redshift: bool = True)
     return Labels(log_mass, redshift, identifier, (mass_name, redshift_name, own), unit, notes)
 
 
-def invalid_rows(catalogue: Catalogue, choice: Choice) -> dict[str, NDArray[np.bool_]]:
+def invalid_rows(catalogue: Catalogue, choice: ColumnNames) -> dict[str, NDArray[np.bool_]]:
     """Return which rows have no possible mass and which no redshift, `(cluster,)` each, by what is wrong with them.
 
     Where there is no column of redshifts, none is missing: only networks that take none can be meant.
@@ -182,7 +182,7 @@ def invalid_rows(catalogue: Catalogue, choice: Choice) -> dict[str, NDArray[np.b
     return bad
 
 
-def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
+def unit_of(catalogue: Catalogue, choice: ColumnNames, name: str) -> MassUnit:
     """Return the unit of a column of masses: the one that was given, the file's, the usual one, or solar masses.
 
     The usual one where the numbers are masses of clusters in it rather than in solar masses.
@@ -213,7 +213,7 @@ def unit_of(catalogue: Catalogue, choice: Choice, name: str) -> MassUnit:
     return given
 
 
-def identifiers(catalogue: Catalogue, choice: Choice, *, any_case: bool = False) -> tuple[str, Array | None]:
+def identifiers(catalogue: Catalogue, choice: ColumnNames, *, any_case: bool = False) -> tuple[str, Array | None]:
     """Return the identifier's name and column; an empty name and None where none is chosen and no known one is there.
 
     Args:
@@ -240,7 +240,7 @@ def identifiers(catalogue: Catalogue, choice: Choice, *, any_case: bool = False)
     return own, identifier
 
 
-def redshifts(catalogue: Catalogue, choice: Choice, *, needed: bool) -> NDArray[np.float64] | None:
+def redshifts(catalogue: Catalogue, choice: ColumnNames, *, needed: bool) -> NDArray[np.float64] | None:
     """Return the redshifts alone, as they are, of a catalogue that may hold no masses.
 
     Returns:
@@ -259,7 +259,7 @@ def redshifts(catalogue: Catalogue, choice: Choice, *, needed: bool) -> NDArray[
     return _numbers(catalogue, choice, "redshift", name) if name else None
 
 
-def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
+def masses(catalogue: Catalogue, choice: ColumnNames) -> NDArray[np.float64]:
     """Return log10 of the masses alone, of a catalogue that may hold no redshifts, and masses of some clusters only.
 
     Returns:
@@ -281,7 +281,7 @@ def masses(catalogue: Catalogue, choice: Choice) -> NDArray[np.float64]:
     return np.where(known, log_mass, np.nan)
 
 
-def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> NDArray[np.float64]:
+def _numbers(catalogue: Catalogue, choice: ColumnNames, option: str, name: str) -> NDArray[np.float64]:
     """Return one column, having made sure that it is there and holds numbers."""
     _require_present(catalogue, choice, {option: name}, typed=True)
     _require_numbers(catalogue, {option: name}, typed=True)
@@ -289,7 +289,7 @@ def _numbers(catalogue: Catalogue, choice: Choice, option: str, name: str) -> ND
 
 
 def mass_and_redshift(
-    catalogue: Catalogue, choice: Choice, *, needs_redshift: bool = True, needs_mass: bool = True
+    catalogue: Catalogue, choice: ColumnNames, *, needs_redshift: bool = True, needs_mass: bool = True
 ) -> tuple[str, str]:
     """Settle on the names of mass and redshift; names that do not exist are found out by the caller.
 
@@ -306,7 +306,7 @@ def mass_and_redshift(
         redshift = known[0][1]
     if choice.redshift and not half and known:
         mass = known[0][0]
-    usual = choice.usual or Choice()
+    usual = choice.usual or ColumnNames()
     problems: list[Problem] = []
     if needs_mass:
         mass = _found(catalogue, "mass", choice.mass, usual.mass, mass, problems)
@@ -371,7 +371,9 @@ def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArr
     return [*problems, Problem(catalogue.where, name, value, rule, remedy)]
 
 
-def _require_present(catalogue: Catalogue, choice: Choice, wanted: Mapping[str, str], *, typed: bool = False) -> None:
+def _require_present(
+    catalogue: Catalogue, choice: ColumnNames, wanted: Mapping[str, str], *, typed: bool = False
+) -> None:
     """Refuse a catalogue without these columns, given as option and name; `typed` where no study can name them."""
     problems = [
         absent(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Array, Catalogue, Choice, Labels, identifiers, listed
+from clustersweep.survey.catalogue import Array, Catalogue, ColumnNames, Labels, identifiers, listed
 from clustersweep.survey.names import IDENTIFIERS
 
 _NAMED = 5  # columns that a message names
@@ -24,7 +24,7 @@ def concerns(found: Labels) -> tuple[str, ...]:
     return tuple(messages)
 
 
-def groups_concern(catalogue: Catalogue, choice: Choice, of_images: Array | None) -> str:
+def groups_concern(catalogue: Catalogue, choice: ColumnNames, of_images: Array | None) -> str:
     """Return what is suspect about a split by identifier; empty where it keeps some rows together.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Choice, identifiers, redshifts
+from clustersweep.survey.catalogue import ColumnNames, identifiers, redshifts
 from clustersweep.survey.checks import PixelCheck, check_axes, check_digest, check_rows
 from clustersweep.survey.dataset import ImagesDigest, add_up, catalogue_digest, chunks
 from clustersweep.survey.formats import fits as fitsfile
@@ -120,7 +120,7 @@ class Observations:
 def open_observations(
     images: Path,
     catalogue: Path | None,
-    choice: Choice,
+    choice: ColumnNames,
     *,
     needs_redshift: bool,
     progress: Progress | None = None,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Choice, labels
+from clustersweep.survey.catalogue import ColumnNames, labels
 from clustersweep.survey.checks import check_axes, check_digest
 from clustersweep.survey.dataset import Dataset, Header, catalogue_digest, joint_digest, rebinned_shape
 from clustersweep.survey.formats.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source
@@ -44,7 +44,7 @@ def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
     header = formats.read_images_header(images)
     table = formats.read_catalogue(catalogue)  # a few thousand rows; all but the pixels is checked before a launch
     check_axes(images, header.shape, len(table), len(header.bands_kev))
-    found = labels(table, _choice(spec), needs_redshift=needs_redshift)
+    found = labels(table, _column_names(spec), needs_redshift=needs_redshift)
     if table.digest is not None:  # a selection that keeps its header keeps the stamp of the whole
         check_digest(str(catalogue), table.digest, catalogue_digest(table.columns))
     digest = joint_digest(header.digest, table.digest, found.decisive) if header.digest and table.digest else None
@@ -68,7 +68,7 @@ def check_split(spec: DataSpec, split: SplitSpec) -> None:
 
     images, catalogue = _files(spec)
     table, own = formats.read_catalogue(catalogue), formats.read_images_header(images).identifiers
-    if concern := groups_concern(table, _choice(spec), own):
+    if concern := groups_concern(table, _column_names(spec), own):
         log.warning("%s: %s", catalogue, concern)
 
 
@@ -118,14 +118,14 @@ def open_dataset(
     if spec.simulate is not None:
         folder = simulated(spec.simulate, surveys, progress, jobs)
         try:
-            dataset = formats.read_source(folder / IMAGES_FILE, folder / CATALOGUE_FILE, Choice()).dataset
+            dataset = formats.read_source(folder / IMAGES_FILE, folder / CATALOGUE_FILE, ColumnNames()).dataset
         except DataError as error:
             remedy = f"Remove {folder}, and it will be simulated again."
             raise DataError(replace(problem, remedy=remedy) for problem in error.problems) from error
         # The recipe names the survey before it exists, so that a plan and its launch agree.
         dataset = replace(dataset, digest=spec.simulate.digest)
     else:
-        dataset = formats.read_source(*_files(spec), _choice(spec), needs_redshift=needs_redshift).dataset
+        dataset = formats.read_source(*_files(spec), _column_names(spec), needs_redshift=needs_redshift).dataset
     return dataset.rebinned(spec.rebin)
 
 
@@ -138,8 +138,8 @@ def simulated(spec: SimulateSpec, surveys: Path, progress: Progress | None = Non
     return folder
 
 
-def _choice(spec: DataSpec) -> Choice:
-    return Choice(spec.mass, spec.redshift, spec.identifier, spec.mass_unit)
+def _column_names(spec: DataSpec) -> ColumnNames:
+    return ColumnNames(spec.mass, spec.redshift, spec.identifier, spec.mass_unit)
 
 
 def _files(spec: DataSpec) -> tuple[Path, Path]:

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from clustersweep.survey.catalogue import Catalogue, Choice, identifiers, mass_and_redshift, unit_of
+from clustersweep.survey.catalogue import Catalogue, ColumnNames, identifiers, mass_and_redshift, unit_of
 from clustersweep.survey.mass_unit import MassUnit
 from clustersweep.survey.names import IDENTIFIERS, PAIRS
 
 log = logging.getLogger(__name__)
 
 
-def standard(catalogue: Catalogue, choice: Choice) -> Catalogue:
+def standard(catalogue: Catalogue, choice: ColumnNames) -> Catalogue:
     """Return a catalogue with masses in solar masses, and columns under names that every verb knows.
 
     What has a known pair of names and the usual unit stays as it is. A column that is in the way gets `_before`.
@@ -21,7 +21,7 @@ def standard(catalogue: Catalogue, choice: Choice) -> Catalogue:
     unit = unit_of(catalogue, choice, mass_name)
     identifier, _ = identifiers(catalogue, choice, any_case=True)
     names: dict[str, str] = {}
-    if (mass_name, redshift_name) not in PAIRS or unit != MassUnit() or mass_and_redshift(catalogue, Choice()) != (
+    if (mass_name, redshift_name) not in PAIRS or unit != MassUnit() or mass_and_redshift(catalogue, ColumnNames()) != (
         mass_name, redshift_name,
     ):  # fmt: skip
         names = {mass_name: PAIRS[0][0]} | ({redshift_name: PAIRS[0][1]} if redshift_name else {})

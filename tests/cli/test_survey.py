@@ -25,7 +25,7 @@ from rich.console import Console
 from clustersweep.cli.progress import Display
 from clustersweep.home import Home
 from clustersweep.masses.task import load_study
-from clustersweep.survey.catalogue import Choice
+from clustersweep.survey.catalogue import ColumnNames
 from clustersweep.survey.formats.all import read_source
 from clustersweep.sweep.launch import read_plan
 
@@ -135,7 +135,7 @@ def test_every_format_is_shown_with_the_same_digest(typed: Type, lab: Path, word
     assert shown.code == 0, shown.err
     assert shown.out.splitlines()[-1] == "page/survey.html"
     assert (lab / "page" / "survey.html").exists()
-    whole = read_source(lab / "i.npz", lab / "i.npz", Choice()).dataset
+    whole = read_source(lab / "i.npz", lab / "i.npz", ColumnNames()).dataset
     assert f"{whole.digest}\n" in shown.out
     assert "Traceback" not in shown.err
 
@@ -166,7 +166,7 @@ def test_the_labs_files_become_fits_and_npz_of_the_same_digest(typed: Type, lab:
     third = typed("convert", "survey.npz", "--to", "again")
     assert (second.code, third.code) == (0, 0)
     assert len({done.out.split()[-1] for done in (first, second, third)}) == 1
-    back = read_source(lab / "again" / "images.fits", lab / "again" / "catalogue.fits", Choice()).dataset
+    back = read_source(lab / "again" / "images.fits", lab / "again" / "catalogue.fits", ColumnNames()).dataset
     assert np.array_equal(back.images, images())
     assert np.array_equal(back.log_mass, np.log10(columns()["M500c"]))
     refused = typed("convert", "i.pickle", "--catalogue", "c.f", "--to", "survey")

@@ -24,7 +24,7 @@ from small_model import BANDS, NETWORK, small_model
 
 from clustersweep.errors import DataError, ModelError
 from clustersweep.survey import dataset as dataset_module
-from clustersweep.survey.catalogue import Catalogue, Choice, masses
+from clustersweep.survey.catalogue import Catalogue, ColumnNames, masses
 from clustersweep.survey.dataset import Dataset, add_up, images_digest
 from clustersweep.survey.formats import fits as fitsfile
 from clustersweep.survey.formats import fitstable
@@ -80,7 +80,7 @@ def write_pickle(folder, images, table):
 
 
 def opened(images, catalogue=None, *, needs_redshift=True, **choice):
-    return open_observations(images, catalogue, Choice(**choice), needs_redshift=needs_redshift)
+    return open_observations(images, catalogue, ColumnNames(**choice), needs_redshift=needs_redshift)
 
 
 def refused(match, do, *arguments, **options):
@@ -159,7 +159,7 @@ def test_columns_of_the_models_configuration_and_identifiers_in_any_case_are_fou
     table = {"NAME": np.array(["a", "b", "c", "d", "e"]), "z": np.full(5, 0.1), "zzz": np.full(5, 0.2)}
     np.savez(tmp_path / "i.npz", images=counts(5), **table)
     assert opened(tmp_path / "i.npz").identifiers.tolist() == table["NAME"].tolist()
-    usual = Choice(mass="mine", redshift="zzz", identifier="halo")
+    usual = ColumnNames(mass="mine", redshift="zzz", identifier="halo")
     found = opened(tmp_path / "i.npz", usual=usual)
     assert (found.redshift[0], found.identifiers[0]) == (0.2, "a")
     assert opened(tmp_path / "i.npz", usual=usual, redshift="z").redshift[0] == 0.1
@@ -168,9 +168,9 @@ def test_columns_of_the_models_configuration_and_identifiers_in_any_case_are_fou
 @pytest.mark.parametrize(("scale", "unit", "chosen"), [(1e14, "", None), (1, "", None), (1, "solMass", None),
                                                        (1e13, "", "1e13 solMass")])  # fmt: skip
 def test_known_masses_are_in_the_unit_of_the_models_configuration_where_no_other_is_said_or_seen(scale, unit, chosen):
-    usual = Choice(mass="M", mass_unit="1e14 solMass")
+    usual = ColumnNames(mass="M", mass_unit="1e14 solMass")
     table = Catalogue("c", {"M": np.array([2e14, 5e14, 1e15]) / scale}, {"M": unit})
-    found = masses(table, Choice(mass_unit=chosen, usual=usual))
+    found = masses(table, ColumnNames(mass_unit=chosen, usual=usual))
     assert found == pytest.approx(np.log10([2e14, 5e14, 1e15]))
 
 
@@ -594,14 +594,14 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, trained):
     program = """
         import sys
         from pathlib import Path
-        from clustersweep.survey.catalogue import Choice
+        from clustersweep.survey.catalogue import ColumnNames
         from clustersweep.survey.observations import open_observations
         from clustersweep.training.files.model_folder import read_model
         from clustersweep.training.predict import predict
         peak = lambda: int(dict(line.split(":") for line in open("/proc/self/status"))["VmHWM"].split()[0])
         folder = Path(sys.argv[1])
         for clusters in (12_000, 60_000):
-            source = open_observations(folder / f"{clusters}.fits", None, Choice(), needs_redshift=False)
+            source = open_observations(folder / f"{clusters}.fits", None, ColumnNames(), needs_redshift=False)
             predict(*read_model(folder / "model"), source, folder / f"m{clusters}.fits", threads=1)
             print(peak())
     """
@@ -837,14 +837,16 @@ def test_comparing_asks_for_no_more_than_predicting_does(typed, tmp_path, traine
     ],
 )
 def test_a_column_that_cannot_be_masses_is_refused(column, match):
-    refused(match, masses, Catalogue("c", {"mass": column}), Choice(mass="mass"))
-    refused("masss: is not a column .*Did you mean `mass`", masses, Catalogue("c", {"mass": column}), Choice("masss"))
+    refused(match, masses, Catalogue("c", {"mass": column}), ColumnNames(mass="mass"))
+    refused(
+        "masss: is not a column .*Did you mean `mass`", masses, Catalogue("c", {"mass": column}), ColumnNames("masss")
+    )
     other = Catalogue("c", {"x": np.ones(2)})
-    refused(r"no usual name of a mass \(M500c, .*\) is in the cat", masses, other, Choice())
+    refused(r"no usual name of a mass \(M500c, .*\) is in the cat", masses, other, ColumnNames())
 
 
 def test_masses_are_read_without_redshifts_and_the_unknown_ones_are_nan():
-    found = masses(Catalogue("c", {"M500c": np.array([1e14, np.nan, -1.0, 0.0, np.inf])}), Choice())
+    found = masses(Catalogue("c", {"M500c": np.array([1e14, np.nan, -1.0, 0.0, np.inf])}), ColumnNames())
     assert found[0] == 14
     assert np.isnan(found[1:]).all()
 
@@ -946,7 +948,7 @@ def test_predicting_refuses_without_importing_tensorflow(tmp_path):
 def test_the_source_of_a_prediction_is_read_as_that_of_a_training(tmp_path):
     images, table = counts(9), columns(9) | {"M500c": np.full(9, 1e14)}
     folder = write_fits(tmp_path / "s", images, table)
-    training = read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset
+    training = read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset
     source = opened(folder)
     assert np.array_equal(source.redshift, training.redshift)
     assert np.array_equal(source.identifiers, training.identifiers)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.catalogue import Catalogue, Choice, Labels, identifiers, invalid_rows, labels
+from clustersweep.survey.catalogue import Catalogue, ColumnNames, Labels, identifiers, invalid_rows, labels
 from clustersweep.survey.checks import PixelCheck, check_axes, check_digest, check_pixels, check_rows
 from clustersweep.survey.dataset import Dataset, catalogue_digest, chunks, images_digest, joint_digest
 from clustersweep.survey.formats import fits as fitsfile
@@ -86,7 +86,7 @@ def read_catalogue(path: Path) -> Catalogue:
 def read_source(
     images: Path,
     catalogue: Path,
-    choice: Choice,
+    choice: ColumnNames,
     progress: Progress | None = None,
     *,
     edited: bool = False,
@@ -154,7 +154,7 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
 
 
 def _without_invalid(
-    path: Path, table: Catalogue, header: ImagesHeader, pixels: Array, choice: Choice
+    path: Path, table: Catalogue, header: ImagesHeader, pixels: Array, choice: ColumnNames
 ) -> tuple[Catalogue, ImagesHeader, Array]:
     """Leave out clusters without mass, redshift or good pixels, in images and catalogue alike, and say which and why.
 
@@ -192,7 +192,7 @@ def convert(
     catalogue: Path | None,
     to: Path,
     *,
-    choice: Choice | None = None,
+    choice: ColumnNames | None = None,
     progress: Progress | None = None,
     drop_invalid: bool = False,
     taken: Callable[[Labels, str], None] | None = None,
@@ -218,13 +218,13 @@ def convert(
         raise DataError([Problem(str(to), "", "", rule, f"Give a folder, e.g. {to.with_suffix('')}, or an .npz file.")])
     if to.exists() and (to.is_file() or any(to.iterdir())):
         raise DataError([Problem(str(to), "", "", "is there already", "Remove it, or write to another place.")])
-    choice = choice or Choice()
+    choice = choice or ColumnNames()
     source = read_source(
         *located(images, catalogue), choice, progress,
         edited=True, needs_redshift=False, drop_invalid=drop_invalid, told=False,
     )  # fmt: skip
     table = standard(source.catalogue, choice)
-    found = labels(table, Choice(), needs_redshift=False)
+    found = labels(table, ColumnNames(), needs_redshift=False)
     for concern in (*source.labels.notes, *concerns(replace(found, notes=()))):
         log.warning("%s: %s", table.where, concern)
     missing = int(np.isnan(found.redshift).sum())

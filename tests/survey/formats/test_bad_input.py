@@ -14,7 +14,7 @@ from astropy.table import Table
 from pyarrow import feather
 
 from clustersweep.errors import DataError
-from clustersweep.survey.catalogue import Choice, masses
+from clustersweep.survey.catalogue import ColumnNames, masses
 from clustersweep.survey.formats.all import convert, read_catalogue, read_source
 from clustersweep.survey.source import open_dataset, read_header
 from clustersweep.survey.spec import DataSpec
@@ -55,9 +55,9 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
-def refused(paths: tuple[Path, Path], match: str, choice: Choice | None = None) -> str:
+def refused(paths: tuple[Path, Path], match: str, choice: ColumnNames | None = None) -> str:
     with pytest.raises(DataError, match=match) as info:
-        read_source(*paths, choice or Choice())
+        read_source(*paths, choice or ColumnNames())
     assert info.value.exit_code == 2
     return str(info.value)
 
@@ -105,7 +105,7 @@ def test_axes_in_another_order_are_recognised(files: Files, form: str, order: tu
 @pytest.mark.parametrize("form", ["npz", "fits"])
 def test_a_cube_of_one_band_needs_no_axis_of_bands(files: Files, form: str) -> None:
     files.images = files.images[..., 0]
-    dataset = read_source(*files.write(form), Choice()).dataset
+    dataset = read_source(*files.write(form), ColumnNames()).dataset
     assert np.array_equal(dataset.images, files.images[..., np.newaxis])
     files.images = np.ascontiguousarray(np.moveaxis(files.images, 0, 2))
     refused(files.write(form), r"shape = \(6, 6, 12, 1\): must be .* it looks like \(height, width, cluster\)")
@@ -134,7 +134,7 @@ def test_columns_of_an_npz_that_differ_in_length_are_named(files: Files, caplog:
     refused(files.write("npz"), "i.npz: z = 11 entries: must have one entry a cluster; other columns have 12")
     files = Files(files.folder)
     files.columns = {"energy_kev": np.arange(4.0), **files.columns}  # what is no column does no harm
-    source = read_source(*files.write("npz"), Choice())
+    source = read_source(*files.write("npz"), ColumnNames())
     assert list(source.catalogue.columns) == ["SRC_ID_IN", "M500c", "z"]
     assert "left out, since they do not have one entry a cluster: energy_kev" in caplog.text
 
@@ -239,9 +239,9 @@ def test_masses_in_other_units_are_refused_with_the_likely_cause_until_their_uni
         with pytest.raises(DataError, match=cause):  # a plan, too, and a comparison
             read_header(DataSpec(images=paths[0], catalogue=paths[1]))
         with pytest.raises(DataError, match=cause):
-            masses(read_catalogue(paths[1]), Choice())
+            masses(read_catalogue(paths[1]), ColumnNames())
     if unit != "5e-31 Msun":
-        assert np.allclose(read_source(*paths, Choice(mass_unit=unit)).dataset.log_mass, true)
+        assert np.allclose(read_source(*paths, ColumnNames(mass_unit=unit)).dataset.log_mass, true)
 
 
 def test_a_few_masses_that_no_cluster_has_are_named_by_row(files: Files) -> None:
@@ -263,7 +263,7 @@ def test_the_unit_in_a_file_is_obeyed(files: Files, unit: str, scale: float) -> 
     table.write(catalogue, overwrite=True)
     with fits.open(catalogue, mode="update") as hdus:
         hdus[1].header["TUNIT2"] = unit
-    assert np.allclose(read_source(images, catalogue, Choice()).dataset.log_mass, true)
+    assert np.allclose(read_source(images, catalogue, ColumnNames()).dataset.log_mass, true)
 
 
 def test_a_logarithm_in_a_file_is_obeyed(files: Files) -> None:
@@ -272,32 +272,34 @@ def test_a_logarithm_in_a_file_is_obeyed(files: Files) -> None:
     images, catalogue = files.write("fits")
     with fits.open(catalogue, mode="update") as hdus:
         hdus[1].header["TUNIT2"] = "dex(solMass)"
-    assert np.array_equal(read_source(images, catalogue, Choice()).dataset.log_mass, true)
+    assert np.array_equal(read_source(images, catalogue, ColumnNames()).dataset.log_mass, true)
 
 
 def test_a_unit_that_is_none_of_mass_is_refused_or_in_a_file_told(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
     images, catalogue = files.write("fits")
-    refused((images, catalogue), "mass_unit = keV: is no unit of mass. Units are written like", Choice(mass_unit="keV"))
+    refused(
+        (images, catalogue), "mass_unit = keV: is no unit of mass. Units are written like", ColumnNames(mass_unit="keV")
+    )
     with fits.open(catalogue, mode="update") as hdus:
         hdus[1].header["TUNIT2"] = "M_500"
-    read_source(images, catalogue, Choice())
+    read_source(images, catalogue, ColumnNames())
     assert "the unit of M500c is 'M_500', which is no known unit of mass: it is taken for solar masses" in caplog.text
 
 
 def test_another_unit_of_the_same_numbers_is_another_data_set_and_the_usual_one_is_not(files: Files) -> None:
     images, catalogue = files.write("fits")
-    usual = read_source(images, catalogue, Choice()).dataset.digest
-    assert read_source(images, catalogue, Choice(mass_unit="solMass")).dataset.digest == usual
-    assert read_source(images, catalogue, Choice(mass_unit="2 solMass")).dataset.digest != usual
+    usual = read_source(images, catalogue, ColumnNames()).dataset.digest
+    assert read_source(images, catalogue, ColumnNames(mass_unit="solMass")).dataset.digest == usual
+    assert read_source(images, catalogue, ColumnNames(mass_unit="2 solMass")).dataset.digest != usual
 
 
 @pytest.mark.parametrize("name", ["REDSHIFT", "Z", "z_spec", "z_phot", "photo_z", "z_final"])
 @pytest.mark.parametrize("mass", ["MASS_500", "mass", "m500C", "M500", "halo_m500c", "m500_wl_final"])
 def test_usual_names_of_columns_are_known_in_any_case(files: Files, name: str, mass: str) -> None:
     files.columns[name], files.columns[mass] = files.columns.pop("z"), files.columns.pop("M500c")
-    dataset = read_source(*files.write("npz"), Choice()).dataset
+    dataset = read_source(*files.write("npz"), ColumnNames()).dataset
     assert np.array_equal(dataset.redshift, files.columns[name])
     assert np.array_equal(dataset.log_mass, np.log10(files.columns[mass]))
 
@@ -309,7 +311,8 @@ def test_several_columns_that_may_be_meant_are_told_and_refused(files: Files) ->
     )
     assert "`--redshift`" in message
     assert (
-        read_source(*files.write("fits"), Choice(redshift="Z_SPEC")).dataset.redshift[0] == files.columns["z_spec"][0]
+        read_source(*files.write("fits"), ColumnNames(redshift="Z_SPEC")).dataset.redshift[0]
+        == files.columns["z_spec"][0]
     )
 
 
@@ -326,7 +329,7 @@ def test_what_stands_where_a_redshift_should_is_told_when_it_is_taken_for_none(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
     files.columns["z"][[1, 3, 5]] = np.nan, -99, 30000
-    read_source(*files.write("fits"), Choice(), needs_redshift=False)
+    read_source(*files.write("fits"), ColumnNames(), needs_redshift=False)
     said = "z = -99 in row 3, 30000 in row 5: taken for no redshift, which is above 0 and at most 5"
     assert caplog.text.count(said) == 1
 
@@ -345,7 +348,7 @@ def test_a_unit_that_is_not_known_is_told_once(files: Files, caplog: pytest.LogC
     images, catalogue = files.write("fits")
     with fits.open(catalogue, mode="update") as hdus:
         hdus[1].header["TUNIT2"] = "h-1 Msun"
-    read_source(images, catalogue, Choice())
+    read_source(images, catalogue, ColumnNames())
     assert caplog.text.count("the unit of M500c is 'h-1 Msun', which is no known unit of mass") == 1
     assert "Another one is `mass_unit: UNIT` in a study, `--mass-unit 'UNIT'` to a verb" in caplog.text
     assert "with h = 0.7, masses in Msun/h are in 1.42857 solMass" in caplog.text
@@ -402,14 +405,14 @@ def test_tables_of_text_that_are_no_csv_are_told_how_to_become_one(files: Files)
 def test_clusters_without_redshift_serve_networks_that_take_none(files: Files) -> None:
     files.columns["z"][[3, 5]] = np.nan, -99
     paths = files.write("fits")
-    dataset = read_source(*paths, Choice(), needs_redshift=False).dataset
+    dataset = read_source(*paths, ColumnNames(), needs_redshift=False).dataset
     assert np.flatnonzero(np.isnan(dataset.redshift)).tolist() == [3, 5]
     spec = DataSpec(images=paths[0], catalogue=paths[1])
     assert read_header(spec, needs_redshift=False).clusters == CLUSTERS
     refused(paths, "z = nan in row 3, -99 in row 5")
     del files.columns["z"]
     paths = files.write("fits")
-    assert np.isnan(read_source(*paths, Choice(), needs_redshift=False).dataset.redshift).all()
+    assert np.isnan(read_source(*paths, ColumnNames(), needs_redshift=False).dataset.redshift).all()
     refused(paths, "no usual name of a redshift")
 
 
@@ -430,19 +433,21 @@ def test_convert_drops_what_is_invalid_from_images_and_catalogue_and_says_which(
     assert "dropped 1 of 12 rows with no possible mass in `M500c`: 5" in caplog.text
     assert "dropped 1 of 12 rows with NaN pixels: 7" in caplog.text
     folder = files.folder / "survey"
-    assert read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset.digest == dataset.digest
+    assert (
+        read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset.digest == dataset.digest
+    )
 
 
 def test_convert_writes_standard_names_and_solar_masses(files: Files) -> None:
     true = files.columns.pop("M500c")
     files.columns["MASS_500"], files.columns["REDSHIFT"] = true / 1e14, files.columns.pop("z")
-    dataset = convert(*files.write("fits"), files.folder / "survey", choice=Choice(mass_unit="1e14 solMass"))
+    dataset = convert(*files.write("fits"), files.folder / "survey", choice=ColumnNames(mass_unit="1e14 solMass"))
     table = Table.read(files.folder / "survey" / "catalogue.fits")
     assert table.colnames == ["SRC_ID_IN", "M500c", "z"]
     assert str(table["M500c"].unit) == "solMass"
     assert np.allclose(table["M500c"], true)
     folder = files.folder / "survey"
-    again = read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset
+    again = read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset
     assert again.digest == dataset.digest
     assert np.array_equal(again.log_mass, dataset.log_mass)
 
@@ -453,7 +458,7 @@ def test_convert_names_identifiers_that_it_finds_in_any_case_of_letters(
     """What an earlier version read as it stands keeps its digest: there, such a column names nothing."""
     files.columns["NAME"] = np.array([f"X {row // 2}" for row in range(CLUSTERS)])
     del files.columns["SRC_ID_IN"]
-    assert read_source(*files.write("fits"), Choice()).dataset.identifiers.tolist() == list(range(CLUSTERS))
+    assert read_source(*files.write("fits"), ColumnNames()).dataset.identifiers.tolist() == list(range(CLUSTERS))
     assert not caplog.records
     dataset = convert(*files.write("fits"), files.folder / "survey")
     assert Table.read(files.folder / "survey" / "catalogue.fits").colnames == ["M500c", "z", "identifier"]
@@ -467,11 +472,11 @@ def test_csv_and_ecsv_catalogues_are_read(files: Files) -> None:
     images, _ = files.write("fits")
     table = Table(files.columns)
     table.write(files.folder / "c.csv")
-    assert np.allclose(read_source(images, files.folder / "c.csv", Choice()).dataset.redshift, files.columns["z"])
+    assert np.allclose(read_source(images, files.folder / "c.csv", ColumnNames()).dataset.redshift, files.columns["z"])
     table["M500c"] /= 1e14
     table["M500c"].unit = "1e14 solMass"
     table.write(files.folder / "c.ecsv")
-    dataset = read_source(images, files.folder / "c.ecsv", Choice()).dataset
+    dataset = read_source(images, files.folder / "c.ecsv", ColumnNames()).dataset
     assert np.allclose(dataset.log_mass, np.log10(files.columns["M500c"]))
     lines = (files.folder / "c.csv").read_text().splitlines()
     lines[2] = lines[2].rpartition(",")[0] + ","
@@ -486,7 +491,7 @@ def test_images_of_a_study_may_be_a_folder(files: Files) -> None:
 
 def test_good_data_give_no_warning(files: Files, caplog: pytest.LogCaptureFixture) -> None:
     for form in ("lab", "npz", "fits"):
-        read_source(*files.write(form), Choice())
+        read_source(*files.write(form), ColumnNames())
     assert not caplog.records
 
 
@@ -494,7 +499,7 @@ def test_repeated_identifiers_give_a_warning_that_names_the_split_by_identifier(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
     files.columns["SRC_ID_IN"][[1, 2, 5]] = [100, 103, 103]
-    read_source(*files.write("lab"), Choice())
+    read_source(*files.write("lab"), ColumnNames())
     assert "2 of 9 identifiers are repeated (100, 103)" in caplog.text
     assert "`split: {by: identifier}` keeps each on one side" in caplog.text
 
@@ -512,7 +517,7 @@ def test_a_catalogue_in_another_order_than_the_images_is_refused(files: Files) -
 def test_identifiers_that_match_no_column_leave_a_warning(files: Files, caplog: pytest.LogCaptureFixture) -> None:
     images, catalogue = files.write("lab")
     images.write_bytes(pickle.dumps({"cluster": [f"x{i}" for i in range(CLUSTERS)], "gsm_3dImgs": list(files.images)}))
-    read_source(images, catalogue, Choice())
+    read_source(images, catalogue, ColumnNames())
     assert "so the order of the rows cannot be checked" in caplog.text
 
 
@@ -525,7 +530,7 @@ def test_a_catalogue_without_the_columns_lists_those_it_has(files: Files, form: 
 
 
 def test_a_column_that_does_not_exist_suggests_the_nearest(files: Files) -> None:
-    choice = Choice(mass="M50Oc", redshift="zz", identifier="SRC_ID")
+    choice = ColumnNames(mass="M50Oc", redshift="zz", identifier="SRC_ID")
     message = refused(files.write("lab"), "c.f: M50Oc: is not a column of the catalogue, which has: SRC_ID_IN", choice)
     assert "Did you mean `M500c`? Name the column with `mass:`" in message
     assert "c.f: zz: is not a column" in message
@@ -551,7 +556,7 @@ def test_a_study_whose_networks_take_a_redshift_that_is_not_there_is_told_both_w
 
 def test_a_column_of_text_is_no_mass(files: Files) -> None:
     files.columns["Name"] = np.array(["a"] * CLUSTERS)
-    refused(files.write("lab"), "Name.*holds text, and the mass must be a number", Choice(mass="Name"))
+    refused(files.write("lab"), "Name.*holds text, and the mass must be a number", ColumnNames(mass="Name"))
 
 
 def test_a_catalogue_without_rows_or_tables_is_refused(files: Files) -> None:
@@ -599,7 +604,7 @@ def test_damage_anywhere_never_raises_anything_but_a_data_error(files: Files, na
             data[place] = rng.integers(32, 127)
         path.write_bytes(data)
         try:
-            read_source(folder / images, folder / catalogue, Choice())
+            read_source(folder / images, folder / catalogue, ColumnNames())
         except DataError:
             refusals += 1
     assert refusals > 20

@@ -15,7 +15,7 @@ from astropy.table import Table
 from pyarrow import feather
 
 from clustersweep.errors import DataError
-from clustersweep.survey.catalogue import Choice
+from clustersweep.survey.catalogue import ColumnNames
 from clustersweep.survey.dataset import Dataset
 from clustersweep.survey.formats.all import convert, read_source
 from clustersweep.survey.formats.files import located
@@ -64,7 +64,7 @@ def test_what_a_killed_conversion_of_the_same_process_number_left_is_in_no_surve
     left = tmp_path / f".{name}.partial-{os.getpid()}"  # in a container every process has the same number
     left.mkdir()
     (left / "half.fits").write_bytes(b"half")
-    same(convert(*lab, tmp_path / name), read_source(*located(tmp_path / name), Choice()).dataset)
+    same(convert(*lab, tmp_path / name), read_source(*located(tmp_path / name), ColumnNames()).dataset)
     assert not left.exists()
     assert not list(tmp_path.rglob("half.fits"))
 
@@ -96,7 +96,7 @@ def test_smoothed_images_are_kept_as_float32(tmp_path: Path) -> None:
     assert not dataset.is_counts
     assert np.array_equal(dataset.images, images.astype(np.float32))
     folder = tmp_path / "survey"
-    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset)
+    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset)
     same(dataset, convert(folder / "images.fits", folder / "catalogue.fits", tmp_path / "s.npz"))
 
 
@@ -107,7 +107,7 @@ def test_counts_of_every_size_survive_fits_and_npz(tmp_path: Path, highest: int,
     dataset = convert(*write_lab_files(tmp_path, images, make_columns()), tmp_path / "survey")
     assert dataset.images.dtype == stored
     folder = tmp_path / "survey"
-    back = read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset
+    back = read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset
     same(dataset, back)
     assert back.images.max() == highest
     with fits.open(folder / "images.fits", uint=True) as hdus:  # as any other program reads it
@@ -120,7 +120,7 @@ def test_counts_of_every_size_survive_fits_and_npz(tmp_path: Path, highest: int,
 )
 def test_each_known_pair_of_columns_is_found(tmp_path: Path, mass: str, redshift: str) -> None:
     columns = make_columns(mass=mass, redshift=redshift)
-    source = read_source(*write_lab_files(tmp_path, make_counts(), columns), Choice())
+    source = read_source(*write_lab_files(tmp_path, make_counts(), columns), ColumnNames())
     assert np.array_equal(source.dataset.log_mass, np.log10(columns[mass]))
     assert np.array_equal(source.dataset.redshift, columns[redshift])
 
@@ -128,11 +128,11 @@ def test_each_known_pair_of_columns_is_found(tmp_path: Path, mass: str, redshift
 def test_the_user_can_name_the_columns(tmp_path: Path) -> None:
     columns = make_columns() | {"Mvir": np.full(SHAPE[0], 3e14), "zspec": np.full(SHAPE[0], 0.3)}
     files = write_lab_files(tmp_path, make_counts(), columns)
-    chosen = read_source(*files, Choice(mass="Mvir", redshift="zspec", identifier="Name")).dataset
+    chosen = read_source(*files, ColumnNames(mass="Mvir", redshift="zspec", identifier="Name")).dataset
     assert np.allclose(chosen.log_mass, np.log10(3e14))
     assert np.allclose(chosen.redshift, 0.3)
     assert chosen.identifiers[2] == "cluster 2"
-    one = read_source(*files, Choice(mass="Mvir")).dataset
+    one = read_source(*files, ColumnNames(mass="Mvir")).dataset
     assert np.array_equal(one.redshift, columns["z"])
 
 
@@ -140,7 +140,7 @@ def test_the_catalogue_may_be_fits_beside_the_pickle(tmp_path: Path) -> None:
     columns = make_columns()
     pickled, _ = write_lab_files(tmp_path, make_counts(), columns)
     Table(columns).write(tmp_path / "catalogue.fits")
-    source = read_source(pickled, tmp_path / "catalogue.fits", Choice())
+    source = read_source(pickled, tmp_path / "catalogue.fits", ColumnNames())
     assert np.array_equal(source.dataset.log_mass, np.log10(columns["M500c"]))
 
 
@@ -149,7 +149,7 @@ def test_a_pickle_may_hold_one_cube_and_entries_that_are_arrays(tmp_path: Path) 
     content = {"cluster": [np.array([i]) for i in columns["SRC_ID_IN"]], "gsm_3dImgs": images}
     (tmp_path / "p").write_bytes(pickle.dumps(content, 2))
     _, catalogue = write_lab_files(tmp_path, images, columns)
-    assert np.array_equal(read_source(tmp_path / "p", catalogue, Choice()).dataset.images, images)
+    assert np.array_equal(read_source(tmp_path / "p", catalogue, ColumnNames()).dataset.images, images)
 
 
 def test_other_peoples_fits_is_read(tmp_path: Path) -> None:
@@ -265,11 +265,11 @@ def test_a_selection_made_with_astropy_and_a_column_more_are_stamped_anew_by_con
         cut = fits.PrimaryHDU(hdus[0].data[chosen], hdus[0].header)
     cut.writeto(images, overwrite=True)
     with pytest.raises(DataError, match=r"was edited since it was written.*stamp it anew with `clustersweep convert`"):
-        read_source(images, catalogue, Choice())
+        read_source(images, catalogue, ColumnNames())
     dataset = convert(tmp_path / "survey", None, tmp_path / "selected")
     assert np.array_equal(dataset.images, make_counts()[chosen])
     again = tmp_path / "selected"
-    same(dataset, read_source(again / "images.fits", again / "catalogue.fits", Choice()).dataset)
+    same(dataset, read_source(again / "images.fits", again / "catalogue.fits", ColumnNames()).dataset)
 
 
 def test_a_filtered_npz_is_stamped_anew_by_convert(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_filtered_npz_is_stamped_anew_by_convert(tmp_path: Path) -> None:
     np.savez(tmp_path / "cut.npz", **arrays)
     dataset = convert(tmp_path / "cut.npz", None, tmp_path / "again.npz")
     assert len(dataset) == 7
-    same(dataset, read_source(tmp_path / "again.npz", tmp_path / "again.npz", Choice()).dataset)
+    same(dataset, read_source(tmp_path / "again.npz", tmp_path / "again.npz", ColumnNames()).dataset)
 
 
 def test_identifiers_from_2_to_the_63_stay_what_they_are(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_identifiers_from_2_to_the_63_stay_what_they_are(tmp_path: Path) -> None
     dataset = convert(*write_lab_files(tmp_path, make_counts(), columns), tmp_path / "survey")
     assert dataset.identifiers.tolist() == [2**63 + n for n in range(SHAPE[0])]
     folder = tmp_path / "survey"
-    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset)
+    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset)
     same(dataset, convert(folder, None, tmp_path / "s.npz"))
 
 
@@ -296,12 +296,12 @@ def test_images_as_wide_as_they_have_bands_are_read_where_the_bands_are_named(tm
     images = make_counts((12, 5, 3, 3))
     np.savez(tmp_path / "i.npz", images=images, **make_columns())
     with pytest.raises(DataError, match=r"looks like .*If it is right, name the bands: E_MIN01.*`bands_kev` in an npz"):
-        read_source(tmp_path / "i.npz", tmp_path / "i.npz", Choice())
+        read_source(tmp_path / "i.npz", tmp_path / "i.npz", ColumnNames())
     np.savez(tmp_path / "i.npz", images=images, bands_kev=np.array(BANDS), **make_columns())
     dataset = convert(tmp_path / "i.npz", None, tmp_path / "survey")
     assert dataset.image_shape == (5, 3, 3)
     folder = tmp_path / "survey"
-    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", Choice()).dataset)
+    same(dataset, read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset)
 
 
 def test_the_catalogue_of_a_survey_is_found_beside_its_images(tmp_path: Path) -> None:
