@@ -35,7 +35,7 @@ def survey_page(dataset: Dataset, source: str) -> str:
     if missing < len(dataset):
         without = f" {counted(missing, 'cluster')} without a redshift not drawn." if missing else ""
         histograms = figures.mass_histogram(dataset), figures.redshift_histogram(dataset)
-        points = draw(plane_figure(figures.mass_redshift(dataset)), "figure-plane")
+        points = draw(mass_redshift_figure(figures.mass_redshift(dataset)), "figure-plane")
         distribution = figure(
             draw(histogram_figure(*histograms), "figure-histograms"),
             f"Figure 1. Masses and redshifts of the clusters. Dotted lines: medians.{without}",
@@ -91,7 +91,7 @@ def histogram_figure(*histograms: Histogram) -> go.Figure:
     return drawn
 
 
-def plane_figure(data: MassRedshift) -> go.Figure:
+def mass_redshift_figure(data: MassRedshift) -> go.Figure:
     """Draw mass against redshift."""
     counts = np.log10(np.maximum(data.counts, 1))
     drawn = go.Figure(layout=base(420, showlegend=False, margin={"l": 60, "r": 20, "t": 20, "b": 55}))

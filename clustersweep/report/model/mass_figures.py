@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from clustersweep.report.model.masses import MassPlane, ResidualPanel
+from clustersweep.report.model.masses import Parity, ResidualPanel
 from clustersweep.report.style import BLUE, INK, LEGEND_ABOVE, ORANGE, axis_id, axis_key, base, domain, frame
 from clustersweep.training.evaluation.results import Floats
 
@@ -14,7 +14,7 @@ MASS = "M<sub>500c</sub> [M<sub>☉</sub>]"
 LOG_MASS = "log<sub>10</sub> M<sub>500c</sub> / M<sub>☉</sub>"
 
 
-def plane_figure(data: MassPlane) -> go.Figure:
+def parity_figure(data: Parity) -> go.Figure:
     """Draw predicted against true mass: the clusters with some error bars, and their density with its band."""
     figure = go.Figure(layout=base(560, margin={"l": 75, "r": 10, "t": 50, "b": 60}, legend=LEGEND_ABOVE))
     low, high = float(data.edges[0]) - 0.1, float(data.edges[-1]) + 0.1
@@ -48,7 +48,7 @@ def plane_figure(data: MassPlane) -> go.Figure:
     return figure
 
 
-def _draw_clusters(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> None:
+def _draw_clusters(figure: go.Figure, data: Parity, axes: dict[str, str]) -> None:
     scale = {"cmin": 0, "cmax": float(np.nanmax(data.redshift, initial=0.0)), "colorscale": "Viridis"}
     low, high = float(data.edges[0]), float(data.edges[-1])
     predicted = np.clip(data.predicted, low, high)
@@ -86,7 +86,7 @@ def _draw_clusters(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> 
     )  # fmt: skip
 
 
-def _draw_density(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> None:
+def _draw_density(figure: go.Figure, data: Parity, axes: dict[str, str]) -> None:
     cells = np.where(data.density > 0, data.density, np.nan)
     figure.add_heatmap(
         x=_solar(data.edges), y=_solar(data.edges), z=np.log10(cells).astype(np.float32), customdata=data.density,
@@ -95,7 +95,7 @@ def _draw_density(figure: go.Figure, data: MassPlane, axes: dict[str, str]) -> N
     )  # fmt: skip
 
 
-def _draw_band(figure: go.Figure, data: MassPlane) -> None:
+def _draw_band(figure: go.Figure, data: Parity) -> None:
     x, axes = [10**p.x for p in data.band], {"xaxis": "x2", "yaxis": "y2"}
     low, high = float(data.edges[0]), float(data.edges[-1])
     for values, name in (([p.low for p in data.band], "16 and 84%"), ([p.high for p in data.band], "")):

@@ -31,7 +31,7 @@ class BandPoint:
 
 
 @dataclass(frozen=True)
-class MassPlane:
+class Parity:
     """Predicted against true log10 M500c of the test part, `(shown,)` where not said otherwise.
 
     Attributes:
@@ -64,7 +64,7 @@ class MassPlane:
     r2: Estimate
 
 
-def mass_plane(test: Predictions, evaluation: Evaluation) -> MassPlane:
+def parity(test: Predictions, evaluation: Evaluation) -> Parity:
     """Choose what is shown of the test part by true mass alone, so that the choice flatters nothing."""
     true = test.clusters.log_mass
     order = np.argsort(true, kind="stable")
@@ -76,7 +76,7 @@ def mass_plane(test: Predictions, evaluation: Evaluation) -> MassPlane:
     both = np.concatenate([true, drawn])
     edges = np.arange(math.floor(both.min() / _CELL_DEX), math.floor(both.max() / _CELL_DEX) + 2) * _CELL_DEX
     density, _, _ = np.histogram2d(drawn, true, bins=[edges, edges])
-    return MassPlane(
+    return Parity(
         true=shown,
         predicted=test.predicted[rows],
         sd=evaluation.factor * test.sd[rows],

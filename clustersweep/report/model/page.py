@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 
 from clustersweep.files import write_atomically
 from clustersweep.report.model import calibration_figures, mass_figures, stage_figures, tables, words
-from clustersweep.report.model.masses import mass_plane, residuals
+from clustersweep.report.model.masses import parity, residuals
 from clustersweep.report.model.stages import outlier_panels, stage_panels
 from clustersweep.report.page import Section, definitions, document, figure, paragraph
 from clustersweep.report.style import draw
@@ -118,8 +118,8 @@ def training_page(page: TrainingPage) -> str:
 def _illustrations(page: TrainingPage) -> Iterator[Illustration]:
     """Draw the figures in the order of the page."""
     found = page.evaluation
-    plane, errors = mass_plane(page.test, found), residuals(page.test, found)
-    yield Illustration("masses", mass_figures.plane_figure(plane), words.plane_caption(plane))
+    plot, errors = parity(page.test, found), residuals(page.test, found)
+    yield Illustration("masses", mass_figures.parity_figure(plot), words.parity_caption(plot))
     best = found.best_baseline
     yield Illustration("residuals", mass_figures.residual_figure(errors, best), words.residual_caption(errors, best))
     yield Illustration("reliability", calibration_figures.reliability_figure(found), words.reliability_caption(found))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from clustersweep.report.model.masses import FAR_DEX, MassPlane, ResidualPanel
+from clustersweep.report.model.masses import FAR_DEX, Parity, ResidualPanel
 from clustersweep.report.model.stages import OutlierPanel, final
 from clustersweep.report.page import paragraph, signed
 from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
@@ -190,14 +190,14 @@ def margin(coverage: Coverage, validation: int) -> float:
     return 2 * math.hypot(coverage.error, share * recalibration_error(validation))
 
 
-def plane_caption(plane: MassPlane) -> str:
-    """Say what the plane of masses shows."""
-    shown, total = len(plane.true), plane.total
-    beyond = f" {_beyond(plane.beyond)}" if plane.beyond else ""
+def parity_caption(plot: Parity) -> str:
+    """Say what the parity plot shows."""
+    shown, total = len(plot.true), plot.total
+    beyond = f" {_beyond(plot.beyond)}" if plot.beyond else ""
     some = (
         f"{shown:,} of the {total:,} clusters, spread evenly over the true mass" if shown < total else "every cluster"
     )
-    coloured = "" if np.isnan(plane.redshift).all() else ", coloured by redshift"
+    coloured = "" if np.isnan(plot.redshift).all() else ", coloured by redshift"
     return (
         f"Predicted against true mass of the test part. Left: {some}{coloured}; error bars are the "
         "recalibrated standard deviations, of clusters chosen by their true mass alone. Right: density of all "

@@ -24,8 +24,8 @@ from rich.console import Console
 from clustersweep.cli.training_progress import print_training
 from clustersweep.errors import StorageError
 from clustersweep.report.model.calibration_figures import reliability_figure, uncertainty_figure
-from clustersweep.report.model.mass_figures import plane_figure, residual_figure
-from clustersweep.report.model.masses import mass_plane, residuals
+from clustersweep.report.model.mass_figures import parity_figure, residual_figure
+from clustersweep.report.model.masses import parity, residuals
 from clustersweep.report.model.page import training_figures, training_page, write_training_page
 from clustersweep.report.model.stage_figures import outlier_figure, stage_figure
 from clustersweep.report.model.stages import before, final, outlier_panels, stage_panels
@@ -54,35 +54,35 @@ def stage(name: str, seed: int = 0, *, kept: bool = True, loss: float = 0.05, nl
 # ------------------------------------------------------------------------------------------------ masses
 
 
-def test_the_plane_shows_every_cluster_of_a_small_test_part_and_counts_all() -> None:
-    plane = mass_plane(TEST, EVALUATION)
-    assert len(plane.true) == plane.total == plane.density.sum() == 1590
-    assert sorted(plane.true) == sorted(TEST.clusters.log_mass)
-    assert plane.sd.max() == pytest.approx(EVALUATION.factor * TEST.sd.max())
-    assert plane.rmse == EVALUATION.test.rmse
+def test_the_parity_plot_shows_every_cluster_of_a_small_test_part_and_counts_all() -> None:
+    plot = parity(TEST, EVALUATION)
+    assert len(plot.true) == plot.total == plot.density.sum() == 1590
+    assert sorted(plot.true) == sorted(TEST.clusters.log_mass)
+    assert plot.sd.max() == pytest.approx(EVALUATION.factor * TEST.sd.max())
+    assert plot.rmse == EVALUATION.test.rmse
 
 
 def test_a_large_test_part_is_thinned_by_true_mass_and_its_density_is_not() -> None:
     test = example_predictions(9_000, 5)
     found = evaluate(example_clusters(500, 1), example_predictions(500, 2), test, factor=1.0, resamples=10)
-    plane = mass_plane(test, found)
-    assert (len(plane.true), plane.total, plane.density.sum()) == (4_000, 9_000, 9_000)
-    assert np.median(plane.true) == pytest.approx(np.median(test.clusters.log_mass), abs=0.01)
+    plot = parity(test, found)
+    assert (len(plot.true), plot.total, plot.density.sum()) == (4_000, 9_000, 9_000)
+    assert np.median(plot.true) == pytest.approx(np.median(test.clusters.log_mass), abs=0.01)
     assert all(len(panel.x) == 4_000 for panel in residuals(test, found))
 
 
 def test_error_bars_are_of_clusters_spread_over_the_true_mass() -> None:
-    plane = mass_plane(TEST, EVALUATION)
-    chosen = plane.true[plane.with_bars]
+    plot = parity(TEST, EVALUATION)
+    chosen = plot.true[plot.with_bars]
     assert 30 <= len(chosen) <= 40
-    assert (chosen.min(), chosen.max()) == (plane.true.min(), plane.true.max())
+    assert (chosen.min(), chosen.max()) == (plot.true.min(), plot.true.max())
     assert np.diff(chosen).max() < 0.25
 
 
 def test_the_band_holds_the_middle_two_thirds_of_the_predictions_in_each_bin() -> None:
-    plane = mass_plane(TEST, EVALUATION)
-    assert [point.number for point in plane.band] == [b.metrics.number for b in EVALUATION.by_mass]
-    for point, found in zip(plane.band, EVALUATION.by_mass, strict=True):
+    plot = parity(TEST, EVALUATION)
+    assert [point.number for point in plot.band] == [b.metrics.number for b in EVALUATION.by_mass]
+    for point, found in zip(plot.band, EVALUATION.by_mass, strict=True):
         inside = (TEST.clusters.log_mass >= found.low) & (TEST.clusters.log_mass < found.high)
         assert found.low <= point.x < found.high
         assert point.median == pytest.approx(np.median(TEST.predicted[inside]))
@@ -91,19 +91,19 @@ def test_the_band_holds_the_middle_two_thirds_of_the_predictions_in_each_bin() -
 
 
 def test_masses_are_drawn_in_solar_masses_on_equal_logarithmic_axes() -> None:
-    plane = mass_plane(TEST, EVALUATION)
-    drawn = plane_figure(plane)
+    plot = parity(TEST, EVALUATION)
+    drawn = parity_figure(plot)
     points = drawn.data[0]
-    assert points.x == pytest.approx(10**plane.true)
-    assert points.y == pytest.approx(10**plane.predicted)
+    assert points.x == pytest.approx(10**plot.true)
+    assert points.y == pytest.approx(10**plot.predicted)
     bars = drawn.data[1]
-    rows = plane.with_bars
-    assert bars.y + bars.error_y.array == pytest.approx(10 ** (plane.predicted[rows] + plane.sd[rows]))
-    assert bars.y - bars.error_y.arrayminus == pytest.approx(10 ** (plane.predicted[rows] - plane.sd[rows]))
+    rows = plot.with_bars
+    assert bars.y + bars.error_y.array == pytest.approx(10 ** (plot.predicted[rows] + plot.sd[rows]))
+    assert bars.y - bars.error_y.arrayminus == pytest.approx(10 ** (plot.predicted[rows] - plot.sd[rows]))
     assert drawn.layout.xaxis.type == drawn.layout.yaxis2.type == "log"
     assert drawn.layout.xaxis.range == drawn.layout.yaxis.range
     assert drawn.layout.yaxis.scaleanchor == "x"
-    assert f"RMSE {plane.rmse.value:.3f} dex" in drawn.layout.annotations[0].text
+    assert f"RMSE {plot.rmse.value:.3f} dex" in drawn.layout.annotations[0].text
 
 
 def test_residuals_are_shown_against_three_quantities_with_their_bins() -> None:
@@ -126,7 +126,7 @@ def test_a_wild_error_is_drawn_at_the_edge_and_counted() -> None:
     wild = dataclasses.replace(TEST, predicted=np.where(np.arange(1590) == 7, 20.0, TEST.predicted))
     panel = residuals(wild, EVALUATION)[0]
     assert panel.beyond == residuals(TEST, EVALUATION)[0].beyond + 1
-    assert mass_plane(wild, EVALUATION).beyond == 1
+    assert parity(wild, EVALUATION).beyond == 1
     assert panel.residual.max() == panel.limit == pytest.approx(4.5 * EVALUATION.test.rmse.value)
 
 
@@ -441,8 +441,8 @@ def test_a_diverged_network_has_a_page_whose_figures_end_near_the_true_masses(
     for axis in (drawn["masses"].layout.xaxis, drawn["masses"].layout.yaxis2):
         assert axis.range[0] >= truth.min() - 3.3
         assert axis.range[1] <= truth.max() + 3.3
-    plane = mass_plane(wild, found)
-    assert plane.density.sum() == 1590
+    plot = parity(wild, found)
+    assert plot.density.sum() == 1590
     assert drawn["residuals"].layout.yaxis.range[1] < 3.2
     assert drawn["uncertainty"].layout.xaxis.range[1] < 3.3
     assert sum(drawn["uncertainty"].data[-1].y) == 1590
