@@ -296,8 +296,8 @@ def export(
     files, best = RunFolder(where.run(study.name)), chosen.best_replicate
     read_weights(chosen, replicate_key(study, stored.data_digest, chosen.params, best.seed), files)
     if stored.absent is not None:
-        trial_words = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"
-        rule = f"is not to be found here, and export computes the validation loss of {trial_words} again from the data"
+        trial_text = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"
+        rule = f"is not to be found here, and export computes the validation loss of {trial_text} again from the data"
         remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
         raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])
     planned = read_plan(study, where, str(study_file), Display(_err()))

@@ -62,7 +62,7 @@ def show(
         source = read_source(*located(images, catalogue), choice, progress, needs_redshift=False)
     dataset = source.dataset
     found = summary(dataset)
-    for name, value in (*found.items(), ("columns", source.labels.words), ("order of the rows", source.order)):
+    for name, value in (*found.items(), ("columns", source.labels.text), ("order of the rows", source.order)):
         print(f"{name:<24} {value}")
     for suspicion in found.agreement.suspicions():
         log.warning("%s: %s", images, suspicion)
@@ -99,11 +99,11 @@ def convert(
     for suspicion in found.suspicions():
         log.warning("%s: %s", images, suspicion)
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
-    print(f"taken from {catalogue or images}: {labels.words}")
+    print(f"taken from {catalogue or images}: {labels.text}")
     print(f"order of the rows: {order}")
-    if found.mass_words:
-        print(f"rank correlation of counts and mass: {found.mass_words}")
-    print(f"mean of each band: {found.band_words}")
+    if found.correlation_text:
+        print(f"rank correlation of counts and mass: {found.correlation_text}")
+    print(f"mean of each band: {found.bands_text}")
 
 
 @contextmanager

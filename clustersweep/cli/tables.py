@@ -50,7 +50,7 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
-    said = unknown if left is None else left_words(left, plan.replicates)
+    said = unknown if left is None else left_text(left, plan.replicates)
     out.print(f"{escape(said)}\n" if said else "", highlight=False, soft_wrap=True)
     if plan.infeasible:
         table = _table("Impossible (recorded as PRUNED; no worker is used)", *plan.study.axes, "what kills it")
@@ -72,18 +72,18 @@ def print_plan(
             )
         out.print(table)
         _more(len(work), out)
-        for line in plan_same_words(plan):
+        for line in plan_same_lines(plan):
             out.print(escape(line), highlight=False, soft_wrap=True)
         out.print(
             f"about {duration(estimate_s(work, workers, speed))} with {counted(workers, 'worker')} "
-            f"({basis_words(work, speed)}), if no training stops early; "
+            f"({basis_text(work, speed)}), if no training stops early; "
             "reading the data and starting the workers come on top",
             highlight=False,
             soft_wrap=True,
         )
 
 
-def basis_words(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
+def basis_text(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
     """Say what an estimate of trials, each with so many seeds, is made from, and how sure it is."""
     within = f"most likely within a factor of {speed.factor(work):.1f}"
     if speed.device is None:
@@ -97,7 +97,7 @@ def basis_words(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
     return f"from {seen} of {sizes} measured here{larger}, on {speed.device}; {within}"
 
 
-def plan_same_words(plan: Plan) -> list[str]:
+def plan_same_lines(plan: Plan) -> list[str]:
     """Return lines that tell which combinations are the same network as which, and why; none where all differ."""
     if not plan.same:
         return []
@@ -112,7 +112,7 @@ def plan_same_words(plan: Plan) -> list[str]:
     return lines
 
 
-def left_words(left: Left, replicates: int) -> str:
+def left_text(left: Left, replicates: int) -> str:
     """Say what of a study is finished, what a launch would train, and how the file goes beyond what is stored."""
     if not left.replicates:
         which = "the only replicate is" if replicates == 1 else f"all {replicates} replicates are"
@@ -173,7 +173,7 @@ def print_status(
     if launch is not None:
         out.print(f"being launched by {escape(launch)}", highlight=False, soft_wrap=True)
     if left is not None and (left.replicates or left.new):
-        out.print(left_words(left, replicates), highlight=False, soft_wrap=True)
+        out.print(left_text(left, replicates), highlight=False, soft_wrap=True)
     print_best(results, out, lives=launch is not None)
 
 

@@ -154,7 +154,7 @@ def _print_comparison(done: "Summary", truth: "NDArray[np.float64]", recalibrati
 
 
 def _print_summary(done: "Summary", trained: "TrainedModel") -> None:
-    from clustersweep.training.files.mass_table import flag_words
+    from clustersweep.training.files.mass_table import flag_text
 
     if done.without_mass < done.clusters:
         low, median, high = done.log_mass
@@ -166,7 +166,7 @@ def _print_summary(done: "Summary", trained: "TrainedModel") -> None:
     print(f"{'flagged':<20} {done.flagged:,}")
     for flag, count in sorted(done.flags.items()):
         if count:
-            print(f"  {f'flag {flag.value}':<18} {count:,}: {flag_words(flag, trained)}")
+            print(f"  {f'flag {flag.value}':<18} {count:,}: {flag_text(flag, trained)}")
     if done.parts is None:
         print(f"{'seen in training':<20} cannot be told: an earlier version wrote the model")
     elif sum(done.parts.values()):

@@ -50,7 +50,7 @@ class Agreement:
     bands_kev: tuple[tuple[float, float], ...]
 
     @property
-    def mass_words(self) -> str:
+    def correlation_text(self) -> str:
         """Return the correlations as text; empty where there are none."""
         if math.isnan(self.whole) or math.isnan(self.centre):
             return ""
@@ -58,16 +58,16 @@ class Agreement:
         return f"{self.whole:.2f}, in the centre {self.centre:.2f}{given} (± {self.error:.2f} by chance)"
 
     @property
-    def band_words(self) -> str:
+    def bands_text(self) -> str:
         """Return the mean counts of the bands as text, in the order of the file."""
         return "  ".join(f"{mean:,.4g}" for mean in self.band_means)
 
     def suspicions(self) -> tuple[str, ...]:
         """Return what does not look as images of clusters do, each with what to check."""
         found = []
-        if self.mass_words and self.clusters >= _ENOUGH and max(self.whole, self.centre) < 2 * self.error:
+        if self.correlation_text and self.clusters >= _ENOUGH and max(self.whole, self.centre) < 2 * self.error:
             found.append(
-                f"the counts do not follow the masses (rank correlation {self.mass_words}): are the rows of the "
+                f"the counts do not follow the masses (rank correlation {self.correlation_text}): are the rows of the "
                 "catalogue in the order of the images?"
             )
         if hardest := _too_hard(self.band_means, self.bands_kev):

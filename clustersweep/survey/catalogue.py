@@ -20,7 +20,7 @@ from clustersweep.survey.mass_unit import (
     RANGE,
     SOLAR,
     MassUnit,
-    hubble_words,
+    hubble_text,
     is_mass,
     mass_unit,
 )  # fmt: skip
@@ -93,7 +93,7 @@ class Labels:
     notes: tuple[str, ...] = ()
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Say which columns were taken, and in which unit."""
         mass, redshift, identifier = self.columns
         return f"mass {mass} in {self.unit}, redshift {redshift or 'none'}, identifier {identifier or 'none'}"
@@ -195,7 +195,7 @@ def unit_of(catalogue: Catalogue, choice: ColumnNames, name: str) -> MassUnit:
         if own is None:
             text = "%s: the unit of %s is %r, which is no known unit of mass: it is taken for solar masses. "
             text += "Another one is `mass_unit: UNIT` in a study, `--mass-unit 'UNIT'` to a verb"
-            log.warning(text + hubble_words(catalogue.units[name]), catalogue.where, name, catalogue.units[name])
+            log.warning(text + hubble_text(catalogue.units[name]), catalogue.where, name, catalogue.units[name])
         usual = mass_unit(choice.usual.mass_unit) if choice.usual is not None and choice.usual.mass_unit else None
         if usual is not None and not catalogue.units.get(name):
             column = catalogue.columns[name].astype(np.float64)

@@ -98,7 +98,7 @@ class Summary:
         identifiers = repeated if self.repeated_identifiers else "all different"
         if self.rows_are_counted:
             identifiers = "none: the rows are counted"
-        correlation = self.agreement.mass_words
+        correlation = self.agreement.correlation_text
         lines = (
             ("clusters", f"{self.clusters:,}"),
             ("images", f"{height} x {width} pixels x {bands} band{'s' * (bands != 1)}, {edges}"),
@@ -111,7 +111,7 @@ class Summary:
             ("redshift", redshift),
             ("z, 5 25 50 75 95 %", _row(self.redshift_quantiles, ".2f") if redshift != "none" else ""),
             ("image, 5 25 50 75 95 %", f"{counts} {unit}"),
-            ("mean of each band", self.agreement.band_words),
+            ("mean of each band", self.agreement.bands_text),
             ("counts and mass", f"rank correlation {correlation}" if correlation else ""),
             ("identifiers", identifiers),
             ("digest", self.digest),

@@ -59,7 +59,7 @@ def is_mass(log_mass: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.asarray((log_mass >= LEAST_LOG) & (log_mass <= LARGEST_LOG))
 
 
-def hubble_words(text: str) -> str:
+def hubble_text(text: str) -> str:
     """Return what to do about a unit with the Hubble constant in it; empty where there is none."""
     return f"; with h = 0.7, masses in Msun/h are in {1 / 0.7:.6g} solMass" if _HUBBLE.search(text) else ""
 

@@ -22,7 +22,7 @@ from clustersweep.cli import main as cli
 from clustersweep.cli.as_json import plan_json, status_json
 from clustersweep.cli.main import print_result
 from clustersweep.cli.progress import Display
-from clustersweep.cli.tables import basis_words, left_words, print_best, print_plan, print_status
+from clustersweep.cli.tables import basis_text, left_text, print_best, print_plan, print_status
 from clustersweep.errors import DataError
 from clustersweep.masses.report import write_study_report
 from clustersweep.masses.task import load_study, tasks
@@ -115,8 +115,8 @@ def test_of_one_seed_and_one_combination_every_verb_speaks_in_the_singular(tmp_p
     assert ": 1 combination, 1 feasible, 0 impossible (`clustersweep plan` tells why); 0 of 1 replicate to train\n" in (
         said.getvalue()
     )
-    assert left_words(Left((), 1, 0, 0), 1) == "the only replicate is finished: launch has nothing to train"
-    assert left_words(Left(((plan.trials[0], 1),), 1, 1, 0), 2) == (
+    assert left_text(Left((), 1, 0, 0), 1) == "the only replicate is finished: launch has nothing to train"
+    assert left_text(Left(((plan.trials[0], 1),), 1, 1, 0), 2) == (
         "1 of 2 replicates is finished; launch would train 1 (the file has 1 combination more than the stored study)"
     )
     trials = (TrialResult(0, {"a": 0}, "waiting"),)
@@ -153,12 +153,12 @@ def test_a_plan_says_what_its_estimate_is_made_from_and_how_sure_it_is(tmp_path)
     device = Device("CPU", "Fast One", 1, "float32", deterministic=True)
     speed = fitted(sum((measured_sums(trial, 0.1, 1.0) for trial in plan.trials[-1:]), Sums()), device)
     larger = replace(plan.trials[0], cost_flops=64 * plan.trials[-1].cost_flops)
-    assert basis_words([(plan.trials[-1], 1)], speed) == (
+    assert basis_text([(plan.trials[-1], 1)], speed) == (
         f"from 1 replicate of one size measured here, on CPU Fast One, 1 thread, float32; "
         f"most likely within a factor of {speed.factor([(plan.trials[-1], 1)]):.1f}"
     )
     assert re.search(
-        r"the largest of which cost \d+ times less an epoch than the largest here", basis_words([(larger, 1)], speed)
+        r"the largest of which cost \d+ times less an epoch than the largest here", basis_text([(larger, 1)], speed)
     )
 
 

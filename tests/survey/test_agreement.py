@@ -64,7 +64,7 @@ def test_the_correlation_is_that_of_ranks_at_given_redshift_and_of_all_rows_with
     partial = (with_mass - with_redshift * both) / np.sqrt((1 - with_redshift**2) * (1 - both**2))
     found = agreement(survey)
     assert (found.whole, found.at_redshift) == (pytest.approx(partial), True)
-    assert f"{found.whole:.2f}, in the centre {found.centre:.2f} at given redshift (± 0.08 by" in found.mass_words
+    assert f"{found.whole:.2f}, in the centre {found.centre:.2f} at given redshift (± 0.08 by" in found.correlation_text
     without = agreement(without_redshift(survey))
     assert (without.whole, without.at_redshift) == (pytest.approx(with_mass), False)
     some = agreement(replace(survey, redshift=np.where(np.arange(150) < 40, survey.redshift, np.nan)))
@@ -76,7 +76,7 @@ def test_the_correlation_is_that_of_ranks_at_given_redshift_and_of_all_rows_with
 def test_where_all_masses_or_all_images_are_equal_there_is_no_correlation_to_tell(survey: Dataset) -> None:
     for dataset in (replace(survey, log_mass=np.full(150, 14.0)), replace(survey, images=np.ones_like(survey.images))):
         found = agreement(dataset)
-        assert (found.mass_words, found.suspicions()) == ("", ())
+        assert (found.correlation_text, found.suspicions()) == ("", ())
         assert "counts and mass" not in dict(summary(dataset).items())
 
 
@@ -117,4 +117,4 @@ def test_the_summary_shows_the_mean_of_each_band_and_how_counts_follow_mass(surv
     lines = dict(summary(survey).items())
     means = survey.images.sum(axis=(1, 2), dtype=float).mean(axis=0)
     assert lines["mean of each band"].split() == [f"{mean:,.4g}" for mean in means]
-    assert lines["counts and mass"] == f"rank correlation {agreement(survey).mass_words}"
+    assert lines["counts and mass"] == f"rank correlation {agreement(survey).correlation_text}"

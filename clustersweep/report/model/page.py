@@ -87,19 +87,19 @@ def training_page(page: TrainingPage) -> str:
             continue
         masses += f"<h3>By {escape(name)}</h3>\n" + tables.bins_html(name, bins, found.best_baseline)
     masses += paragraph(tables.bins_note(found), "note")
-    honesty = drawn["reliability"] + drawn["uncertainty"] + tables.calibration_html(found)
+    calibration = drawn["reliability"] + drawn["uncertainty"] + tables.calibration_html(found)
     training = drawn.get("curves", "") + tables.stages_html(page.stages)
     sections = [
         Section("verdict", "What the model is worth", words.verdict_html(found, page.stages, page.failed), "verdict"),
         Section("masses", "Masses", masses),
-        Section("uncertainties", "Uncertainties", honesty),
+        Section("uncertainties", "Uncertainties", calibration),
         Section("training", "Training", training),
     ]
     if "outliers" in drawn:
         panels = outlier_panels(page.stages)
         members = [panel for panel in panels if panel.seed not in page.failed]
         body = (
-            (paragraph(words.outlier_words(members)) if members else "")
+            (paragraph(words.outlier_text(members)) if members else "")
             + drawn["outliers"]
             + tables.outliers_html(panels)
         )

@@ -54,12 +54,12 @@ def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult], failed: 
         f'<p class="best">{escape(head)} <span class="name">({test.number:,} test clusters)</span></p>\n'
         f'<div class="tiles">{tiles}</div>\n'
     )
-    body += paragraph(gain_words(evaluation)) + paragraph(honesty_words(evaluation))
+    body += paragraph(gain_text(evaluation)) + paragraph(calibration_text(evaluation))
     items = "".join(f"<li><b>{escape(what)}</b> {escape(why)}</li>" for what, why in doubts(evaluation, stages, failed))
     return f"{body}<h3>What to distrust</h3>\n<ul>{items}</ul>\n"
 
 
-def gain_words(evaluation: Evaluation) -> str:
+def gain_text(evaluation: Evaluation) -> str:
     """Compare with the best baseline."""
     best = next(b for b in evaluation.baselines if b.name == evaluation.best_baseline)
     gain, own = evaluation.gain, evaluation.test.rmse.value
@@ -78,13 +78,13 @@ def gain_words(evaluation: Evaluation) -> str:
     return f"{start} The model cannot be told from it: the difference is {unclear}."
 
 
-def honesty_words(evaluation: Evaluation) -> str:
+def calibration_text(evaluation: Evaluation) -> str:
     """Say whether the uncertainties hold what they promise."""
     before, after = evaluation.test_calibration.before, evaluation.test_calibration.after
     one, two = after.coverage
     margins = [margin(coverage, evaluation.validation.number) for coverage in after.coverage]
     kinds = [_kind(c.observed - c.nominal, allowed) for c, allowed in zip(after.coverage, margins, strict=True)]
-    judged = {
+    verdict = {
         0: "are honest as far as these clusters can tell",
         1: "are too wide",
         -1: "are too narrow",
@@ -95,7 +95,7 @@ def honesty_words(evaluation: Evaluation) -> str:
         -1: "less than a Gaussian has: the tails are heavier, so 2σ limits are weaker than they look",
     }[kinds[1]]
     return (
-        f"The uncertainties {judged}: after recalibration {one.observed:.1%} of the truths lie within 1σ, where "
+        f"The uncertainties {verdict}: after recalibration {one.observed:.1%} of the truths lie within 1σ, where "
         f"{one.nominal:.1%} are expected, give or take {100 * margins[0]:.1f} percentage points (two standard errors, "
         f"of this part and of the factor’s fit); before it, {before.coverage[0].observed:.1%}. The factor on all σ, "
         f"fitted to the validation part, is {evaluation.factor:.3f}; it is expected to be a little too small, as the "
@@ -160,7 +160,7 @@ def doubts(
     )
 
 
-def outlier_words(panels: Sequence[OutlierPanel]) -> str:
+def outlier_text(panels: Sequence[OutlierPanel]) -> str:
     """Say whether retraining on outliers helped."""
     kept = [panel for panel in panels if panel.kept]
     seeds = f"{len(kept)} of {len(panels)} seeds" if len(panels) > 1 else "the seed" if kept else "no seed"

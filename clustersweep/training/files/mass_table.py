@@ -168,7 +168,7 @@ class MassTable:
 
     def comments(self) -> list[str]:
         """Say in words what the table holds."""
-        flags = [f"flag {flag.value}: {flag_words(flag, self._model)}" for flag in self.flags]
+        flags = [f"flag {flag.value}: {flag_text(flag, self._model)}" for flag in self.flags]
         words = ["M500c: mass where the mean density is 500 times the critical density.", *flags]
         if self._known is not None:
             words.append("part: rows of train and validation had a say in the model; their masses look better than")
@@ -176,7 +176,7 @@ class MassTable:
         return words
 
 
-def flag_words(flag: Flag, model: TrainedModel) -> str:
+def flag_text(flag: Flag, model: TrainedModel) -> str:
     """Say what a flag means for this model."""
     if flag == Flag.NO_REDSHIFT:
         takes = model.network.redshift != "none"

@@ -30,7 +30,7 @@ from clustersweep.report.model.page import training_figures, training_page, writ
 from clustersweep.report.model.stage_figures import outlier_figure, stage_figure
 from clustersweep.report.model.stages import before, final, outlier_panels, stage_panels
 from clustersweep.report.model.tables import outliers_html, published_html, stages_html
-from clustersweep.report.model.words import doubts, gain_words, honesty_words, margin, outlier_words, verdict_html
+from clustersweep.report.model.words import calibration_text, doubts, gain_text, margin, outlier_text, verdict_html
 from clustersweep.report.png import find_browser, write_pngs
 from clustersweep.training.evaluation.calibration import recalibration_error
 from clustersweep.training.evaluation.evaluation import evaluate
@@ -249,7 +249,7 @@ def changed(**changes: object) -> object:
 
 def test_the_gain_is_said_to_be_one_only_where_its_interval_is_above_zero() -> None:
     better, same, hardly, worse = (
-        gain_words(changed(gain=Estimate(value, value - 0.01, value + 0.01)))  # type: ignore[arg-type]
+        gain_text(changed(gain=Estimate(value, value - 0.01, value + 0.01)))  # type: ignore[arg-type]
         for value in (0.03, 0.005, -0.005, -0.02)
     )
     assert "“central counts, counts and z” with an RMSE of 0.184 dex" in better
@@ -275,7 +275,7 @@ def with_coverage(one: float, two: float) -> object:
     ],
 )
 def test_the_uncertainties_are_judged_by_their_coverage(one: float, two: float, judged: str, tails: str) -> None:
-    words = honesty_words(with_coverage(one, two))  # type: ignore[arg-type]
+    words = calibration_text(with_coverage(one, two))  # type: ignore[arg-type]
     assert judged in words
     assert tails in words
     assert f"{one:.1%} of the truths lie within 1σ, where 68.3% are expected" in words
@@ -322,7 +322,7 @@ def test_bins_with_a_coverage_beyond_chance_are_named() -> None:
 
 
 def test_the_page_says_whether_retraining_on_outliers_helped() -> None:
-    words = outlier_words(outlier_panels(STAGES))
+    words = outlier_text(outlier_panels(STAGES))
     assert "The retraining was kept for 2 of 3 seeds" in words
     assert "by −10.0% inside the outlier regions, +2.3% outside and −0.7% over all." in words
 
