@@ -55,7 +55,9 @@ def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult], failed: 
         f'<div class="tiles">{tiles}</div>\n'
     )
     body += paragraph(gain_text(evaluation)) + paragraph(calibration_text(evaluation))
-    items = "".join(f"<li><b>{escape(what)}</b> {escape(why)}</li>" for what, why in doubts(evaluation, stages, failed))
+    items = "".join(
+        f"<li><b>{escape(what)}</b> {escape(why)}</li>" for what, why in caveats(evaluation, stages, failed)
+    )
     return f"{body}<h3>What to distrust</h3>\n<ul>{items}</ul>\n"
 
 
@@ -104,7 +106,7 @@ def calibration_text(evaluation: Evaluation) -> str:
     )
 
 
-def doubts(
+def caveats(
     evaluation: Evaluation, stages: Sequence[StageResult], failed: Mapping[int, str] = _NONE
 ) -> Iterator[tuple[str, str]]:
     """Name what a careful reader should not take at face value, and why."""

@@ -30,7 +30,7 @@ from clustersweep.report.model.page import training_figures, training_page, writ
 from clustersweep.report.model.stage_figures import outlier_figure, stage_figure
 from clustersweep.report.model.stages import before, final, outlier_panels, stage_panels
 from clustersweep.report.model.tables import outliers_html, published_html, stages_html
-from clustersweep.report.model.words import calibration_text, doubts, gain_text, margin, outlier_text, verdict_html
+from clustersweep.report.model.words import calibration_text, caveats, gain_text, margin, outlier_text, verdict_html
 from clustersweep.report.png import find_browser, write_pngs
 from clustersweep.training.evaluation.calibration import recalibration_error
 from clustersweep.training.evaluation.evaluation import evaluate
@@ -294,20 +294,20 @@ def test_the_margin_of_a_coverage_knows_the_test_part_and_the_fit_of_the_factor(
 
 
 def test_the_page_names_what_to_distrust() -> None:
-    named = dict(doubts(EVALUATION, STAGES))
+    named = dict(caveats(EVALUATION, STAGES))
     chosen = "it chose the epoch of every stage, the outlier regions, whether their retraining was kept and the"
     assert chosen in named["Numbers of the validation part:"]
     assert "within chance" in named["Numbers of the validation part:"]
     assert "too heavy on average" in named["Single masses at the ends:"]
     assert "chose nothing" in named["The test part, once it is used again:"]
     assert "standard deviation of 0.0" in named["Intervals as the whole truth:"]
-    plain = dict(doubts(EVALUATION, STAGES[:1]))
+    plain = dict(caveats(EVALUATION, STAGES[:1]))
     assert "it chose the epoch of every stage and the recalibration." in plain["Numbers of the validation part:"]
     assert "With one seed nothing is known" in plain["Intervals as the whole truth:"]
 
 
 def test_an_optimism_beyond_chance_is_called_so() -> None:
-    named = dict(doubts(changed(optimism=Estimate(0.01, 0.005, 0.015)), STAGES))  # type: ignore[arg-type]
+    named = dict(caveats(changed(optimism=Estimate(0.01, 0.005, 0.015)), STAGES))  # type: ignore[arg-type]
     assert "+0.0100 (95%: +0.0050 to +0.0150), more than chance" in named["Numbers of the validation part:"]
 
 
@@ -315,7 +315,7 @@ def test_bins_with_a_coverage_beyond_chance_are_named() -> None:
     first = EVALUATION.by_redshift[0]
     metrics = dataclasses.replace(first.metrics, coverage=Estimate(0.5, 0.45, 0.55))
     bins = (dataclasses.replace(first, metrics=metrics), *EVALUATION.by_redshift[1:])
-    named = dict(doubts(changed(by_redshift=bins), STAGES))  # type: ignore[arg-type]
+    named = dict(caveats(changed(by_redshift=bins), STAGES))  # type: ignore[arg-type]
     found = named["Uncertainties by redshift:"]
     assert f"of {len(bins)} bins the coverage of 1σ differs from 68.3%" in found
     assert "furthest off: 50% from 0.00 to 0.10" in found
