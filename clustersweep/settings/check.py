@@ -22,7 +22,7 @@ def checked(
     document: Document,
     schema: pydantic.TypeAdapter[T],
     words: Vocabulary,
-    contradictions: Callable[[Json], Iterable[Fault]],
+    cross_checks: Callable[[Json], Iterable[Fault]],
     refusal: type[ProblemsError],
 ) -> T:
     """Return what a document holds as its type.
@@ -31,7 +31,7 @@ def checked(
         document: What was read.
         schema: The type.
         words: Of this kind of file, for messages.
-        contradictions: Finds what no single key shows, whatever the types.
+        cross_checks: Finds what no single key shows, whatever the types.
         refusal: What to raise.
 
     Raises:
@@ -45,7 +45,7 @@ def checked(
         value = schema.validate_json(json.dumps(document.value), strict=True)
     except pydantic.ValidationError as error:
         faults += faults_of(error.errors(include_url=False), document, words)
-    faults += contradictions(document.value)
+    faults += cross_checks(document.value)
     if document.faults or faults:
         raise refusal(document.problems(faults))
     return value

@@ -21,7 +21,7 @@ from clustersweep.study.task import Infeasible
 from clustersweep.survey.spec import DataSpec, SplitSpec, located
 from clustersweep.training.data import Scaling
 from clustersweep.training.files.configuration_keys import FORMAT, KEYS, VERSION, WORDS
-from clustersweep.training.files.configuration_rules import contradictions, foreign, simulated_pixels
+from clustersweep.training.files.configuration_rules import cross_checks, foreign, simulated_pixels
 from clustersweep.training.network import NetworkSpec, layers
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
@@ -203,7 +203,7 @@ def configuration_schema() -> dict[str, Any]:
 
 
 def _contradictions(written: Json) -> Iterator[Fault]:
-    yield from contradictions(written)
+    yield from cross_checks(written)
     yield from _infeasible(written)
 
 

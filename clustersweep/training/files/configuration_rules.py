@@ -35,7 +35,7 @@ def foreign(written: Json) -> Iterator[Fault]:
         yield Fault(("version",), rule, remedy)
 
 
-def contradictions(written: Json) -> Iterator[Fault]:
+def cross_checks(written: Json) -> Iterator[Fault]:
     """Find the faults that no single key shows; what has the wrong type is told elsewhere."""
     if not isinstance(written, dict):
         return

@@ -22,7 +22,7 @@ from clustersweep.files import json_digest, write_atomically
 from clustersweep.study.events import DamagedCheckpointError
 from clustersweep.training.files.checkpoint import Arrays, pack_weights, unpack_weights
 from clustersweep.training.files.known_clusters import KnownClusters, known_clusters
-from clustersweep.training.files.trained_model import TrainedModel, contradictions, misfit, weight_shapes
+from clustersweep.training.files.trained_model import TrainedModel, cross_checks, misfit, weight_shapes
 from clustersweep.words import command
 
 __all__ = ["TrainedModel", "read_clusters", "read_model", "write_model"]
@@ -53,7 +53,7 @@ def write_model(model: TrainedModel, folder: Path, other_files: Iterable[str] = 
         StorageError: The folder cannot be written.
         ValueError: The model contradicts itself.
     """
-    wrong = [f"{key}: {rule}" for key, rule in (*contradictions(model), *_unfit_notes(model.provenance))]
+    wrong = [f"{key}: {rule}" for key, rule in (*cross_checks(model), *_unfit_notes(model.provenance))]
     if wrong:
         raise ValueError("; ".join(wrong))
     (folder / MANIFEST).unlink(missing_ok=True)  # it belongs to other weights
@@ -86,7 +86,7 @@ def read_model(folder: Path) -> tuple[TrainedModel, str]:
     content = _read_manifest(folder)
     digest, files = _vouched(path, content)
     model = _model(path, content)
-    unfit = (*contradictions(model, weights=False), *_unfit_notes(model.provenance))
+    unfit = (*cross_checks(model, weights=False), *_unfit_notes(model.provenance))
     _raise(Problem(str(path), key, "", rule, _AGAIN) for key, rule in unfit)
     _raise(_altered(folder, files, [_weights_file(seed) for seed in model.seeds]))
     shapes = weight_shapes(model)

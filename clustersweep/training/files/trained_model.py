@@ -56,7 +56,7 @@ class TrainedModel:
     provenance: Mapping[str, str]
 
 
-def contradictions(model: TrainedModel, *, weights: bool = True) -> Iterator[tuple[str, str]]:
+def cross_checks(model: TrainedModel, *, weights: bool = True) -> Iterator[tuple[str, str]]:
     """Yield what does not go together in a model, as key and rule; `weights` says whether to look at them too."""
     scaling, bands = model.scaling, model.image_shape[2]
     spreads = (*scaling.band_sd, scaling.log_mass_sd, scaling.redshift_sd)
