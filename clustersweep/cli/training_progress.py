@@ -14,7 +14,7 @@ from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate, Metrics
 from clustersweep.training.evaluation.results import StageResult
-from clustersweep.training.stages import StageBegan, StageEnded, Told
+from clustersweep.training.stages import StageBegan, StageEnded, TrainingEvent
 from clustersweep.words import duration
 
 _TOLD_EVERY_S = 60.0  # where no line can move
@@ -39,7 +39,7 @@ class TrainingDisplay(Steps):
         self._best = (float("inf"), 0)
         self._told_at = 0.0
 
-    def told(self, event: Told) -> None:
+    def on_event(self, event: TrainingEvent) -> None:
         """Show what happened."""
         match event:
             case StageBegan(seed, stage, epochs):

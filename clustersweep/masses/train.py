@@ -16,14 +16,14 @@ from clustersweep.training.network import NetworkSpec
 from clustersweep.words import command
 
 if TYPE_CHECKING:  # which import TensorFlow
-    from clustersweep.training.stages import Told
+    from clustersweep.training.stages import TrainingEvent
     from clustersweep.training.train import TrainingRun
 
 
 class TrainingWatcher(Watcher, Protocol):
     """Whoever shows a person what a training does."""
 
-    def told(self, event: "Told") -> None:
+    def on_event(self, event: "TrainingEvent") -> None:
         """Show what the training tells."""
 
 
@@ -72,7 +72,7 @@ def _train_model(
     provenance = {"commit": commit() or "", "threads": str(threads)} | versions()
     try:
         with stop_on_signals() as stop:
-            run = train(configuration, dataset, to, provenance=provenance, told=watcher.told, stop=stop)
+            run = train(configuration, dataset, to, provenance=provenance, on_event=watcher.on_event, stop=stop)
     finally:
         watcher.end()
     if run is None:

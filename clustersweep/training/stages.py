@@ -81,7 +81,8 @@ class StageEnded:
         return f"seed {result.seed}, {result.stage}: val_loss {result.val_loss:.4f}{likelihood} {at}{found}{kept}"
 
 
-Told = StageBegan | EpochEnd | StageEnded | Stopped | Failed
+TrainingEvent = StageBegan | EpochEnd | StageEnded | Stopped | Failed
+"""What a training tells while it runs."""
 
 
 class StageStore(Protocol):
@@ -127,7 +128,7 @@ class Stages:
         *,
         checkpoint_every_s: float = 10.0,
         stop: Callable[[], bool] = lambda: False,
-    ) -> Generator[Told, None, Arrays | None]:
+    ) -> Generator[TrainingEvent, None, Arrays | None]:
         """Train one seed, and tell what happens; returns its weights, None where it failed or was stopped."""
         weights: Arrays | None = None
         previous: StageResult | None = None  # whose weights these are
@@ -289,7 +290,7 @@ def _devices_of(checkpoint: bytes | None, key: str) -> tuple[Device, ...]:
         return ()
 
 
-def _run(events: Iterator[Any], store: StageStore, stage: StageName) -> Generator[Told, None, Finished | None]:
+def _run(events: Iterator[Any], store: StageStore, stage: StageName) -> Generator[TrainingEvent, None, Finished | None]:
     """Pass on what a stage tells, and keep its checkpoints; gives its end, None where it has none."""
     for event in events:
         match event:

@@ -35,7 +35,7 @@ from clustersweep.training.files.known_clusters import clusters_csv
 from clustersweep.training.files.model_folder import CLUSTERS, CONFIGURATION, LONGEST_NOTE, TrainedModel, write_model
 from clustersweep.training.files.work_folder import WORK, WorkFolder, claim
 from clustersweep.training.network import layers
-from clustersweep.training.stages import Recipe, StageEnded, Stages, Told
+from clustersweep.training.stages import Recipe, StageEnded, Stages, TrainingEvent
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 
@@ -69,7 +69,7 @@ def train(
     folder: Path,
     *,
     provenance: Mapping[str, str] | None = None,
-    told: Callable[[Told], None] = lambda _: None,
+    on_event: Callable[[TrainingEvent], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     checkpoint_every_s: float = 10.0,
 ) -> TrainingRun | None:
@@ -83,7 +83,7 @@ def train(
         dataset: The data it names, rebinned.
         folder: The model folder, made if missing.
         provenance: What to write down of the program and the machine.
-        told: Called with what happens.
+        on_event: Called with what happens.
         stop: Asked after each epoch; when true, a checkpoint is kept and None is returned.
         checkpoint_every_s: Least time between two checkpoints.
 
@@ -108,7 +108,7 @@ def train(
     failed: dict[int, str] = {}
     for seed in configuration.seeds:
         store = WorkFolder(folder / WORK, seed)
-        running = _results(stages.run(seed, store, stop=stop, checkpoint_every_s=checkpoint_every_s), told)
+        running = _results(stages.run(seed, store, stop=stop, checkpoint_every_s=checkpoint_every_s), on_event)
         weights, own, failure = running
         results += own
         if failure is not None:
@@ -201,7 +201,7 @@ def _judged(
 
 
 def _results(
-    running: Generator[Told, None, Arrays | None], told: Callable[[Told], None]
+    running: Generator[TrainingEvent, None, Arrays | None], on_event: Callable[[TrainingEvent], None]
 ) -> tuple[Arrays | None, list[StageResult], Failed | None]:
     """Run a seed to its end; gives its weights, its stages and why it failed."""
     found: list[StageResult] = []
@@ -211,7 +211,7 @@ def _results(
             event = next(running)
         except StopIteration as ended:
             return ended.value, found, failure
-        told(event)
+        on_event(event)
         match event:
             case Failed():
                 failure = event

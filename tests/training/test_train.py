@@ -128,7 +128,9 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_numbers
     told = []
     for epochs in (3, 4, 3, 5, 99):  # interrupted four times, in several stages of both seeds
         asked = iter([False] * (epochs - 1) + [True] * 99)
-        ended = run(CONFIGURATION, dataset, tmp_path / "model", told=told.append, stop=lambda asked=asked: next(asked))
+        ended = run(
+            CONFIGURATION, dataset, tmp_path / "model", on_event=told.append, stop=lambda asked=asked: next(asked)
+        )
         if ended is not None:
             break
         assert not (tmp_path / "model" / "model.json").exists()
@@ -140,7 +142,7 @@ def test_a_finished_training_is_not_done_again(trained, dataset):
     from clustersweep.training.stages import StageEnded
 
     told = []
-    again = run(CONFIGURATION, dataset, trained[1], told=told.append)
+    again = run(CONFIGURATION, dataset, trained[1], on_event=told.append)
     assert len(told) == 6
     assert all(isinstance(event, StageEnded) and event.found for event in told)
     assert again.digest == trained[0].digest
@@ -168,7 +170,7 @@ def test_a_folder_of_fewer_seeds_grows_and_trains_only_the_new_ones(trained, dat
 
     folder, told = tmp_path / "model", []
     run(dataclasses.replace(CONFIGURATION, seeds=(0,)), dataset, folder)
-    grown = run(CONFIGURATION, dataset, folder, told=told.append)
+    grown = run(CONFIGURATION, dataset, folder, on_event=told.append)
     assert sum(isinstance(event, EpochEnd) for event in told) == 4 + 2 + 3
     assert np.array_equal(grown.test.predicted, trained[0].test.predicted)
     with pytest.raises(DataError, match="`seeds` of its config.yaml differ"):

@@ -92,7 +92,7 @@ def read_source(
     edited: bool = False,
     needs_redshift: bool = True,
     drop_invalid: bool = False,
-    told: bool = True,
+    warn: bool = True,
 ) -> Source:
     """Read images and catalogue of any format and check them against each other.
 
@@ -104,7 +104,7 @@ def read_source(
         edited: Whether files may have been edited since they were written: their digests are not compared.
         needs_redshift: Whether every cluster must have a redshift.
         drop_invalid: Leave out clusters without a mass, a redshift (where there are any) or good pixels, and say so.
-        told: Whether to warn of what is suspect.
+        warn: Whether to warn of what is suspect.
 
     Raises:
         DataError: Everything that is wrong, with the rows concerned.
@@ -130,7 +130,7 @@ def read_source(
         table, header, pixels = _without_invalid(images, table, header, pixels, choice)
     if drop_invalid or found is None:
         found = labels(table, choice, needs_redshift=needs_redshift)
-    for concern in concerns(found) if told else ():
+    for concern in concerns(found) if warn else ():
         log.warning("%s: %s", catalogue, concern)
     digests = images_digest(pixels), catalogue_digest(table.columns)
     if not edited:
@@ -221,7 +221,7 @@ def convert(
     choice = choice or ColumnNames()
     source = read_source(
         *located(images, catalogue), choice, progress,
-        edited=True, needs_redshift=False, drop_invalid=drop_invalid, told=False,
+        edited=True, needs_redshift=False, drop_invalid=drop_invalid, warn=False,
     )  # fmt: skip
     table = standard(source.catalogue, choice)
     found = labels(table, ColumnNames(), needs_redshift=False)
