@@ -111,7 +111,7 @@ def plan(
     workers: Annotated[int | None, typer.Option(min=1, help="Estimate the time for so many workers.")] = None,
     as_json: JsonOption = False,
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
 ) -> None:
     """Show what would run, what is impossible and why, in which order, and what it costs. Trains nothing.
 
@@ -127,11 +127,11 @@ def plan(
     study.task.check_data()
     planned = make_plan(study, study.task.header(study.axes))
     count = workers or max(1, available_cpus() // study.resources.cpus_per_worker)
-    place = home_of(home, make=False)
-    speed = read_speed(place.speeds, study.resources.cpus_per_worker)
+    home = home_of(home_folder, make=False)
+    speed = read_speed(home.speeds, study.resources.cpus_per_worker)
     left, why, refused = None, "", None
     try:
-        left, why = _left(planned, storage, place)
+        left, why = _left(planned, storage, home)
     except StudyChangedError as error:
         refused, why = error, "launch would refuse this file: see below"
     if as_json:
@@ -149,7 +149,7 @@ def plan(
 def launch(
     study_file: StudyFile,
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster. \\[default: RAY_ADDRESS, else Ray on this machine]")
     ] = None,
@@ -163,7 +163,7 @@ def launch(
     from clustersweep.masses.report import write_study_report
     from clustersweep.sweep.launch import Options, launch
 
-    study, place = _study(study_file), home_of(home)
+    study, home = _study(study_file), home_of(home_folder)
     options = Options(
         address=address or os.environ.get("RAY_ADDRESS") or None,
         workers=workers,
@@ -172,10 +172,10 @@ def launch(
         wait_s=wait,
     )
     display = Display(_err())
-    opened = functools.partial(database_of, storage, place)
-    done = launch(study, str(study_file), place, opened, options, display, write_study_report)
+    opened = functools.partial(database_of, storage, home)
+    done = launch(study, str(study_file), home, opened, options, display, write_study_report)
     outcome = done.outcome
-    print_result(done, study_file, _given(home=home), storage is not None)
+    print_result(done, study_file, _given(home=home_folder), storage is not None)
     if outcome is not None and outcome.aborted:
         print(f"error: stopped: {outcome.aborted}. Mend it and launch again", file=sys.stderr)
         raise typer.Exit(1)
@@ -203,7 +203,7 @@ def print_result(done: Any, study_file: Path, options: tuple[str, ...], other_st
 
 @app.command()
 def status(
-    study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home: HomeOption = None
+    study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home_folder: HomeOption = None
 ) -> None:
     """Show how far the study is: counts, and the best combination so far. Works where the data are not mounted, too."""
     from clustersweep.cli.as_json import status_json
@@ -211,8 +211,8 @@ def status(
     from clustersweep.postgres.location import living_launch
     from clustersweep.study.plan import make_plan
 
-    study, place = _study(study_file), home_of(home, make=False)
-    stored = _stored(study, storage, place)
+    study, home = _study(study_file), home_of(home_folder, make=False)
+    stored = _stored(study, storage, home)
     launch, left, replicates = living_launch(stored.database, study.name), None, 0
     if stored.header is not None:
         planned = make_plan(study, stored.header)
@@ -228,7 +228,7 @@ def status(
 @app.command()
 def dashboard(
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on. There is no login: keep it to this machine.")
     ] = "127.0.0.1",
@@ -237,7 +237,7 @@ def dashboard(
     """Serve the Optuna dashboard for the storage in use, until Ctrl-C."""
     from clustersweep.storage.store import Storage, serve_dashboard
 
-    opened = database_of(storage, home_of(home))
+    opened = database_of(storage, home_of(home_folder))
     print(f"dashboard on http://{host}:{port}/ for {opened.safe_url} (Ctrl-C ends it)", file=sys.stderr)
     serve_dashboard(Storage.connect(opened.url), host, port)
 
@@ -248,7 +248,7 @@ def report(
     to: Annotated[Path | None, typer.Option(help="Folder to write to. \\[default: the study's run folder]")] = None,
     as_json: JsonOption = False,
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
 ) -> None:
     """Write the HTML report (works offline) and results.csv, one row per replicate."""
     from clustersweep.masses.report import write_study_report
@@ -256,10 +256,10 @@ def report(
     from clustersweep.report import summary
 
     study = _study(study_file)
-    stored = _stored(study, storage, home_of(home, make=False))
-    place = home_of(home)
+    stored = _stored(study, storage, home_of(home_folder, make=False))
+    home = home_of(home_folder)
     source = stored.header.source if stored.header is not None else str(masses_of(study).data.images)
-    written = write_study_report(stored.results, source, to or place.run(study.name), study_file)
+    written = write_study_report(stored.results, source, to or home.run(study.name), study_file)
     if as_json:
         _print_json(summary(stored.results) | {"html": str(written.html), "csv": str(written.csv)})
     else:
@@ -274,7 +274,7 @@ def export(
     trial: Annotated[int | None, typer.Option(min=0, help="A trial by its number, whatever its rank.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that was edited.")] = False,
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
 ) -> None:
     """Write the best trial for the training package: config.yaml, model.keras, provenance.json; proved by reloading."""
     from clustersweep.cli.progress import Display
@@ -289,20 +289,20 @@ def export(
     from clustersweep.training.device import configure_device
 
     study = _study(study_file)
-    stored = _stored(study, storage, home_of(home, make=False))
-    results, where = stored.results, home_of(home)
+    stored = _stored(study, storage, home_of(home_folder, make=False))
+    results, home = stored.results, home_of(home_folder)
     chosen, found_rank = choose(results, rank=rank, number=trial)
     # First what can be told without the data, which may be large, or not there.
-    files, best = RunFolder(where.run(study.name)), chosen.best_replicate
+    files, best = RunFolder(home.run(study.name)), chosen.best_replicate
     read_weights(chosen, replicate_key(study, stored.data_digest, chosen.params, best.seed), files)
     if stored.absent is not None:
         trial_text = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"
         rule = f"is not to be found here, and export computes the validation loss of {trial_text} again from the data"
         remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
         raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])
-    planned = read_plan(study, where, str(study_file), Display(_err()))
+    planned = read_plan(study, home, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
-    data = masses_of(study).load(study.axes, where.surveys)
+    data = masses_of(study).load(study.axes, home.surveys)
     done = export(planned, results, chosen, found_rank, data, files, to, force=force)
     if nothing := trial_learned_nothing(f"trial {chosen.number}", results, chosen):
         print(nothing)
@@ -324,13 +324,13 @@ def schema(
 
 @app.command()
 def stop(
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
     force: Annotated[bool, typer.Option("--force", help="Also under a launch that lives.")] = False,
 ) -> None:
     """Stop the embedded PostgreSQL server; the next verb that needs it starts it again, with its data."""
     from clustersweep.postgres.location import stop_embedded
 
-    print("stopped" if stop_embedded(home_of(home), force=force) else "was not running")
+    print("stopped" if stop_embedded(home_of(home_folder), force=force) else "was not running")
 
 
 app.command()(operations.backup)

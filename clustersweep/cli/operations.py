@@ -19,7 +19,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, e.g. sweeps.dump.")],
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there already.")] = False,
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
 ) -> None:
     """Write every study of the database into one file, also while launches run.
 
@@ -28,18 +28,18 @@ def backup(
     """
     from clustersweep.sweep.backup import back_up
 
-    place = home_of(home)
-    done = back_up(database_of(storage, place), file, os.environ, force=force)
+    home = home_of(home_folder)
+    done = back_up(database_of(storage, home), file, os.environ, force=force)
     _print_studies(done.studies)
     print(
-        f"{file}: {_bytes(done.size_bytes)}. Checkpoints, weights and reports are files: copy {place.path / 'runs'} too"
+        f"{file}: {_bytes(done.size_bytes)}. Checkpoints, weights and reports are files: copy {home.path / 'runs'} too"
     )
 
 
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` wrote.")],
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
 ) -> None:
     """Bring every study of a backup into a database that holds none: all of them or, if anything fails, nothing.
 
@@ -47,7 +47,7 @@ def restore(
     """
     from clustersweep.sweep.backup import restore as restored
 
-    opened = database_of(storage, home_of(home))
+    opened = database_of(storage, home_of(home_folder))
     _print_studies(restored(opened, file))
     print(f"restored into {opened.safe_url}")
 
@@ -59,7 +59,7 @@ def remove(
         bool, typer.Option("--keep-files", help="Keep the run folder: the study is in another database too.")
     ] = False,
     storage: StorageOption = None,
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
 ) -> None:
     """Remove a study from the database, and its run folder (checkpoints, weights, report). There is no way back."""
     from clustersweep.sweep.removal import remove_study
@@ -67,8 +67,8 @@ def remove(
     if not yes and not sys.stdin.isatty():
         print("error: there is no terminal to ask on. Give --yes to remove the study unasked", file=sys.stderr)
         raise typer.Exit(2)
-    place = home_of(home)
-    opened = database_of(storage, place)
+    home = home_of(home_folder)
+    opened = database_of(storage, home)
 
     def agreed(found: "Belongings") -> bool:
         try:
@@ -76,7 +76,7 @@ def remove(
         except typer.Abort:  # Ctrl-C and Ctrl-D say no, too
             return False
 
-    removed = remove_study(name, opened, place, keep_files=keep_files, agreed=agreed)
+    removed = remove_study(name, opened, home, keep_files=keep_files, agreed=agreed)
     if removed is None:
         print("nothing was removed", file=sys.stderr)
         raise typer.Exit(1)

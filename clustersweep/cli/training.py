@@ -42,7 +42,7 @@ def train(
         int, typer.Option(min=1, max=1024, help="Threads to use; another number may change the last digits.")
     ] = available_cpus(),
     device: DeviceOption = "auto",
-    home: HomeOption = None,
+    home_folder: HomeOption = None,
 ) -> None:
     """Train the final model: every stage, one network for each seed, measured once on the test part."""
     from rich.console import Console
@@ -51,7 +51,7 @@ def train(
     from clustersweep.masses.train import predict_command, train_model
 
     display = TrainingDisplay(Console(stderr=True))
-    done = train_model(configuration, to, home_of(home), threads, display, device=device)
+    done = train_model(configuration, to, home_of(home_folder), threads, display, device=device)
     if done is None:
         raise typer.Exit(INTERRUPTED)
     print_training(done.run.evaluation, Console())
