@@ -6,13 +6,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from astropy.table import Table
+from command_line import typed
 from example_results import grid_results
 from places import ROOT
 from rich.console import Console
@@ -44,8 +44,7 @@ VERBS = (
 
 def run(*words, home=None, within=60, **environ):
     env = {**os.environ, **({"CLUSTERSWEEP_HOME": str(home)} if home else {}), **environ}
-    program = [sys.executable, "-m", "clustersweep", *map(str, words)]
-    return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=within)
+    return typed(*words, env=env, timeout_s=within)
 
 
 def test_every_verb_has_help():

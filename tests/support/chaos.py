@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 import psycopg2
 import yaml
+from children import end
 
 from clustersweep.errors import StorageError
 from clustersweep.home import Home
@@ -48,6 +49,8 @@ FAULTS = ("worker", "driver", "connections", "server")
 # A launch of the little study takes about this long; faults are spread over it.
 SPAN_S = 14.0
 ROUND_LIMIT_S = 240.0
+# The long study without faults, also beside busy processes.
+REFERENCE_LIMIT_S = 600.0
 Table = dict[tuple[Any, int], tuple[Any, ...]]
 
 
@@ -189,7 +192,11 @@ def undisturbed(study: str) -> SweepResults:
     """Sweep without faults; once, whoever asks for it."""
     with new_home(study) as home:
         process = launch(home)
-        if process.wait(ROUND_LIMIT_S) != 0:
+        try:
+            process.wait(REFERENCE_LIMIT_S)
+        finally:
+            end(process)
+        if process.returncode != 0:
             raise ChaosError(f"the undisturbed sweep ended with {process.returncode}\n{said(home)}")
         found = results(home, yaml.safe_load(study)["study"])
         if found is None:

@@ -1,7 +1,13 @@
 """A command as a person types it, in the test's own process, where a subprocess would take most of the time."""
 
+import contextlib
+import io
+import logging
+import os
+import subprocess
 import sys
 from typing import NamedTuple
+from unittest import mock
 
 import pytest
 
@@ -27,3 +33,30 @@ def type_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert isinstance(code, int)
     said = capsys.readouterr()
     return Done(code, said.out, said.err)
+
+
+# What these do in this process leaves nothing behind in it; others start Ray, TensorFlow or a server.
+LIGHT = ("--help", "--version", "plan", "status", "report", "schema", "backup", "restore", "remove")
+
+
+def typed(*words: object, env: dict[str, str], timeout_s: float = 60.0) -> "subprocess.CompletedProcess[str]":
+    """Run `clustersweep` with an environment: in this process where that is no matter, else in one of its own."""
+    given = list(map(str, words))
+    if given[0] not in LIGHT:
+        program = [sys.executable, "-m", "clustersweep", *given]
+        return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=timeout_s)
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    handler = cli._Stderr()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    with (
+        mock.patch.dict(os.environ, env, clear=True), mock.patch.object(sys, "argv", ["clustersweep", *given]),
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+    ):  # fmt: skip
+        logging.getLogger().addHandler(handler)  # pytest has its own there, so the program adds none
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            logging.getLogger().removeHandler(handler)
+    return subprocess.CompletedProcess(given, code, out.getvalue(), err.getvalue())

@@ -5,11 +5,11 @@ import dataclasses
 import os
 import shutil
 import subprocess
-import sys
 
 import psycopg2
 import pytest
 from arithmetic_workers import ArithmeticWorkers
+from command_line import typed
 from servers import short_folder
 from small_study import small_plan
 
@@ -514,9 +514,7 @@ def test_tables_that_would_lie_where_nobody_looks_are_refused(dump, postgres_tcp
 
 
 def run(*words, **environ):
-    command = [sys.executable, "-m", "clustersweep", *map(str, words)]
-    env = {**os.environ, **{name: str(value) for name, value in environ.items()}}
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=60)
+    return typed(*words, env={**os.environ, **{name: str(value) for name, value in environ.items()}})
 
 
 @pytest.mark.integration
