@@ -11,7 +11,7 @@ train, validation, dex = read_data(data)
 
 def build(hp):
     """Build one network of the grid."""
-    return build_model(work, **{name: hp.ColumnNames(name, values) for name, values in work["axes"].items()})
+    return build_model(work, **{name: hp.Choice(name, values) for name, values in work["axes"].items()})
 
 
 with tempfile.TemporaryDirectory() as folder:
