@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clustersweep.files import whole
 from clustersweep.study.task import Infeasible
 from clustersweep.training.device import keras
 from clustersweep.training.network import Layer, NetworkSpec, Shape, layers
@@ -84,12 +85,8 @@ def save_model(spec: NetworkSpec, image_shape: Shape, weights: Weights, to: Path
     model = build_model(spec, image_shape, outputs)
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(value)
-    beside = to.with_name(f".{to.stem}.partial.keras")
-    try:
+    with whole(to, to.with_name(f".{to.stem}.partial.keras")) as beside:  # Keras looks at the name's end
         model.save(beside)
-        beside.replace(to)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load_weights(spec: NetworkSpec, image_shape: Shape, path: Path, *, outputs: int = 1) -> Weights:
