@@ -139,7 +139,7 @@ def plan(
     else:
         from clustersweep.cli.tables import print_plan  # with rich, which scripts need not wait for
 
-        print_plan(planned, count, speed, _out(), left, why)
+        print_plan(planned, count, speed, _out(), left=left, unknown=why)
     require_feasible(planned, str(study_file))
     if refused is not None:
         raise refused
@@ -148,6 +148,7 @@ def plan(
 @app.command()
 def launch(
     study_file: StudyFile,
+    *,
     storage: StorageOption = None,
     home_folder: HomeOption = None,
     address: Annotated[
@@ -269,6 +270,7 @@ def report(
 @app.command()
 def export(
     study_file: StudyFile,
+    *,
     to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("best"),
     rank: Annotated[int, typer.Option(min=1, help="The best trial is 1.")] = 1,
     trial: Annotated[int | None, typer.Option(min=0, help="A trial by its number, whatever its rank.")] = None,
@@ -303,7 +305,7 @@ def export(
     planned = read_plan(study, home, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
     data = masses_of(study).load(study.axes, home.surveys)
-    done = export(planned, results, chosen, found_rank, data, files, to, force=force)
+    done = export(planned, results, chosen, found_rank, data=data, files=files, to=to, force=force)
     if nothing := trial_learned_nothing(f"trial {chosen.number}", results, chosen):
         print(nothing)
     print_evidence(done.evidence, str(done.folder), _out())

@@ -43,6 +43,7 @@ def simulate(
 
 def show(
     images: Images,
+    *,
     catalogue: Catalogue = None,
     to: Annotated[Path, typer.Option(help="HTML page to write (works offline).")] = Path("survey.html"),
     mass: Mass = None,
@@ -71,6 +72,7 @@ def show(
 
 def convert(
     images: Images,
+    *,
     to: Annotated[Path, typer.Option(help="A file that ends in .npz, or a folder for FITS files.")],
     catalogue: Catalogue = None,
     mass: Mass = None,

@@ -24,7 +24,7 @@ FEW = 5
 
 
 def print_plan(
-    plan: Plan, workers: int, speed: Speed, out: Console, left: Left | None = None, unknown: str = ""
+    plan: Plan, workers: int, speed: Speed, out: Console, *, left: Left | None = None, unknown: str = ""
 ) -> None:
     """Print counts, the impossible combinations with what kills each, and the others in order with their cost.
 

@@ -66,6 +66,7 @@ def train(
 def predict(
     model: ModelFolder,
     images: Images,
+    *,
     to: Annotated[Path, typer.Option(help="The FITS table to write, e.g. masses.fits.")],
     catalogue: Catalogue = None,
     mass: Annotated[str | None, typer.Option(help="Column of M500c, where it is known: to compare with.")] = None,

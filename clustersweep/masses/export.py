@@ -129,10 +129,10 @@ def export(
     results: SweepResults,
     trial: TrialResult,
     rank: int,
+    *,
     data: TrainingData,
     files: RunFolder,
     to: Path,
-    *,
     force: bool = False,
 ) -> Exported:
     """Write `config.yaml`, `model.keras` and `provenance.json` into the folder `to`, and prove them.

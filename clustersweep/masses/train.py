@@ -47,11 +47,11 @@ def train_model(
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
     with interrupt_on_signals():
-        return _train_model(path, to, home, threads, watcher, device)
+        return _train_model(path, to, home, threads, watcher, device=device)
 
 
 def _train_model(
-    path: Path, to: Path, home: Home, threads: int, watcher: TrainingWatcher, device: str
+    path: Path, to: Path, home: Home, threads: int, watcher: TrainingWatcher, *, device: str
 ) -> Trained | None:
     configuration = load_configuration(path)
     require_free(to)

@@ -309,8 +309,8 @@ def mass_and_redshift(
     usual = choice.usual or ColumnNames()
     problems: list[Problem] = []
     if needs_mass:
-        mass = _found(catalogue, "mass", choice.mass, usual.mass, mass, problems)
-    redshift = _found(catalogue, "redshift", choice.redshift, usual.redshift, redshift, problems)
+        mass = _found(catalogue, "mass", choice.mass, usual.mass, mass, problems=problems)
+    redshift = _found(catalogue, "redshift", choice.redshift, usual.redshift, redshift, problems=problems)
     if problems:
         raise DataError(problems)
     if not (needs_redshift or choice.redshift) and redshift not in columns:
@@ -319,7 +319,7 @@ def mass_and_redshift(
 
 
 def _found(
-    catalogue: Catalogue, option: str, chosen: str | None, usual: str | None, known: str, problems: list[Problem]
+    catalogue: Catalogue, option: str, chosen: str | None, usual: str | None, known: str, *, problems: list[Problem]
 ) -> str:
     """Find a column by the chosen name, the usual one, the known one, or an alias, whatever the case of its letters."""
     columns = catalogue.columns

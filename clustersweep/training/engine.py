@@ -163,7 +163,7 @@ class Trainer:
         """
         try:
             halt = _halts(until, stop)
-            yield from self._train(seed, start, key, checkpoint, checkpoint_every_s, halt)
+            yield from self._train(seed, start, key, checkpoint, checkpoint_every_s=checkpoint_every_s, stop=halt)
         except Exception as error:  # whatever breaks one replicate must not end the worker
             yield failed(error)
 
@@ -179,6 +179,7 @@ class Trainer:
         start: Arrays | None,
         key: str,
         checkpoint: bytes | None,
+        *,
         checkpoint_every_s: float,
         stop: Callable[[int], bool],
     ) -> Iterator[Event]:

@@ -3,6 +3,7 @@
 The arithmetic, the cost estimate and the Keras builder all read this one list. No TensorFlow here.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -117,42 +118,55 @@ class _Refusal:
 
 def _grow(spec: NetworkSpec, image_shape: Shape, outputs: int) -> Iterator[Layer | _Refusal]:
     """Yield the layers in order; a refusal is the last thing yielded."""
-    height, width, channels = image_shape
+    shape: tuple[int, ...] = image_shape
+    for block in range(1, spec.conv_blocks + 1):
+        for layer in _block(spec, block, shape):
+            yield layer
+            if isinstance(layer, _Refusal):
+                return
+            shape = layer.output_shape
+    yield from _head(spec, math.prod(shape), outputs)
+
+
+def _block(spec: NetworkSpec, block: int, shape: tuple[int, ...]) -> Iterator[Layer | _Refusal]:
+    """Yield the layers of a block on images `(height, width, channel)`; a refusal is the last thing yielded."""
+    height, width, channels = shape
     # A monotone activation commutes with taking a maximum, and after the pooling it touches a quarter
     # of the values: the result is the same and the network faster.
     activation_last = spec.pooling == "max" and spec.activation in {"relu", "elu", "tanh"}
     kernel, stride = spec.kernel_size, spec.stride
-    for block in range(1, spec.conv_blocks + 1):
-        filters = spec.filters + (block - 1) * spec.filters_step
-        for number in range(1, spec.convs_per_block + 1):
-            name = f"block{block}_conv{number}"
-            if spec.padding == "valid":
-                if kernel > min(height, width):
-                    reason = f"a {kernel} x {kernel} kernel does not fit the {height} x {width} pixels at {name}"
-                    yield _Refusal("kernel_exceeds_input", name, reason)
-                    return
-                height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-            else:
-                height, width = -(-height // stride), -(-width // stride)
-            weights = kernel * kernel * channels * filters
-            yield Layer(name, "convolution", (height, width, filters), weights + filters,
-                        height * width * (2 * weights + filters))  # fmt: skip
-            channels = filters
-            if number < spec.convs_per_block or not activation_last:
-                yield Layer(f"{name}_{spec.activation}", "activation", (height, width, channels),
-                            flops=height * width * channels)  # fmt: skip
-        name = f"block{block}_pool"
-        pool = spec.pool_size
-        if pool > min(height, width):
-            reason = f"a {pool} x {pool} pooling window does not fit the {height} x {width} pixels at {name}"
-            yield _Refusal("pool_exceeds_input", name, reason)
-            return
-        height, width = height // pool, width // pool
-        yield Layer(name, "pooling", (height, width, channels), flops=height * width * channels * pool * pool)
-        if activation_last:
+    filters = spec.filters + (block - 1) * spec.filters_step
+    for number in range(1, spec.convs_per_block + 1):
+        name = f"block{block}_conv{number}"
+        if spec.padding == "valid":
+            if kernel > min(height, width):
+                reason = f"a {kernel} x {kernel} kernel does not fit the {height} x {width} pixels at {name}"
+                yield _Refusal("kernel_exceeds_input", name, reason)
+                return
+            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        else:
+            height, width = -(-height // stride), -(-width // stride)
+        weights = kernel * kernel * channels * filters
+        yield Layer(name, "convolution", (height, width, filters), weights + filters,
+                    height * width * (2 * weights + filters))  # fmt: skip
+        channels = filters
+        if number < spec.convs_per_block or not activation_last:
             yield Layer(f"{name}_{spec.activation}", "activation", (height, width, channels),
                         flops=height * width * channels)  # fmt: skip
-    units = height * width * channels
+    name, pool = f"block{block}_pool", spec.pool_size
+    if pool > min(height, width):
+        reason = f"a {pool} x {pool} pooling window does not fit the {height} x {width} pixels at {name}"
+        yield _Refusal("pool_exceeds_input", name, reason)
+        return
+    height, width = height // pool, width // pool
+    yield Layer(name, "pooling", (height, width, channels), flops=height * width * channels * pool * pool)
+    if activation_last:
+        yield Layer(f"{name}_{spec.activation}", "activation", (height, width, channels),
+                    flops=height * width * channels)  # fmt: skip
+
+
+def _head(spec: NetworkSpec, units: int, outputs: int) -> Iterator[Layer]:
+    """Yield the dense layers on so many units, and the output."""
     yield Layer("flatten", "flatten", (units,))
     if spec.redshift == "dense":
         units += 1

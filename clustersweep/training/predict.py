@@ -123,7 +123,9 @@ def predict(
             beside,
             table.columns(),
             len(source),
-            _pieces(model, table, ensemble, _of_one_transform(blocks, model, source), summary, progress),
+            _pieces(
+                model, table, ensemble, _of_one_transform(blocks, model, source), summary=summary, progress=progress
+            ),
             name="MASSES",
             notes=lambda: table.notes(summary.flagged, summary.flags, summary.parts or Counter()),
             comments=[*table.comments(), f"Computed on {summary.device.encode('ascii', 'replace').decode()}."],
@@ -140,6 +142,7 @@ def _pieces(
     table: MassTable,
     ensemble: "Ensemble",
     blocks: Iterator[Block],
+    *,
     summary: Summary,
     progress: Progress | None,
 ) -> Iterator[Mapping[str, Array]]:

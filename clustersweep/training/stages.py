@@ -157,7 +157,7 @@ class Stages:
                 )
                 if finished is None:
                     return None
-                done = self._ended(stage, seed, finished, begun.regions, weights, previous)
+                done = self._ended(stage, seed, finished, begun.regions, weights=weights, previous=previous)
                 store.keep(*done)
             else:
                 done = found
@@ -205,6 +205,7 @@ class Stages:
         seed: int,
         finished: Finished,
         regions: OutlierRegions | None,
+        *,
         weights: Arrays | None,
         previous: StageResult | None,
     ) -> tuple[StageResult, Arrays]:

@@ -121,8 +121,10 @@ def train(
         reasons = "; ".join(f"seed {seed}: {why}" for seed, why in failed.items())
         raise NothingCompleteError(f"every seed failed ({reasons}). Change the configuration and train again")
     known = _clusters(dataset, split.train)
-    model = _model(configuration, recipe, dataset, known, members, results, dict(provenance or {}))
-    return _judged(model, dataset, split, known, folder, tuple(results), failed)
+    model = _model(
+        configuration, recipe, dataset, known, members=members, results=results, provenance=dict(provenance or {})
+    )
+    return _finish(model, dataset, split, known, folder, stages=tuple(results), failed=failed)
 
 
 def _model(
@@ -130,6 +132,7 @@ def _model(
     recipe: Recipe,
     dataset: Dataset,
     train: Clusters,
+    *,
     members: Mapping[int, Arrays],
     results: list[StageResult],
     provenance: dict[str, str],
@@ -168,12 +171,13 @@ def _computed_on(results: list[StageResult]) -> dict[str, str]:
     return {"device": textwrap.shorten("; then ".join(map(str, devices)), LONGEST_NOTE)}
 
 
-def _judged(
+def _finish(
     model: TrainedModel,
     dataset: Dataset,
     split: Split,
     train: Clusters,
     folder: Path,
+    *,
     stages: tuple[StageResult, ...],
     failed: Mapping[int, str],
 ) -> TrainingRun:
@@ -190,7 +194,9 @@ def _judged(
     write_atomically(folder / PREDICTIONS, _predictions(dataset, rows, found, factor, model.seeds), what="predictions")
     metrics: dict[str, Any] = {
         "evaluation": evaluation,
-        "members": {str(s): _member(n, s, dataset, rows, found, stages) for n, s in enumerate(model.seeds)},
+        "members": {
+            str(s): _member(n, s, dataset, rows=rows, found=found, stages=stages) for n, s in enumerate(model.seeds)
+        },
         "stages": stages,
         "failed": {str(seed): why for seed, why in failed.items()},
     }
@@ -289,6 +295,7 @@ def _member(
     number: int,
     seed: int,
     dataset: Dataset,
+    *,
     rows: Mapping[str, NDArray[np.int64]],
     found: Mapping[str, Prediction],
     stages: tuple[StageResult, ...],

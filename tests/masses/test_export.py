@@ -151,7 +151,7 @@ def test_a_configuration_that_a_person_has_edited_is_not_replaced_unless_told_so
     to = tmp_path / "best"
 
     def attempt(**options):
-        export(plan, results, trial, 1, data, RunFolder(tmp_path / "run"), to, **options)
+        export(plan, results, trial, 1, data=data, files=RunFolder(tmp_path / "run"), to=to, **options)
 
     to.mkdir()
     evidence_ = evidence_of(results, trial, 1, plan.study.objective)
@@ -350,14 +350,14 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
     results = SweepResults("small", plan.digest, plan.study.axes, (0,), (trial,))
     key = plan.replicate(planned, 0).key
     files.save_weights(key, best.weights)
-    exported = export(plan, results, trial, 1, data, files, tmp_path / "best")
+    exported = export(plan, results, trial, 1, data=data, files=files, to=tmp_path / "best")
     assert "trained on GPU in tf32, recomputed on CPU in float32" in str(exported.proof)
     verified = json.loads((tmp_path / "best/provenance.json").read_text())["verified"]
     assert (verified["trained_on"], verified["tolerance"]) == ([vars(gpu)], 3e-3)
     assert (verified["recomputed_on"]["kind"], verified["recomputed_on"]["precision"]) == ("CPU", "float32")
     files.save_weights(key, other.weights)
     with pytest.raises(StorageError, match=r"must be equal within 0.003 of it: the weights or the data are not those"):
-        export(plan, results, trial, 1, data, files, tmp_path / "wrong")
+        export(plan, results, trial, 1, data=data, files=files, to=tmp_path / "wrong")
 
 
 def test_a_replicates_key_does_not_depend_on_the_studys_name(tmp_path):

@@ -58,7 +58,7 @@ def write_table(
         comments: COMMENT cards.
     """
     dtype = np.dtype([(column.name, column.dtype.newbyteorder(">")) for column in columns])
-    header = _header(columns, rows, dtype, name, notes(), comments)
+    header = _header(columns, rows, dtype, name=name, notes=notes(), comments=comments)
     with path.open("wb") as file:
         file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
         begin = file.tell()
@@ -71,7 +71,7 @@ def write_table(
             file.write(block.tobytes())
             written += len(block)
         file.write(b"\0" * (-(written * dtype.itemsize) % _BLOCK))
-        final = _header(columns, rows, dtype, name, notes(), comments)
+        final = _header(columns, rows, dtype, name=name, notes=notes(), comments=comments)
         if len(final) != len(header) or written != rows:
             raise ValueError(f"{written} of {rows} rows came, and the header went from {len(header)} to {len(final)}")
         file.seek(begin)
@@ -79,7 +79,7 @@ def write_table(
 
 
 def _header(
-    columns: Sequence[Column], rows: int, dtype: np.dtype[Any], name: str, notes: Notes, comments: Sequence[str]
+    columns: Sequence[Column], rows: int, dtype: np.dtype[Any], *, name: str, notes: Notes, comments: Sequence[str]
 ) -> bytes:
     header = fits.Header()
     header["XTENSION"] = ("BINTABLE", "binary table extension")

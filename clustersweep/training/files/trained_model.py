@@ -77,12 +77,16 @@ def cross_checks(model: TrainedModel, *, weights: bool = True) -> Iterator[tuple
     elif parameters(planned) > _MOST_PARAMETERS:
         yield "network", f"has {parameters(planned):,} parameters, more than {_MOST_PARAMETERS:,}"
     elif weights:
-        if len(model.members) != len(model.seeds):
-            yield "seeds", f"must be as many as there are networks, {len(model.members)}"
-        for seed, arrays in zip(model.seeds, model.members, strict=False):
-            rule = misfit(arrays, weight_shapes(model))
-            if rule:
-                yield f"weights of seed {seed}", rule
+        yield from _weight_checks(model)
+
+
+def _weight_checks(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    if len(model.members) != len(model.seeds):
+        yield "seeds", f"must be as many as there are networks, {len(model.members)}"
+    for seed, arrays in zip(model.seeds, model.members, strict=False):
+        rule = misfit(arrays, weight_shapes(model))
+        if rule:
+            yield f"weights of seed {seed}", rule
 
 
 def weight_shapes(model: TrainedModel) -> list[tuple[int, ...]]:
