@@ -5,6 +5,7 @@ three epochs of training would tell, and imports no TensorFlow. Run by `overhead
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -159,7 +160,7 @@ def time_insertion(recorder: Recorder) -> None:
 def main() -> None:
     """Launch the study file in the home that are named on the command line; `ray` or `here`."""
     study_file, home, kind = Path(sys.argv[1]), Home(Path(sys.argv[2])), sys.argv[3]
-    ray_workers._REMOTE = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Twin)
+    ray_workers.RayWorkers = functools.partial(ray_workers.RayWorkers, actor=Twin)  # type: ignore
     workers.InProcessWorkers = TwinsHere  # type: ignore[misc,assignment]
     recorder = Recorder()
     time_insertion(recorder)

@@ -22,14 +22,8 @@ from clustersweep.sweep.retry import Lasting
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.sweep.running import Job, Outcome, RunningTrial
 from clustersweep.sweep.schedule import Backlog
+from clustersweep.sweep.timings import Clock, Timings
 from clustersweep.workers.protocol import Began, Lost, WorkerEvent, Workers
-
-# Learning curves of running trials reach the database at most so often; finished ones at once.
-CURVES_EVERY_S = 5.0
-# The lock on the study is looked at so often.
-LOOK_EVERY_S = 5.0
-# How long workers may take to end their epoch once they are asked to stop.
-STOP_GRACE_S = 60.0
 
 
 class Sweep:
@@ -47,6 +41,8 @@ class Sweep:
         stop: Callable[[], bool] = lambda: False,
         still_ours: Callable[[], None] = lambda: None,
         speed: Speed | None = None,
+        timings: Timings = Timings(),
+        clock: Clock = time,
     ) -> None:
         """Prepare a sweep.
 
@@ -61,10 +57,13 @@ class Sweep:
             still_ours: Asked every few seconds, and before anything is written to a database that had gone; raises
                 when another launch has taken the study.
             speed: How fast workers are expected to train; None: as assumed where nothing was measured.
+            timings: How long it waits, how often it looks.
+            clock: By which it does.
         """
         self._plan, self._storage, self._workers, self._files = plan, storage, workers, files
         self._notify, self._stop, self._still_ours = notify, stop, still_ours
-        self._lasting = Lasting(notify, stop, still_ours)
+        self._timings, self._clock = timings, clock
+        self._lasting = Lasting(notify, stop, still_ours, timings=timings, clock=clock)
         self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
         self._meter = SpeedMeter(speed)
         self._backlog = Backlog(
@@ -99,7 +98,7 @@ class Sweep:
         except StorageAwayError:
             self._save_what_runs()
             raise
-        lasted = time.monotonic() - self._began_at - self._lasting.waited_s if self._began_at else 0.0
+        lasted = self._clock.monotonic() - self._began_at - self._lasting.waited_s if self._began_at else 0.0
         return Outcome(
             finished=self._finished,
             failed=self._failed,
@@ -114,30 +113,30 @@ class Sweep:
     def _loop(self) -> bool:
         """Go on until nothing is left, or we are asked to stop; says whether we were."""
         asked_at: float | None = None
-        looked_at = time.monotonic()
+        looked_at = self._clock.monotonic()
         while True:
             if asked_at is None and (self._stop() or self._aborted):
-                asked_at = time.monotonic()
+                asked_at = self._clock.monotonic()
                 self._workers.stop()
             if asked_at is None:
                 self._give_out()
             # Not "no jobs": a worker that has just finished its last one is idle only after the next events.
             if not self._jobs and (asked_at is not None or not self._left()):
                 break
-            if asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S:
+            if asked_at is not None and self._clock.monotonic() - asked_at > self._timings.stop_grace_s:
                 break
             for worker, event in self._workers.events(0.5):
                 self._handle(worker, event)
-            if time.monotonic() - looked_at > LOOK_EVERY_S:
-                looked_at = time.monotonic()
+            if self._clock.monotonic() - looked_at > self._timings.look_every_s:
+                looked_at = self._clock.monotonic()
                 self._lasting(self._still_ours)
         return asked_at is not None and not self._aborted
 
     def _save_what_runs(self) -> None:
         """Take the checkpoints of what is training, when the database can take no results any more."""
         self._workers.stop()
-        until = time.monotonic() + STOP_GRACE_S
-        while self._jobs and time.monotonic() < until:
+        until = self._clock.monotonic() + self._timings.stop_grace_s
+        while self._jobs and self._clock.monotonic() < until:
             for worker, event in self._workers.events(0.5):
                 match event:
                     case Checkpoint() if worker in self._jobs:
@@ -169,7 +168,7 @@ class Sweep:
             checkpoint = self._files.checkpoint(replicate.key)
             if not opened.started:
                 self._lasting(self._storage.start, opened.stored)
-                opened.started, opened.curves_at = True, time.monotonic()
+                opened.started, opened.curves_at = True, self._clock.monotonic()
             curve: list[tuple[float, float]] = []
             if checkpoint is not None:
                 try:
@@ -180,7 +179,7 @@ class Sweep:
             self._last[worker] = opened
             self._most = max(self._most, len(self._jobs))
             self._workers.start(worker, replicate, checkpoint)
-            self._began_at = self._began_at or time.monotonic()
+            self._began_at = self._began_at or self._clock.monotonic()
 
     def _choose(self, worker: str) -> RunningTrial | None:
         """Choose for an idle worker."""
@@ -303,8 +302,8 @@ class Sweep:
         self._notify(TrialDone(opened.stored.number, first, opened.value(self._plan.study), results))
 
     def _record_curves(self, opened: RunningTrial) -> None:
-        now = time.monotonic()
-        if now - opened.curves_at >= CURVES_EVERY_S:
+        now = self._clock.monotonic()
+        if now - opened.curves_at >= self._timings.curves_every_s:
             opened.curves_at = now
             running = [job.curve for job in self._jobs.values() if job.trial is opened]
             self._lasting(self._storage.record_curve, opened.stored, opened.mean_curve(running))

@@ -6,10 +6,7 @@ from typing import Any
 
 from clustersweep.errors import StorageAwayError
 from clustersweep.sweep.events import Notice, StorageAway, StorageBack
-
-# How long a sweep waits for a database that has gone, and how often it tries.
-PATIENCE_S = 600.0
-TRY_EVERY_S = 1.0
+from clustersweep.sweep.timings import Clock, Timings
 
 
 class Lasting:
@@ -21,11 +18,20 @@ class Lasting:
         notify: Told when the database goes and when it is back.
         stop: Asked while it is away; when true, it is not waited for any longer.
         still_ours: Asked before anything is done again; raises when another launch has taken the study.
+        timings: How long it is waited for, and how often it is tried.
+        clock: By which.
     """
 
     def __init__(
-        self, notify: Callable[[Notice], None], stop: Callable[[], bool], still_ours: Callable[[], None]
+        self,
+        notify: Callable[[Notice], None],
+        stop: Callable[[], bool],
+        still_ours: Callable[[], None],
+        *,
+        timings: Timings = Timings(),
+        clock: Clock = time,
     ) -> None:
+        self._timings, self._clock = timings, clock
         self._notify, self._stop, self._still_ours = notify, stop, still_ours
         self.waited_s = 0.0
 
@@ -45,11 +51,11 @@ class Lasting:
                 break
             except StorageAwayError as error:
                 if gone_at is None:
-                    gone_at = time.monotonic()
-                    self._notify(StorageAway(str(error), PATIENCE_S))
-                if self._stop() or time.monotonic() - gone_at > PATIENCE_S:
+                    gone_at = self._clock.monotonic()
+                    self._notify(StorageAway(str(error), self._timings.outage_patience_s))
+                if self._stop() or self._clock.monotonic() - gone_at > self._timings.outage_patience_s:
                     raise
-                time.sleep(TRY_EVERY_S)
+                self._clock.sleep(self._timings.try_every_s)
         if gone_at is not None:
-            self.waited_s += time.monotonic() - gone_at
-            self._notify(StorageBack(time.monotonic() - gone_at))
+            self.waited_s += self._clock.monotonic() - gone_at
+            self._notify(StorageBack(self._clock.monotonic() - gone_at))

@@ -19,13 +19,11 @@ from typing import Self
 
 from clustersweep.cpus import allowed_cpus, available_cpus
 from clustersweep.errors import WorkersError
+from clustersweep.sweep.timings import Clock, Timings
 from clustersweep.words import duration
 
 FOLDER = "CLUSTERSWEEP_LAUNCHES"
 """The environment variable that moves the folder in which turns are taken."""
-
-# Within seconds it is told what is wrong with a study, or who else launches it: that comes first, and alone.
-TELL_AFTER_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -182,6 +180,9 @@ def wait_for_room(
     wait_s: float | None,
     tell: Callable[[str], None],
     pause: Callable[[float], bool],
+    *,
+    timings: Timings = Timings(),
+    clock: Clock = time,
 ) -> None:
     """Wait until those have ended that came before a launch and leave it no room.
 
@@ -191,26 +192,28 @@ def wait_for_room(
         wait_s: How long at most; None for as long as it takes.
         tell: Shown what is waited for, and that there is room.
         pause: Lets so many seconds pass, and says whether room is still wanted.
+        timings: When it is said that there is none.
+        clock: Tells how much time has passed.
 
     Raises:
         WorkersError: There is no room within that time.
     """
-    began_at, told, wanted = time.monotonic(), False, True
+    began_at, told, wanted = clock.monotonic(), False, True
     while wanted and not has_room(turn.claim, before := turn.before()):
-        waited_s = time.monotonic() - began_at
+        waited_s = clock.monotonic() - began_at
         why, remedy = why_not(turn.claim, before, cpus_per_worker)
         if wait_s is not None and waited_s >= wait_s:
             after = f" after {duration(waited_s)}" if wait_s else ""
             raise WorkersError(
                 f"no room on this machine{after}: {why}\n{remedy}. Else launch again later, or wait longer (--wait)"
             )
-        if not told and waited_s >= TELL_AFTER_S:
+        if not told and waited_s >= timings.tell_after_s:
             most = "" if wait_s is None else f" for {duration(wait_s)} at most"
             tell(f"no room on this machine yet: {why}\nwaiting{most}, then this goes on by itself. {remedy}")
             told = True
         wanted = pause(1.0)
     if told and wanted:
-        tell(f"room on this machine after {duration(time.monotonic() - began_at)}")
+        tell(f"room on this machine after {duration(clock.monotonic() - began_at)}")
 
 
 def _read(path: Path) -> list[Claim]:

@@ -38,8 +38,6 @@ AUTO_WORKERS_PER_GPU = 4
 _QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 # What a node has to have as the driver has it: other versions may give other numbers, or none.
 SAME = ("python", "clustersweep", "ray", "tensorflow")
-# A node that does not answer so long is not counted on.
-ANSWER_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -353,18 +351,18 @@ def ask(question: Callable[[], Any], asked: Sequence[Node], timeout_s: float) ->
     return found
 
 
-def software_of(asked: Sequence[Node]) -> dict[str, Software | Silence]:
+def software_of(asked: Sequence[Node], answer_s: float) -> dict[str, Software | Silence]:
     """Ask nodes what they have, all at the same time; of one that cannot say, why."""
-    answers = ask(_asker(), asked, ANSWER_TIMEOUT_S)
+    answers = ask(_asker(), asked, answer_s)
     return {node: has if isinstance(has, Silence) else Software(has) for node, has in answers.items()}
 
 
-def other_versions(asked: Sequence[Node]) -> tuple[dict[str, str], dict[str, str]]:
+def other_versions(asked: Sequence[Node], answer_s: float) -> tuple[dict[str, str], dict[str, str]]:
     """Return, by identity, what nodes have in other versions than this machine; and why others are taken for gone."""
     here = software_here()
     problems: dict[str, str] = {}
     gone: dict[str, str] = {}
-    for identity, has in software_of(asked).items():
+    for identity, has in software_of(asked, answer_s).items():
         if isinstance(has, Silence):
             (problems if has.alive else gone)[identity] = has.why
         elif different := has.differs_from(here):
@@ -374,15 +372,16 @@ def other_versions(asked: Sequence[Node]) -> tuple[dict[str, str], dict[str, str
     return problems, gone
 
 
-def fitting(asked: Sequence[Node]) -> list[Node]:
+def fitting(asked: Sequence[Node], answer_s: float) -> list[Node]:
     """Make sure that nodes have what this machine has; returns those of them that are there.
 
-    One that cannot be asked any more is gone: that is told, and the others are used.
+    One that cannot be asked any more, or does not answer within some seconds, is gone: that is told, and the others are
+    used.
 
     Raises:
         WorkersError: One has something else, or is there and cannot say what it has.
     """
-    problems, gone = other_versions(asked)
+    problems, gone = other_versions(asked, answer_s)
     alive = {node.identity for node in nodes()}
     left = [node for node in asked if node.identity in alive and node.identity not in gone]
     require_none({node: why for node, why in problems.items() if node in alive}, left)

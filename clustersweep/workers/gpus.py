@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from clustersweep.workers.connection import ANSWER_TIMEOUT_S, Node, ask
-
-# So long TensorFlow may take to say on a node how many GPUs it sees: most of it is its import, from whatever disk.
-GPU_PATIENCE_S = 60.0
+from clustersweep.workers.connection import Node, ask
+from clustersweep.workers.timings import RayTimings
 
 
 def _gpu_asker(patience_s: float) -> Callable[[], int | None]:
@@ -32,12 +30,12 @@ def _gpu_asker(patience_s: float) -> Callable[[], int | None]:
     return count
 
 
-def tensorflow_gpus(asked: Sequence[Node]) -> dict[str, int]:
+def tensorflow_gpus(asked: Sequence[Node], timings: RayTimings) -> dict[str, int]:
     """Return, by identity, how many GPUs TensorFlow sees on nodes; as many as Ray counts on one that cannot say.
 
     What is wrong with such a node is told by whoever looks at its software, or by its first worker.
     """
-    answers = ask(_gpu_asker(GPU_PATIENCE_S), asked, GPU_PATIENCE_S + ANSWER_TIMEOUT_S)
+    answers = ask(_gpu_asker(timings.count_gpus_s), asked, timings.count_gpus_s + timings.answer_s)
     told = {identity: answer for identity, answer in answers.items() if isinstance(answer, int)}
     return {node.identity: told.get(node.identity, node.gpus) for node in asked}
 

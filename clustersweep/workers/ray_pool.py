@@ -31,24 +31,18 @@ from clustersweep.workers.connection import (
 )
 from clustersweep.workers.gpus import tensorflow_gpus, unseen_gpus
 from clustersweep.workers.protocol import Lost, ReplicateRunner, WorkerEvent
+from clustersweep.workers.timings import RayTimings
 
 # So many workers in a row that die without having told anything mean that no worker can start.
 MAX_STILLBORN = 3
 # How long a cluster without room is waited for: machines may be on their way to it, and others end.
 WAIT_S = 600.0
-# A worker may take so long to start where it has room; if none has until then, that is said.
-START_S = 60.0
-TELL_AFTER_S = 10.0
-# How often the cluster is looked at: machines may join it and leave it.
-LOOK_EVERY_S = 5.0
-# How long its head may be gone; after a minute Ray would end this process without a word.
-HEAD_PATIENCE_S = 20.0
 
 _log = logging.getLogger(__name__)
 
 
-class _Actor:
-    """A worker's process. `train` streams; `stop` runs beside it in a group of its own."""
+class ReplicateActor:
+    """A worker's process on Ray. `train` streams; `stop` runs beside it in a group of its own."""
 
     def __init__(self, task: Task, cpus: int, gpu_share: float, checkpoint_every_s: float, deterministic: bool) -> None:
         self._trainers = functools.partial(task.trainers, cpus=cpus, gpus=gpu_share, deterministic=deterministic)
@@ -63,14 +57,13 @@ class _Actor:
         self._runner = ReplicateRunner(self._trainers(data), self._every_s)
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
+        """Train a replicate; see `ReplicateRunner`."""
         yield from self._runner.train(replicate, checkpoint)
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]  # Ray is not read by mypy
     def stop(self) -> None:
+        """Have the replicate that is training stop at the end of its epoch."""
         self._runner.stop()
-
-
-_REMOTE = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(_Actor)
 
 
 class RayWorkers:
@@ -90,6 +83,8 @@ class RayWorkers:
         checkpoint_every_s: Least time between two checkpoints of a replicate.
         wait_s: How long to wait for room on a cluster that has none for any worker.
         pause: Lets so many seconds pass while there is no room yet; may raise what ends the wait.
+        timings: How long workers and nodes are waited for, how often the cluster is looked at.
+        actor: What a worker's process is.
 
     Raises:
         WorkersError: The cluster cannot be reached or has no room for one worker.
@@ -111,9 +106,13 @@ class RayWorkers:
         checkpoint_every_s: float = 10.0,
         wait_s: float = WAIT_S,
         pause: Callable[[float], object] = time.sleep,
+        timings: RayTimings = RayTimings(),
+        actor: type[ReplicateActor] = ReplicateActor,
     ) -> None:
         self._task, self._wait_s, self._pause = task, wait_s, pause
-        self._shared = address is not None
+        self._timings, self._shared = timings, address is not None
+        # Ray's restarts would lose what was being trained, and leave nobody to say so.
+        self._remote = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(actor)
         self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._deterministic = deterministic
         self._where: dict[str, str] = {}  # the node of each worker
@@ -171,7 +170,7 @@ class RayWorkers:
         """
         if self._broken:
             raise WorkersError(self._broken)
-        if time.monotonic() - self._looked_at > LOOK_EVERY_S:
+        if time.monotonic() - self._looked_at > self._timings.look_every_s:
             self._look()
         waited_for = [*self._streams, *self._starting]
         if not waited_for:
@@ -205,7 +204,9 @@ class RayWorkers:
         while True:
             counted = nodes()
             if gpus != 0:
-                self._seen |= tensorflow_gpus([n for n in counted if n.gpus and n.identity not in self._seen])
+                self._seen |= tensorflow_gpus(
+                    [n for n in counted if n.gpus and n.identity not in self._seen], self._timings
+                )
             alive, unseen = self._alive(), unseen_gpus(counted, self._seen)
             try:
                 self._room, self._gpu_share = room(alive, self._cpus, gpus, limit=self._limit)  # workers by node
@@ -216,7 +217,7 @@ class RayWorkers:
             else:
                 problem = "no machine of the cluster answers"
                 used = [node for node in alive if self._room[node.identity]]
-                left = fitting(used) if shared else used
+                left = fitting(used, self._timings.answer_s) if shared else used
                 self._gone |= {node.identity for node in used if node not in left}
                 self._room = {node.identity: self._room[node.identity] for node in left}
                 if left:
@@ -291,8 +292,8 @@ class RayWorkers:
         if self._streams or len(self._starting) < len(self._actors):
             self._waiting_since, self._told_full = time.monotonic(), False
             return
-        waited_s, patience_s = time.monotonic() - self._waiting_since, max(self._wait_s, START_S)
-        if waited_s < (patience_s if self._told_full else TELL_AFTER_S):
+        waited_s, patience_s = time.monotonic() - self._waiting_since, max(self._wait_s, self._timings.start_s)
+        if waited_s < (patience_s if self._told_full else self._timings.tell_after_s):
             return
         free = ray.available_resources()
         cpus, gpus = free.get("CPU", 0.0), free.get("GPU", 0.0)
@@ -352,7 +353,7 @@ class RayWorkers:
             reach(self._head)
         except OSError as error:
             self._head_gone_since = self._head_gone_since or self._looked_at
-            if self._looked_at - self._head_gone_since > HEAD_PATIENCE_S:
+            if self._looked_at - self._head_gone_since > self._timings.head_patience_s:
                 raise WorkersError(
                     f"the head of the Ray cluster at {self._head} does not answer any more: {error}. Start the cluster "
                     "again and launch again: what ran is checkpointed"
@@ -362,7 +363,7 @@ class RayWorkers:
         alive = {node.identity: node for node in self._alive()}
         counts = room([n for i, n in alive.items() if i not in self._room], self._cpus, self._gpu_share, least=0)[0]
         joined = [alive[identity] for identity, count in counts.items() if count]  # others are launches' own, and heads
-        others, gone = other_versions(joined) if joined else ({}, {})
+        others, gone = other_versions(joined, self._timings.answer_s) if joined else ({}, {})
         for identity, problem in (others | gone | no_room_for(self._data_bytes, joined)).items():
             _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
             counts[identity] = 0
@@ -384,7 +385,7 @@ class RayWorkers:
         self._hired += 1
         name = f"worker-{self._hired}"
         here = NodeAffinitySchedulingStrategy(node, soft=False)
-        options = _REMOTE.options(num_cpus=self._cpus, num_gpus=self._gpu_share, scheduling_strategy=here)
+        options = self._remote.options(num_cpus=self._cpus, num_gpus=self._gpu_share, scheduling_strategy=here)
         self._actors[name] = options.remote(self._task, self._cpus, self._gpu_share, self._every_s, self._deterministic)
         self._where[name] = node
         if self._data is not None:

@@ -120,9 +120,8 @@ def hit(fault: str, process: subprocess.Popen[str], home: Home, rng: random.Rand
     elif fault == "worker":
         with contextlib.suppress(psutil.Error):
             children = psutil.Process(process.pid).children(recursive=True)
-            workers = [
-                child for child in children if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::_Actor")
-            ]
+            lines = [(child, child.cmdline()) for child in children]
+            workers = [child for child, line in lines if line and line[0].startswith("ray::ReplicateActor")]
             if workers:
                 rng.choice(workers).send_signal(signal.SIGKILL)
     elif fault == "server":

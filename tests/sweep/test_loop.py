@@ -1,11 +1,13 @@
 """The loop, on storage in memory and on workers that answer by arithmetic instead of training."""
 
 import dataclasses
+import itertools
 import os
 import time
 
 import pytest
 from arithmetic_workers import EPOCHS, ArithmeticWorkers, losses, undisturbed
+from simulated_clock import SimulatedClock
 from small_study import small_plan
 
 from clustersweep.errors import StorageAwayError, StorageError
@@ -17,6 +19,7 @@ from clustersweep.sweep.events import ReplicateBegan, ReplicateDone, TrialDone, 
 from clustersweep.sweep.launch import remove_leftovers
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.sweep.timings import Timings
 from clustersweep.workers.protocol import Lost
 
 
@@ -181,14 +184,11 @@ class Away:
         self._storage.record_replicate(trial, result)
 
 
-def test_when_the_database_stays_away_what_runs_is_checkpointed_before_the_sweep_ends(
-    tmp_path, storage, files, monkeypatch
-):
-    monkeypatch.setattr("clustersweep.sweep.retry.PATIENCE_S", -1.0)
+def test_when_the_database_stays_away_what_runs_is_checkpointed_before_the_sweep_ends(tmp_path, storage, files):
     plan, hired = small_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, Lost("x"), {"kernel_size": 7})])
     open_trials = storage.begin(plan)
     with pytest.raises(StorageAwayError):
-        Sweep(plan, open_trials, Away(storage, 0), hired, files).run()
+        Sweep(plan, open_trials, Away(storage, 0), hired, files, clock=SimulatedClock()).run()
     assert storage.results("small").count("complete") == 0
     begun = {replicate.key for _, replicate in hired.log}
     kept = {path.stem for path in (files.path / "checkpoints").iterdir()}
@@ -393,13 +393,42 @@ def test_a_sweep_measures_how_fast_its_workers_are(tmp_path, storage, files):
     assert outcome.seconds > 0
 
 
-def test_losing_the_study_to_another_launch_stops_the_sweep(tmp_path, storage, files, monkeypatch):
+def test_losing_the_study_to_another_launch_stops_the_sweep(tmp_path, storage, files):
     def gone():
         raise RuntimeError("lost the lock")
 
-    monkeypatch.setattr("clustersweep.sweep.loop.LOOK_EVERY_S", -1.0)
+    clock = SimulatedClock(step_s=1.0)
     with pytest.raises(RuntimeError, match="lost the lock"):
-        sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(), still_ours=gone)
+        sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(), still_ours=gone, clock=clock)
+
+
+def test_the_lock_is_looked_at_and_curves_are_written_as_often_as_timings_say(tmp_path, storage, files):
+    looks, curves, clock = [], [], SimulatedClock(step_s=1.0)
+    record = storage.record_curve
+    storage.record_curve = lambda *given: (curves.append(clock.now), record(*given))
+    timings = Timings(look_every_s=10.0, curves_every_s=20.0)
+    sweep(
+        small_plan(tmp_path), storage, files, ArithmeticWorkers(1), clock=clock, timings=timings,
+        still_ours=lambda: looks.append(clock.now),
+    )  # fmt: skip
+    for moments, every_s in ((looks, 10.0), (curves, 20.0)):
+        assert len(moments) > 1
+        assert all(every_s <= after - before < 2 * every_s for before, after in itertools.pairwise(moments))
+
+
+def test_a_worker_that_does_not_stop_is_not_waited_for_longer_than_its_grace(tmp_path, storage, files):
+    class Deaf(ArithmeticWorkers):
+        def events(self, timeout_s):
+            clock.sleep(timeout_s)
+            return []
+
+    clock = SimulatedClock()
+    outcome, _ = sweep(
+        small_plan(tmp_path), storage, files, Deaf(), clock=clock, timings=Timings(stop_grace_s=7.0),
+        stop=lambda: clock.now > 100.0,
+    )  # fmt: skip
+    assert outcome.interrupted
+    assert 107.0 < clock.now < 109.0
 
 
 def test_the_results_say_which_worker_trained_and_whether_it_was_resumed(tmp_path, storage, files):

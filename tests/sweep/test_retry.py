@@ -1,15 +1,18 @@
 """A database that goes away and comes back, on an action that fails as often as it is told to."""
 
 import pytest
+from simulated_clock import SimulatedClock
 
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
-from clustersweep.sweep import retry as outage
 from clustersweep.sweep.events import StorageAway, StorageBack
+from clustersweep.sweep.retry import Lasting
+from clustersweep.sweep.timings import Timings
+
+TIMINGS = Timings(outage_patience_s=600.0, try_every_s=2.0)
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(outage, "TRY_EVERY_S", 0.0)
+def lasting(told, stop=lambda: False, still_ours=lambda: None, clock=None):
+    return Lasting(told.append, stop, still_ours, timings=TIMINGS, clock=clock or SimulatedClock())
 
 
 def failing(times, error=StorageAwayError("no server listens")):  # noqa: B008
@@ -27,32 +30,38 @@ def failing(times, error=StorageAwayError("no server listens")):  # noqa: B008
 def test_while_the_database_is_away_an_action_is_tried_again_and_both_ends_are_told():
     action, done = failing(3)
     told, asked = [], []
-    outage.Lasting(told.append, lambda: False, lambda: asked.append(1))(action, 1, two=2)
+    waiting = lasting(told, still_ours=lambda: asked.append(1))
+    waiting(action, 1, two=2)
     assert done == [((1,), {"two": 2})]
-    assert told[0] == StorageAway("no server listens", outage.PATIENCE_S)
-    assert [type(notice) for notice in told] == [StorageAway, StorageBack]
+    assert told == [StorageAway("no server listens", 600.0), StorageBack(6.0)]
+    assert waiting.waited_s == 6.0
     assert len(asked) == 3  # before each try but the first
 
 
 def test_nothing_is_told_or_asked_while_the_database_answers():
     action, done = failing(0)
     told = []
-    outage.Lasting(told.append, lambda: False, lambda: told.append("asked"))(action)
+    lasting(told, still_ours=lambda: told.append("asked"))(action)
     assert (len(done), told) == (1, [])
 
 
-def test_a_database_that_stays_away_ends_the_sweep(monkeypatch):
-    monkeypatch.setattr(outage, "PATIENCE_S", -1.0)
-    action, done = failing(3)
-    with pytest.raises(StorageAwayError, match="no server listens"):
-        outage.Lasting(lambda notice: None, lambda: False, lambda: None)(action)
-    assert done == []
+@pytest.mark.parametrize(("times", "ends"), [(301, False), (302, True)])
+def test_a_database_that_stays_away_longer_than_sweeps_wait_ends_the_sweep(times, ends):
+    action, done = failing(times)
+    clock = SimulatedClock()
+    if ends:
+        with pytest.raises(StorageAwayError, match="no server listens"):
+            lasting([], clock=clock)(action)
+        assert (done, clock.now) == ([], 602.0)
+    else:
+        lasting([], clock=clock)(action)
+        assert len(done) == 1
 
 
 def test_one_who_is_asked_to_stop_waits_no_longer():
     action, _ = failing(3)
     with pytest.raises(StorageAwayError):
-        outage.Lasting(lambda notice: None, lambda: True, lambda: None)(action)
+        lasting([], stop=lambda: True)(action)
 
 
 def test_nothing_is_written_again_once_another_launch_has_the_study():
@@ -62,7 +71,7 @@ def test_nothing_is_written_again_once_another_launch_has_the_study():
         raise StudyLockedError("by another")
 
     with pytest.raises(StudyLockedError):
-        outage.Lasting(lambda notice: None, lambda: False, taken)(action)
+        lasting([], still_ours=taken)(action)
     assert done == []
 
 
@@ -70,5 +79,5 @@ def test_other_errors_of_the_database_are_not_waited_for():
     action, _ = failing(1, StorageError("deleted meanwhile"))
     told = []
     with pytest.raises(StorageError, match="deleted"):
-        outage.Lasting(told.append, lambda: False, lambda: None)(action)
+        lasting(told)(action)
     assert told == []

@@ -6,8 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from simulated_clock import SimulatedClock
 
 from clustersweep.errors import WorkersError
+from clustersweep.sweep.timings import Timings
 from clustersweep.sweep.turns import (
     Claim,
     Turn,
@@ -149,28 +151,35 @@ def test_a_killed_launch_gives_its_turn_back_at_once(tmp_path, children):
         assert len([file for file in tmp_path.iterdir() if file.name.isdecimal()]) == 1
 
 
-def pausing(moments, do=lambda: None, *, wanted=True):
+def pausing(moments, *, wanted=True):
     def pause(seconds):
         moments.append(seconds)
-        if len(moments) == 3:
-            do()
         return wanted
 
     return pause
 
 
-def test_a_launch_says_for_whom_it_waits_and_that_it_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("clustersweep.sweep.turns.TELL_AFTER_S", 0.0)
-    told, moments = [], []
+def test_a_launch_says_after_a_while_for_whom_it_waits_and_that_it_goes_on(tmp_path):
+    told, clock = [], SimulatedClock()
+
+    def pause(seconds):
+        clock.sleep(seconds)
+        if clock.now == 7:
+            first.release()
+        return True
+
+    def tell(text):
+        told.append((clock.now, text))
+
     with Turn(tmp_path, claim(3, study="grid")) as first, Turn(tmp_path, claim(4)) as turn:
-        wait_for_room(turn, 1, 7200.0, told.append, pausing(moments, first.release))
-    assert len(moments) == 3
-    [waits, goes_on] = told
+        wait_for_room(turn, 1, 7200.0, tell, pause, timings=Timings(tell_after_s=3.0), clock=clock)
+    assert [at for at, _ in told] == [3.0, 7.0]
+    [waits, goes_on] = [text for _, text in told]
     assert waits.startswith(
         "no room on this machine yet: it takes 4 of 4 CPUs, and these came first:\n  grid: 3 CPUs, process 1, since "
     )
     assert waits.endswith("\nwaiting for 2.0 h at most, then this goes on by itself. With --workers 1 it has room now")
-    assert goes_on == "room on this machine after 1 s"
+    assert goes_on == "room on this machine after 7 s"
 
 
 def test_a_launch_that_has_room_or_nothing_to_train_any_more_waits_for_nobody_and_says_nothing(tmp_path):
@@ -183,14 +192,15 @@ def test_a_launch_that_has_room_or_nothing_to_train_any_more_waits_for_nobody_an
     assert told == []
 
 
-@pytest.mark.parametrize(("wait_s", "after"), [(0.0, ""), (0.05, " after 1 s")])
+@pytest.mark.parametrize(("wait_s", "after"), [(0.0, ""), (5.0, " after 5 s")])
 def test_a_launch_that_waited_as_long_as_it_was_told_to_says_for_whom(tmp_path, wait_s, after):
+    clock = SimulatedClock()
     with (
         Turn(tmp_path, claim(4, study="grid")),
         Turn(tmp_path, claim(1)) as turn,
         pytest.raises(WorkersError) as refused,
     ):
-        wait_for_room(turn, 1, wait_s, print, lambda seconds: time.sleep(0.06) or True)
+        wait_for_room(turn, 1, wait_s, [].append, lambda seconds: clock.sleep(seconds) or True, clock=clock)
     assert str(refused.value).startswith(
         f"no room on this machine{after}: it takes 1 of 4 CPUs, and these came first:\n"
     )

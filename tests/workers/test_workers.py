@@ -30,8 +30,6 @@ from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import prepare
 from clustersweep.workers import connection as ray_cluster
-from clustersweep.workers import gpus as ray_gpus
-from clustersweep.workers import ray_pool as ray_workers
 from clustersweep.workers.connection import (
     Node,
     Silence,
@@ -44,7 +42,8 @@ from clustersweep.workers.connection import (
 )
 from clustersweep.workers.gpus import unseen_gpus
 from clustersweep.workers.protocol import InProcessWorkers
-from clustersweep.workers.ray_pool import RayWorkers
+from clustersweep.workers.ray_pool import RayWorkers, ReplicateActor
+from clustersweep.workers.timings import RayTimings
 
 EPOCHS = 300
 LONG = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 2}  # long enough to be killed in the middle
@@ -191,11 +190,11 @@ def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(token):
 @pytest.mark.parametrize(("gpus", "told"), [("auto", True), (0, False)])
 def test_a_launch_says_which_nodes_without_a_gpu_it_leaves_alone(monkeypatch, caplog, gpus, told):
     workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=2, _limit=None, _gone=set(), _seen={"node-0": 1}, _wait_s=0.0)
+    vars(workers).update(_cpus=2, _limit=None, _gone=set(), _seen={"node-0": 1}, _wait_s=0.0, _timings=RayTimings())
     has = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {"CPU": 0.0}, {"CPU": 2.0}]
     module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of(has))
-    monkeypatch.setattr(f"{module}.fitting", lambda asked: asked)
+    monkeypatch.setattr(f"{module}.fitting", lambda asked, answer_s: asked)
     used = workers._first_room(gpus, shared=True)
     assert [node.address for node in used] == (["10.0.0.0"] if told else ["10.0.0.0", "10.0.0.1", "10.0.0.3"])
     assert [record.getMessage() for record in caplog.records] == told * [
@@ -235,8 +234,8 @@ def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_w
     nodes = nodes_of([ENOUGH, ENOUGH])
     answers = {"node-0": HERE, "node-1": has if isinstance(has, Silence) else Software({**HERE.versions, **has})}
     monkeypatch.setattr(ray_cluster, "software_here", lambda: HERE)
-    monkeypatch.setattr(ray_cluster, "software_of", lambda asked: answers)
-    problems, gone = other_versions(nodes)
+    monkeypatch.setattr(ray_cluster, "software_of", lambda asked, answer_s: answers)
+    problems, gone = other_versions(nodes, 30.0)
     assert (problems, gone) == ({} if says is None else {"node-1": says}, {})
     if problems:
         lines = rf"10\.0\.0\.0  fits\n  10\.0\.0\.1  {says}\nInstall the same versions"
@@ -250,23 +249,23 @@ def test_a_node_that_is_gone_by_the_time_it_is_asked_is_no_reason_to_refuse_the_
     nodes = nodes_of([ENOUGH, ENOUGH])
     unable = Silence("cannot be asked: it is on fire", alive=True)
     monkeypatch.setattr(
-        ray_cluster, "software_of", lambda asked: {"node-0": ray_cluster.software_here(), "node-1": unable}
+        ray_cluster, "software_of", lambda asked, answer_s: {"node-0": ray_cluster.software_here(), "node-1": unable}
     )
     monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes[:1])
-    assert ray_cluster.fitting(nodes) == nodes[:1]
+    assert ray_cluster.fitting(nodes, 30.0) == nodes[:1]
     monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes)
     with pytest.raises(WorkersError, match=r"10\.0\.0\.1  cannot be asked: it is on fire"):
-        ray_cluster.fitting(nodes)
+        ray_cluster.fitting(nodes, 30.0)
 
 
 def test_a_node_that_cannot_be_asked_any_more_is_told_and_the_others_are_used(monkeypatch, caplog):
     nodes = nodes_of([ENOUGH, ENOUGH])
     silent = Silence("does not answer within 30 s", alive=False)
     monkeypatch.setattr(
-        ray_cluster, "software_of", lambda asked: {"node-0": ray_cluster.software_here(), "node-1": silent}
+        ray_cluster, "software_of", lambda asked, answer_s: {"node-0": ray_cluster.software_here(), "node-1": silent}
     )
     monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes)  # the head has not noticed yet
-    assert ray_cluster.fitting(nodes) == nodes[:1]
+    assert ray_cluster.fitting(nodes, 30.0) == nodes[:1]
     [said] = [record.getMessage() for record in caplog.records]
     assert said == "the node 10.0.0.1 is gone and not used: does not answer within 30 s"
 
@@ -408,10 +407,10 @@ REMEDY = (
 
 @pytest.mark.integration
 def test_cpus_train_where_tensorflow_sees_no_gpu_and_that_is_told_with_the_remedy(
-    clusters, token_file, tmp_path, blind, caplog, monkeypatch
+    clusters, token_file, tmp_path, blind, caplog
 ):
-    monkeypatch.setattr(ray_workers, "TELL_AFTER_S", 0.0)  # workers that are on their way fill their own machine
-    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file)
+    timings = RayTimings(tell_after_s=0.0)  # workers that are on their way fill their own machine
+    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file, timings=timings)
     assert [node.gpus for node in nodes()] == [2]
     _, results = sweep(small_plan(tmp_path), workers, tmp_path)
     assert {device.kind for t in results.trials for r in t.replicates.values() for device in r.devices} == {"CPU"}
@@ -430,11 +429,9 @@ def test_a_share_of_a_gpu_that_tensorflow_does_not_see_is_refused_with_the_remed
 
 
 @pytest.mark.integration
-def test_a_worker_with_a_share_and_no_visible_gpu_is_an_error_with_the_remedy(
-    clusters, token_file, tmp_path, blind, monkeypatch
-):
-    monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
-    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file)
+def test_a_worker_with_a_share_and_no_visible_gpu_is_an_error_with_the_remedy(clusters, token_file, tmp_path, blind):
+    timings = RayTimings(count_gpus_s=0.01)  # nobody answers, and Ray is believed
+    workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file, timings=timings)
     says = rf"a worker on \S+ was given 1 GPU, and TensorFlow sees none there\. {REMEDY}"
     with pytest.raises(WorkersError, match=f"^{says}$"):
         sweep(small_plan(tmp_path), workers, tmp_path)
@@ -450,12 +447,14 @@ def test_what_tensorflow_does_not_see_of_a_nodes_gpus_is_told_in_a_line():
 
 def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_where_it_does(monkeypatch, caplog):
     workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=1, _limit=None, _gone=set(), _seen={}, _wait_s=0.0)
+    vars(workers).update(_cpus=1, _limit=None, _gone=set(), _seen={}, _wait_s=0.0, _timings=RayTimings())
     asked = []
     module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 2.0}]))
-    monkeypatch.setattr(f"{module}.tensorflow_gpus", lambda asks: asked.append(asks) or {"node-0": 0, "node-1": 2})
-    monkeypatch.setattr(f"{module}.fitting", lambda asks: asks)
+    monkeypatch.setattr(
+        f"{module}.tensorflow_gpus", lambda asks, timings: asked.append(asks) or {"node-0": 0, "node-1": 2}
+    )
+    monkeypatch.setattr(f"{module}.fitting", lambda asks, answer_s: asks)
     assert [node.address for node in workers._first_room("auto", shared=True)] == ["10.0.0.1"]
     assert (workers._room, workers._gpu_share) == ({"node-1": 4}, 0.5)
     told = [record.getMessage() for record in caplog.records]
@@ -505,7 +504,7 @@ def hog(used_bytes, until_bytes, ended):
     In the middle of the others they wait until a file says that it has.
     """
 
-    class Hog(ray_workers._Actor):
+    class Hog(ReplicateActor):
         def train(self, replicate, checkpoint):
             kept, patience = [], time.monotonic() + 60
             for event in super().train(replicate, checkpoint):
@@ -517,12 +516,15 @@ def hog(used_bytes, until_bytes, ended):
                 while replicate.trial.params != ATE_TOO_MUCH and not ended.exists() and time.monotonic() < patience:
                     time.sleep(0.05)
 
-    return ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Hog)
+    return Hog
 
 
 @pytest.fixture
-def ended(monkeypatch, tmp_path):
-    """Have Ray end a hog when a third of the memory that is free now is taken; gives the file that says that it has."""
+def hogs(monkeypatch, tmp_path):
+    """Have Ray end a hog when a third of the memory that is free now is taken.
+
+    Gives the class of such workers, and the file that is to say that one was ended.
+    """
     from ray._private.utils import get_cgroup_mem_stats  # what Ray's monitor looks at
 
     def memory():
@@ -537,20 +539,19 @@ def ended(monkeypatch, tmp_path):
         if free < 8 * 2**30:
             message = f"only {free / 2**30:.1f} GiB of memory are free: what runs beside would disturb"
             pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-        hogs = hog(lambda: memory()[0], used + free * 2 / 3, tmp_path / "ended")
-        monkeypatch.setattr(ray_workers, "_REMOTE", hogs)
         monkeypatch.setenv("RAY_memory_usage_threshold", str((used + free / 3) / total))
         monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
-        yield tmp_path / "ended"
+        yield hog(lambda: memory()[0], used + free * 2 / 3, tmp_path / "ended"), tmp_path / "ended"
 
 
 @pytest.mark.integration
 @pytest.mark.timeout(240)
 def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_with_the_reason(
-    token_file, tmp_path, in_process, ended
+    token_file, tmp_path, in_process, hogs
 ):
+    actor, ended = hogs
     plan = arithmetic_plan(tmp_path, training=LONG, seeds=[0])
-    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, checkpoint_every_s=0.05, limit=2)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, checkpoint_every_s=0.05, limit=2, actor=actor)
     seen, left, beside = [], {plan.replicate(trial, 0).key for trial in plan.trials}, []
 
     def notify(notice):
@@ -583,17 +584,13 @@ def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_wi
 
 
 @pytest.mark.integration
-def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_out_of_memory(
-    token_file, tmp_path, monkeypatch
-):
-    class Hungry(ray_workers._Actor):
+def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_out_of_memory(token_file, tmp_path):
+    class Hungry(ReplicateActor):
         def train(self, replicate, checkpoint):
             yield from ()
             raise MemoryError
 
-    hungry = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Hungry)
-    monkeypatch.setattr(ray_workers, "_REMOTE", hungry)
-    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, limit=1)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, limit=1, actor=Hungry)
     axes = {"kernel_size": [3], "conv_blocks": [1]}
     plan, seen = arithmetic_plan(tmp_path, seeds=[0], search_space=axes), []
     _, results = sweep(plan, workers, tmp_path, seen.append)
@@ -604,9 +601,9 @@ def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_ou
 
 @pytest.mark.integration
 def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
-    token_file, tmp_path, in_process_in_short, blind, monkeypatch, caplog
+    token_file, tmp_path, in_process_in_short, blind, caplog
 ):
-    class Capped(ray_workers._Actor):
+    class Capped(ReplicateActor):
         """As on a GPU's share: one network finds no memory in less than a whole one. It trains on CPUs, though."""
 
         def __init__(self, task, cpus, gpu_share, *others):
@@ -618,10 +615,10 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
                 raise MemoryError
             yield from super().train(replicate, checkpoint)
 
-    capped = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(Capped)
-    monkeypatch.setattr(ray_workers, "_REMOTE", capped)
-    monkeypatch.setattr(ray_gpus, "GPU_PATIENCE_S", 0.01)  # nobody answers, and Ray is believed
-    workers = RayWorkers(TASK, lambda: NOTHING, 8, gpus_per_worker=0.5, token_file=token_file)
+    timings = RayTimings(count_gpus_s=0.01)  # nobody answers, and Ray is believed
+    workers = RayWorkers(
+        TASK, lambda: NOTHING, 8, gpus_per_worker=0.5, token_file=token_file, timings=timings, actor=Capped
+    )
     seen, at_once = [], []
 
     def notify(notice):
@@ -704,11 +701,10 @@ def cluster(token):
 
 @pytest.mark.integration
 def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_there_is_some(
-    token_file, tmp_path, cluster, in_process_in_short, monkeypatch, caplog
+    token_file, tmp_path, cluster, in_process_in_short, caplog
 ):
-    monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 1.0)
-    monkeypatch.setattr("clustersweep.workers.ray_pool.START_S", 1.0)
-    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file)
+    timings = RayTimings(tell_after_s=1.0, start_s=1.0)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, timings=timings)
     others = _Where.options(num_cpus=1).remote()  # stands for another launch, and came first:
     ray.kill(next(iter(workers._actors.values())))
     ray.get(others.gpus.remote())
@@ -730,15 +726,16 @@ def test_a_launch_waits_for_room_on_a_full_cluster_says_so_and_goes_on_when_ther
 
 @pytest.mark.integration
 def test_a_launch_that_finds_no_room_on_a_full_cluster_as_long_as_it_was_told_to_wait_says_what_it_needs(
-    token_file, cluster, monkeypatch
+    token_file, cluster
 ):
-    monkeypatch.setattr("clustersweep.workers.ray_pool.START_S", 1.0)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     others = _Where.options(num_cpus=1, lifetime="detached", name="others").remote()
     ray.get(others.gpus.remote())
     ray.shutdown()
-    monkeypatch.setattr("clustersweep.workers.ray_pool.TELL_AFTER_S", 0.1)
-    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, wait_s=3.0)
+    timings = RayTimings(tell_after_s=0.1, start_s=1.0)
+    workers = RayWorkers(
+        TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, wait_s=3.0, timings=timings
+    )
     began = time.monotonic()
     try:
         with pytest.raises(
@@ -789,13 +786,13 @@ def test_ray_on_this_machine_takes_no_more_cpus_than_the_workers_need(token_file
 
 @pytest.mark.integration
 def test_machines_that_join_are_used_and_one_that_leaves_costs_nothing_but_time(
-    token_file, tmp_path, cluster, in_process, monkeypatch
+    token_file, tmp_path, cluster, in_process
 ):
-    monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     plan = arithmetic_plan(tmp_path, training=LONG)
     workers = RayWorkers(
-        TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
-    )
+        TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05,
+        timings=RayTimings(look_every_s=0.5),
+    )  # fmt: skip
     seen, joined, left = [], [], []
 
     def notify(notice):
@@ -833,8 +830,8 @@ def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
     kill_node(killed)
     # From a machine that is none of the cluster's: its own node has never heard of the one that was killed.
     monkeypatch.setattr(ray_cluster, "folder_of_node_here", lambda address: None)
-    monkeypatch.setattr(ray_cluster, "ANSWER_TIMEOUT_S", 15.0)
-    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file)
+    timings = RayTimings(answer_s=15.0)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, timings=timings)
     assert killed.node_id in {node.identity for node in ray_cluster.nodes()}
     outcome, results = sweep(arithmetic_plan(tmp_path), workers, tmp_path)
     assert (outcome.finished, outcome.failed) == (3, 0)
@@ -847,13 +844,13 @@ def test_a_node_that_was_killed_and_that_ray_still_lists_costs_a_launch_nothing(
 
 @pytest.mark.integration
 def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_not_end_the_sweep(
-    token_file, tmp_path, late_to_notice, cluster, in_process, monkeypatch
+    token_file, tmp_path, late_to_notice, cluster, in_process
 ):
-    monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
     node = cluster.add_node(num_cpus=3, object_store_memory=200 * 2**20)
     workers = RayWorkers(
-        TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05
-    )
+        TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, checkpoint_every_s=0.05,
+        timings=RayTimings(look_every_s=0.5),
+    )  # fmt: skip
     seen = []
 
     def notify(notice):
@@ -869,11 +866,10 @@ def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_n
 
 
 @pytest.mark.integration
-def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(token_file, tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr("clustersweep.workers.ray_pool.LOOK_EVERY_S", 0.5)
-    monkeypatch.setattr("clustersweep.workers.ray_pool.HEAD_PATIENCE_S", 2.0)
+def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(token_file, tmp_path, cluster):
     plan = arithmetic_plan(tmp_path, training={"epochs": 100000, "patience": 100000, "batch_size": 2})
-    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file)
+    timings = RayTimings(look_every_s=0.5, head_patience_s=2.0)
+    workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, timings=timings)
     killed = []
 
     def notify(notice):
@@ -888,7 +884,7 @@ def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkey
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
         _head="127.0.0.1:1", _head_gone_since=None, _room={"node-0": 1}, _where={"worker-1": "node-0"}, _actors={},
-        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _gone=set(), _seen={},
+        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _gone=set(), _seen={}, _timings=RayTimings(),
     )  # fmt: skip
     hired = []
     monkeypatch.setattr(workers, "_hire", hired.append, raising=False)
@@ -896,7 +892,7 @@ def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkey
     monkeypatch.setattr(f"{module}.reach", lambda address: None)
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([ENOUGH, ENOUGH, ENOUGH]))
     monkeypatch.setattr(
-        f"{module}.other_versions", lambda asked: ({"node-1": "tensorflow 2.20.0 instead of 2.21.0"}, {})
+        f"{module}.other_versions", lambda asked, answer_s: ({"node-1": "tensorflow 2.20.0 instead of 2.21.0"}, {})
     )
     for _ in range(2):
         workers._look()
