@@ -21,7 +21,7 @@ from measuring import QUIET, ROOT, fresh_home, options, read_result, run_json, t
 if TYPE_CHECKING:
     from clustersweep.storage.store import OpenTrial
     from clustersweep.study.plan import Plan
-    from clustersweep.sweep.events import Notice
+    from clustersweep.sweep.events import SweepEvent
 
 # Of the grid: the smallest and the largest, and what a change of one factor does between them.
 NETWORKS: list[dict[str, int]] = [
@@ -148,12 +148,12 @@ class Watch:
     def begin(self, plan: "Plan", open_trials: "list[OpenTrial]") -> None:
         """See `launch.LaunchWatcher`."""
 
-    def notice(self, notice: "Notice") -> None:
+    def on_event(self, event: "SweepEvent") -> None:
         """See `launch.LaunchWatcher`."""
         from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone
 
         now = time.monotonic()
-        match notice:
+        match event:
             case ReplicateBegan(worker):
                 self._open[worker] = {"worker": worker, "began": now, "epochs": []}
             case EpochDone(worker, _, event):

@@ -22,7 +22,7 @@ from measuring import fresh_home, options, run_json, table, write_result, write_
 if TYPE_CHECKING:
     from clustersweep.storage.store import OpenTrial
     from clustersweep.study.plan import Plan
-    from clustersweep.sweep.events import Notice
+    from clustersweep.sweep.events import SweepEvent
 
 CLUSTERS = (120, 7946)
 MIB = 2**20
@@ -51,11 +51,11 @@ class Watch:
     def begin(self, plan: "Plan", open_trials: "list[OpenTrial]") -> None:
         """See `launch.LaunchWatcher`."""
 
-    def notice(self, notice: "Notice") -> None:
+    def on_event(self, event: "SweepEvent") -> None:
         """See `launch.LaunchWatcher`."""
         from clustersweep.sweep.events import EpochDone, ReplicateBegan
 
-        match notice:
+        match event:
             case ReplicateBegan(worker, _, _, _, pid):
                 self._pids[worker] = pid
             case EpochDone(worker, _, event) if event.epoch >= self._epochs - 1:

@@ -29,7 +29,7 @@ from clustersweep.masses.task import load_study
 from clustersweep.postgres.location import open_database
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd, Finished
-from clustersweep.sweep.events import Notice, TrialDone
+from clustersweep.sweep.events import SweepEvent, TrialDone
 from clustersweep.sweep.launch import Options, launch
 from clustersweep.workers import protocol as workers
 from clustersweep.workers import ray_pool as ray_workers
@@ -124,10 +124,10 @@ class Recorder(Display):
             yield
         self.mark(text)
 
-    def notice(self, notice: Notice) -> None:
+    def on_event(self, event: SweepEvent) -> None:
         """See `launch.LaunchWatcher`."""
-        super().notice(notice)
-        if isinstance(notice, TrialDone):
+        super().on_event(event)
+        if isinstance(event, TrialDone):
             self.trials.append(time.monotonic())
 
     def end(self) -> None:

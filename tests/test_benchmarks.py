@@ -119,9 +119,9 @@ def test_the_workers_time_is_told_apart(tmp_path, script, monkeypatch):
     efficiency, plan = script("efficiency"), small_plan(tmp_path)
     watch, replicate = efficiency.Watch(), plan.replicate(plan.trials[0], 0)
 
-    def tell(at, notice):
+    def tell(at, event):
         monkeypatch.setattr(efficiency.time, "monotonic", lambda: at)
-        watch.notice(notice)
+        watch.on_event(event)
 
     # One worker: an epoch of 3 s of which 2 s compile, one of 1 s, 1 s of building, then again 1 s + 1 s.
     tell(100.0, ReplicateBegan("w", replicate, 0, "host", 1))

@@ -20,11 +20,11 @@ from clustersweep.study.plan import Plan
 from clustersweep.study.results import Replicate
 from clustersweep.sweep.events import (
     EpochDone,
-    Notice,
     ReplicateBegan,
     ReplicateDone,
     StorageAway,
     StorageBack,
+    SweepEvent,
     TrialDone,
     WorkerLost,
 )
@@ -111,25 +111,25 @@ class Display(Steps):
         if self._console.is_terminal:
             self._live = Live(self._picture(), console=self._console, refresh_per_second=4, transient=True)
 
-    def notice(self, notice: Notice) -> None:
+    def on_event(self, event: SweepEvent) -> None:
         """Show what happened."""
         if self._live is not None and not self._live.is_started:
             self._live.start()
         if self._remaining is not None:
-            self._remaining.notice(notice)
-        match notice:
+            self._remaining.on_event(event)
+        match event:
             case ReplicateBegan(worker, replicate, epoch, _, _):
                 since = f"continues after epoch {epoch}" if epoch else "compiling"
                 self._workers[worker] = (*_described(replicate), since, "")
-            case EpochDone(worker, replicate, event):
-                of = f"{event.epoch}/{replicate.trial.epochs}"
-                self._workers[worker] = (*_described(replicate), of, f"{event.val_loss:.4f}")
+            case EpochDone(worker, replicate, end):
+                of = f"{end.epoch}/{replicate.trial.epochs}"
+                self._workers[worker] = (*_described(replicate), of, f"{end.val_loss:.4f}")
                 self._bar.update(self._task, left=self._left())
             case ReplicateDone(worker, _, _):
                 self._workers.pop(worker, None)
                 self._bar.update(self._task, advance=1)
             case TrialDone():
-                self._trial_done(notice)
+                self._trial_done(event)
             case WorkerLost(worker, replicate, reason, again):
                 self._workers.pop(worker, None)
                 then = "goes on elsewhere" if again else "is given up"
@@ -151,22 +151,22 @@ class Display(Steps):
             self._live.stop()
         self._live = None
 
-    def _trial_done(self, notice: TrialDone) -> None:
+    def _trial_done(self, event: TrialDone) -> None:
         self._trials_done += 1
-        params = notice.replicate.trial.params
-        if notice.value is not None and (self._best is None or notice.value < self._best[0]):
-            self._best = (notice.value, params)
-        if notice.value is None:
-            errors = {first_line(r.error) for r in notice.results if r.error}
+        params = event.replicate.trial.params
+        if event.value is not None and (self._best is None or event.value < self._best[0]):
+            self._best = (event.value, params)
+        if event.value is None:
+            errors = {first_line(r.error) for r in event.results if r.error}
             text = f"[red]failed[/red]: {escape('; '.join(sorted(errors)))}"
         else:
-            values = [r.value for r in notice.results if r.value is not None]
-            text = f"val_loss {notice.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
-        if self._live is None or notice.value is None:
-            seconds = sum(r.seconds for r in notice.results)
+            values = [r.value for r in event.results if r.value is not None]
+            text = f"val_loss {event.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
+        if self._live is None or event.value is None:
+            seconds = sum(r.seconds for r in event.results)
             left = f", {self._left()}" if self._left() else ""
             self._console.print(
-                f"trial {notice.number} ({self._trials_done} of {self._trials}): {params_text(params)}: {text}, "
+                f"trial {event.number} ({self._trials_done} of {self._trials}): {params_text(params)}: {text}, "
                 f"{seconds:.1f} s{left}",
                 highlight=False,
                 soft_wrap=True,

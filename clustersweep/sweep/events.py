@@ -70,4 +70,4 @@ class StorageBack:
     seconds: float
 
 
-Notice = ReplicateBegan | EpochDone | ReplicateDone | TrialDone | WorkerLost | StorageAway | StorageBack
+SweepEvent = ReplicateBegan | EpochDone | ReplicateDone | TrialDone | WorkerLost | StorageAway | StorageBack

@@ -23,7 +23,7 @@ from clustersweep.study.results import LaunchTime, SweepResults, Trial, combinat
 from clustersweep.study.study import Study
 from clustersweep.study.task import Data
 from clustersweep.study.watcher import Watcher
-from clustersweep.sweep.events import Notice
+from clustersweep.sweep.events import SweepEvent
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.sweep.running import Outcome
@@ -61,7 +61,7 @@ class LaunchWatcher(Watcher, Protocol):
     def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
         """Show the plan, and that training begins."""
 
-    def notice(self, notice: Notice) -> None:
+    def on_event(self, event: SweepEvent) -> None:
         """Show what the sweep tells."""
 
 
@@ -171,7 +171,7 @@ def _launch(
             database_too = "the database, " if record is None else ""
             # Side by side: workers start and import TensorFlow while this process reads.
             with watcher.step(f"Preparing {database_too}the survey and the workers"):
-                survey = _Abandonable(watcher.survey)
+                survey = _Cancellable(watcher.survey)
                 reading = thread.submit(_read, plan, database, options, closing, record, home, survey)
                 try:
                     missing = record.missing if record else plan.replicates
@@ -183,11 +183,11 @@ def _launch(
                         wait_for_room(turn, each, options.wait_s, watcher.waits, pause)
                     known = reading.result()[0] if reading.done() else record
                     if known is None or known.work:
-                        workers = _hire(plan, reading, limit, home, options, pause)
+                        workers = _make_workers(plan, reading, limit, home, options, pause)
                         closing.callback(workers.close)
                     record, data = reading.result()
                 finally:
-                    survey.abandon()
+                    survey.cancel()
                     wait([reading])  # it must not write to the database once the lock is given back
         # Only now: what cannot be trained leaves nothing behind, and a study as it was.
         open_trials = record.storage.begin(plan, retry_failed=options.retry_failed)
@@ -200,7 +200,7 @@ def _launch(
             with stop_on_signals() as stop:
                 sweep = Sweep(
                     plan, open_trials, record.storage, workers, files,
-                    notify=watcher.notice, stop=stop, still_ours=lambda: _keep_lock(record, home), speed=speed,
+                    on_event=watcher.on_event, stop=stop, check_lock=lambda: _check_lock(record, home), speed=speed,
                 )  # fmt: skip
                 try:
                     outcome = sweep.run()
@@ -282,24 +282,24 @@ def _pause(reading: _Reading, home: Home, seconds: float) -> bool:
         return True
     record, _ = reading.result()
     with contextlib.suppress(StorageAwayError):  # until it is needed
-        _keep_lock(record, home)
+        _check_lock(record, home)
     time.sleep(seconds)
     return bool(record.work)
 
 
-class _Abandonable:
+class _Cancellable:
     """Tells how far a simulation is, and ends it once nobody wants its survey any more: what is done is kept."""
 
     def __init__(self, tell: Callable[[int, int], None]) -> None:
-        self._tell, self._abandoned = tell, threading.Event()
+        self._tell, self._cancelled = tell, threading.Event()
 
-    def abandon(self) -> None:
+    def cancel(self) -> None:
         """Have the next call raise."""
-        self._abandoned.set()
+        self._cancelled.set()
 
     def __call__(self, done: int, total: int) -> None:
         """Tell that so many clusters of the total are simulated."""
-        if self._abandoned.is_set():
+        if self._cancelled.is_set():
             raise CancelledError
         self._tell(done, total)
 
@@ -321,7 +321,7 @@ def remove_leftovers(plan: Plan, storage: Storage, open_trials: Sequence[OpenTri
                 files.discard_checkpoint(key)
 
 
-def _keep_lock(record: _Record, home: Home) -> None:
+def _check_lock(record: _Record, home: Home) -> None:
     """Make sure that the study is still ours; an embedded server that was killed is started again first."""
     try:
         record.lock.check()
@@ -349,7 +349,7 @@ def _keep(outcome: Outcome, record: _Record, before: Speed, study: Study, home: 
     add_speeds(home.speeds, {device: sums for device, sums in outcome.speeds.items() if device is not None})
 
 
-def _hire(
+def _make_workers(
     plan: Plan, reading: _Reading, limit: int, home: Home, options: Options, pause: Callable[[float], object]
 ) -> "Workers":
     # Imported here: Ray takes half a second, and a finished study needs no workers.

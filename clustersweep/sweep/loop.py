@@ -16,9 +16,9 @@ from clustersweep.study.events import (
 )
 from clustersweep.study.plan import Plan
 from clustersweep.study.results import ReplicateResult
-from clustersweep.sweep.events import EpochDone, Notice, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, SweepEvent, TrialDone, WorkerLost
 from clustersweep.sweep.failures import Again, Alone, Fail, Situation, decide, spared
-from clustersweep.sweep.retry import Lasting
+from clustersweep.sweep.retry import RetryOnOutage
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.sweep.running import Job, Outcome, RunningTrial
 from clustersweep.sweep.schedule import Backlog
@@ -37,9 +37,9 @@ class Sweep:
         workers: Workers,
         files: RunFolder,
         *,
-        notify: Callable[[Notice], None] = lambda notice: None,
+        on_event: Callable[[SweepEvent], None] = lambda event: None,
         stop: Callable[[], bool] = lambda: False,
-        still_ours: Callable[[], None] = lambda: None,
+        check_lock: Callable[[], None] = lambda: None,
         speed: Speed | None = None,
         timings: Timings = Timings(),
         clock: Clock = time,
@@ -52,18 +52,18 @@ class Sweep:
             storage: Where results go.
             workers: Who trains.
             files: Where checkpoints and weights go.
-            notify: Told what happens, for whoever watches.
+            on_event: Told what happens, for whoever watches.
             stop: Asked often; when true, the sweep checkpoints and ends.
-            still_ours: Asked every few seconds, and before anything is written to a database that had gone; raises
+            check_lock: Asked every few seconds, and before anything is written to a database that had gone; raises
                 when another launch has taken the study.
             speed: How fast workers are expected to train; None: as assumed where nothing was measured.
             timings: How long it waits, how often it looks.
             clock: By which it does.
         """
         self._plan, self._storage, self._workers, self._files = plan, storage, workers, files
-        self._notify, self._stop, self._still_ours = notify, stop, still_ours
+        self._on_event, self._stop, self._check_lock = on_event, stop, check_lock
         self._timings, self._clock = timings, clock
-        self._lasting = Lasting(notify, stop, still_ours, timings=timings, clock=clock)
+        self._retry = RetryOnOutage(on_event, stop, check_lock, timings=timings, clock=clock)
         self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
         self._meter = SpeedMeter(speed)
         self._backlog = Backlog(
@@ -71,13 +71,13 @@ class Sweep:
             for t in open_trials
         )
         self._jobs: dict[str, Job] = {}
-        self._last: dict[str, RunningTrial] = {}
+        self._last_trial: dict[str, RunningTrial] = {}
         self._losses: dict[str, int] = {}
         self._alone: list[tuple[RunningTrial, int]] = []  # what ran out of memory, for when nothing else trains
         self._tried_alone: set[str] = set()
         self._on_share = False  # of a GPU: what trains alone
         self._failed_alike: dict[str, set[int]] = {}
-        self._epochs = self._most = 0  # trained; at the same time
+        self._epochs = self._most_at_once = 0  # trained; at the same time
         self._began_at: float | None = None
         self._finished = self._failed = 0
         self._aborted = ""
@@ -92,20 +92,20 @@ class Sweep:
         for opened in self._trials:
             if opened.ended(self._plan.study):  # a lost launch has written the last replicate, but not the trial
                 self._finish(opened, None)
-                self._tell(opened)
+                self._report_trial(opened)
         try:
             interrupted = self._loop()
         except StorageAwayError:
             self._save_what_runs()
             raise
-        lasted = self._clock.monotonic() - self._began_at - self._lasting.waited_s if self._began_at else 0.0
+        lasted = self._clock.monotonic() - self._began_at - self._retry.waited_s if self._began_at else 0.0
         return Outcome(
             finished=self._finished,
             failed=self._failed,
             interrupted=interrupted,
             aborted=self._aborted,
             speeds=self._meter.sums,
-            workers=self._most,
+            workers=self._most_at_once,
             epochs=self._epochs,
             seconds=lasted,
         )
@@ -119,9 +119,9 @@ class Sweep:
                 asked_at = self._clock.monotonic()
                 self._workers.stop()
             if asked_at is None:
-                self._give_out()
+                self._assign()
             # Not "no jobs": a worker that has just finished its last one is idle only after the next events.
-            if not self._jobs and (asked_at is not None or not self._left()):
+            if not self._jobs and (asked_at is not None or not self._has_work()):
                 break
             if asked_at is not None and self._clock.monotonic() - asked_at > self._timings.stop_grace_s:
                 break
@@ -129,7 +129,7 @@ class Sweep:
                 self._handle(worker, event)
             if self._clock.monotonic() - looked_at > self._timings.look_every_s:
                 looked_at = self._clock.monotonic()
-                self._lasting(self._still_ours)
+                self._retry(self._check_lock)
         return asked_at is not None and not self._aborted
 
     def _save_what_runs(self) -> None:
@@ -144,7 +144,7 @@ class Sweep:
                     case Stopped() | Finished() | Failed() | Lost():
                         self._jobs.pop(worker, None)
 
-    def _left(self) -> bool:
+    def _has_work(self) -> bool:
         """Say whether any replicate is still to be given out.
 
         Side effect: when nothing else is left and nobody trains, one that ran out of memory is put back, alone.
@@ -155,7 +155,7 @@ class Sweep:
             self._backlog.put_back(opened.number, seed)
         return bool(self._backlog)
 
-    def _give_out(self) -> None:
+    def _assign(self) -> None:
         """Give every idle worker something to train."""
         for worker in self._workers.idle():
             if worker in self._jobs:
@@ -167,7 +167,7 @@ class Sweep:
             replicate = self._plan.replicate(opened.stored.trial, seed)
             checkpoint = self._files.checkpoint(replicate.key)
             if not opened.started:
-                self._lasting(self._storage.start, opened.stored)
+                self._retry(self._storage.start, opened.stored)
                 opened.started, opened.curves_at = True, self._clock.monotonic()
             curve: list[tuple[float, float]] = []
             if checkpoint is not None:
@@ -175,17 +175,17 @@ class Sweep:
                     curve = list(self._plan.study.task.curve_of(checkpoint, replicate.key))
                 except DamagedCheckpointError:
                     checkpoint = None
-            self._jobs[worker] = Job(opened, replicate, curve, self._last.get(worker) is not opened)
-            self._last[worker] = opened
-            self._most = max(self._most, len(self._jobs))
+            self._jobs[worker] = Job(opened, replicate, curve, self._last_trial.get(worker) is not opened)
+            self._last_trial[worker] = opened
+            self._most_at_once = max(self._most_at_once, len(self._jobs))
             self._workers.start(worker, replicate, checkpoint)
             self._began_at = self._began_at or self._clock.monotonic()
 
     def _choose(self, worker: str) -> RunningTrial | None:
         """Choose for an idle worker."""
-        last, most = self._last.get(worker), self._backlog.most_work()
+        last, most = self._last_trial.get(worker), self._backlog.most_work()
         compile_cost = 0.0 if most is None else self._meter.compile_cost_s(self._trials[most].stored.trial)
-        chosen = self._backlog.choose(last.number if last else None, self._most, compile_cost)
+        chosen = self._backlog.choose(last.number if last else None, self._most_at_once, compile_cost)
         return None if chosen is None else self._trials[chosen]
 
     def _handle(self, worker: str, event: WorkerEvent) -> None:
@@ -195,19 +195,19 @@ class Sweep:
         match event:
             case Began():
                 job.host = f"{event.host}:{event.pid}"
-                self._notify(ReplicateBegan(worker, job.replicate, len(job.curve), event.host, event.pid))
+                self._on_event(ReplicateBegan(worker, job.replicate, len(job.curve), event.host, event.pid))
             case EpochEnd():
                 del job.curve[event.epoch - 1 :]  # a worker that could not use the checkpoint began again
                 job.curve.append((event.loss, event.val_loss))
                 job.epoch_s.append(event.seconds)
                 self._epochs += 1
                 self._record_curves(job.trial)
-                self._notify(EpochDone(worker, job.replicate, event))
+                self._on_event(EpochDone(worker, job.replicate, event))
             case Checkpoint():
                 self._files.save_checkpoint(job.replicate.key, event.state)
                 self._losses.pop(job.replicate.key, None)  # it gets on, whatever kills its workers
             case Stopped():
-                self._take_back(worker)
+                self._put_back(worker)
             case Finished():
                 trial = job.replicate.trial
                 device = event.devices[-1] if event.devices else None
@@ -226,10 +226,10 @@ class Sweep:
             self._losses[key] = self._losses.get(key, 0) + 1
         decision = decide(event, self._situation(job))
         if isinstance(event, Lost):
-            self._notify(WorkerLost(worker, job.replicate, event.reason, again=not isinstance(decision, Fail)))
+            self._on_event(WorkerLost(worker, job.replicate, event.reason, again=not isinstance(decision, Fail)))
         match decision:
             case Again():
-                self._take_back(worker)
+                self._put_back(worker)
             case Alone():
                 self._tried_alone.add(key)
                 self._alone.append((job.trial, seed))
@@ -256,7 +256,7 @@ class Sweep:
             failed_alike=self._failed_alike,
         )
 
-    def _take_back(self, worker: str) -> None:
+    def _put_back(self, worker: str) -> None:
         job = self._jobs.pop(worker)
         self._backlog.put_back(job.trial.number, job.replicate.seed)
 
@@ -269,41 +269,41 @@ class Sweep:
         for seed in waiting:
             result = spared(first, failed, seed)
             opened.results[seed] = result
-            self._lasting(self._storage.record_replicate, opened.stored, result)
-            self._notify(ReplicateDone(worker, self._plan.replicate(opened.stored.trial, seed), result))
+            self._retry(self._storage.record_replicate, opened.stored, result)
+            self._on_event(ReplicateDone(worker, self._plan.replicate(opened.stored.trial, seed), result))
 
     def _end(self, worker: str, result: ReplicateResult) -> None:
         job = self._jobs.pop(worker)
         opened = job.trial
         opened.results[result.seed] = result
         if not opened.ended(self._plan.study):
-            self._lasting(self._storage.record_replicate, opened.stored, result)
+            self._retry(self._storage.record_replicate, opened.stored, result)
         else:
             self._finish(opened, result)
         self._files.discard_checkpoint(job.replicate.key)
-        self._notify(ReplicateDone(worker, job.replicate, result))
+        self._on_event(ReplicateDone(worker, job.replicate, result))
         if opened.ended(self._plan.study):
-            self._tell(opened)
+            self._report_trial(opened)
 
     def _finish(self, opened: RunningTrial, last: ReplicateResult | None) -> None:
         """Write that a trial is finished, with the replicate that was its last, where that is not written yet."""
         value = opened.value(self._plan.study)
-        self._lasting(self._storage.finish, opened.stored, value, curve=opened.mean_curve(), last=last)
+        self._retry(self._storage.finish, opened.stored, value, curve=opened.mean_curve(), last=last)
         self._finished += 1
         self._failed += value is None
         complete = {seed: result.value for seed, result in opened.results.items() if result.value is not None}
         keys = {seed: self._plan.replicate(opened.stored.trial, seed).key for seed in complete}
         self._files.keep_best_weights(keys, complete)
 
-    def _tell(self, opened: RunningTrial) -> None:
+    def _report_trial(self, opened: RunningTrial) -> None:
         seeds = self._plan.study.seeds
         first = self._plan.replicate(opened.stored.trial, seeds[0])
         results = tuple(opened.results[seed] for seed in seeds)
-        self._notify(TrialDone(opened.stored.number, first, opened.value(self._plan.study), results))
+        self._on_event(TrialDone(opened.stored.number, first, opened.value(self._plan.study), results))
 
     def _record_curves(self, opened: RunningTrial) -> None:
         now = self._clock.monotonic()
         if now - opened.curves_at >= self._timings.curves_every_s:
             opened.curves_at = now
             running = [job.curve for job in self._jobs.values() if job.trial is opened]
-            self._lasting(self._storage.record_curve, opened.stored, opened.mean_curve(running))
+            self._retry(self._storage.record_curve, opened.stored, opened.mean_curve(running))

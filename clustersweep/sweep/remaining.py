@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 
 from clustersweep.study.keys import Params
 from clustersweep.study.results import Replicate, Trial, combination
-from clustersweep.sweep.events import EpochDone, Notice, ReplicateBegan, ReplicateDone
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, SweepEvent
 
 Known = tuple[tuple[tuple[str, object], ...], int]
 
 
 class Remaining:
-    """Follows a sweep by its notices.
+    """Follows a sweep by its events.
 
     Args:
         work: Each trial with the seeds that are to be trained.
@@ -48,13 +48,13 @@ class Remaining:
         """Return how many epochs a replicate still has to train, at most; 0 for one that has ended."""
         return self._epochs.get((combination(params), seed), 0)
 
-    def notice(self, notice: Notice) -> None:
+    def on_event(self, event: SweepEvent) -> None:
         """Take what a sweep told."""
-        match notice:
+        match event:
             case ReplicateBegan(_, replicate, epoch, _, _):
                 self._set(replicate, replicate.trial.epochs - epoch)
-            case EpochDone(_, replicate, event):
-                self._done_s += self._set(replicate, replicate.trial.epochs - event.epoch)
+            case EpochDone(_, replicate, end):
+                self._done_s += self._set(replicate, replicate.trial.epochs - end.epoch)
             case ReplicateDone(_, replicate, _):
                 self._set(replicate, 0)
 

@@ -28,7 +28,7 @@ from clustersweep.workers.node import OwnNode, folder_of_node_here
 
 __all__ = [
     "Node", "NodeAffinitySchedulingStrategy", "Software", "ask", "connect", "fitting", "is_gone", "no_room_for",
-    "nodes", "other_versions", "ray", "reach", "require_none", "room",
+    "nodes", "other_versions", "ray", "reach", "require_no_problems", "room",
 ]  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -314,7 +314,7 @@ def software_here() -> Software:
 
 
 @dataclass(frozen=True)
-class Silence:
+class NoAnswer:
     """What there is instead of a node's answer.
 
     Attributes:
@@ -333,7 +333,7 @@ def is_gone(error: ray.exceptions.RayError) -> bool:
 
 
 def ask(question: Callable[[], Any], asked: Sequence[Node], timeout_s: float) -> dict[str, Any]:
-    """Ask nodes the same, all at the same time; gives their answers by identity, `Silence` of one without any."""
+    """Ask nodes the same, all at the same time; gives their answers by identity, `NoAnswer` of one without any."""
     asking = ray.remote(num_cpus=0, max_retries=0)(question)
     pinned = {node.identity: NodeAffinitySchedulingStrategy(node.identity, soft=False) for node in asked}
     answers = {identity: asking.options(scheduling_strategy=where).remote() for identity, where in pinned.items()}
@@ -345,16 +345,16 @@ def ask(question: Callable[[], Any], asked: Sequence[Node], timeout_s: float) ->
         try:
             found[identity] = ray.get(answer, timeout=0)
         except ray.exceptions.GetTimeoutError:
-            found[identity] = Silence(f"does not answer within {timeout_s:.0f} s", alive=False)
+            found[identity] = NoAnswer(f"does not answer within {timeout_s:.0f} s", alive=False)
         except ray.exceptions.RayError as error:
-            found[identity] = Silence(f"cannot be asked: {first_line(error)}", alive=isinstance(error, unable))
+            found[identity] = NoAnswer(f"cannot be asked: {first_line(error)}", alive=isinstance(error, unable))
     return found
 
 
-def software_of(asked: Sequence[Node], answer_s: float) -> dict[str, Software | Silence]:
+def software_of(asked: Sequence[Node], answer_s: float) -> dict[str, Software | NoAnswer]:
     """Ask nodes what they have, all at the same time; of one that cannot say, why."""
     answers = ask(_asker(), asked, answer_s)
-    return {node: has if isinstance(has, Silence) else Software(has) for node, has in answers.items()}
+    return {node: has if isinstance(has, NoAnswer) else Software(has) for node, has in answers.items()}
 
 
 def other_versions(asked: Sequence[Node], answer_s: float) -> tuple[dict[str, str], dict[str, str]]:
@@ -363,7 +363,7 @@ def other_versions(asked: Sequence[Node], answer_s: float) -> tuple[dict[str, st
     problems: dict[str, str] = {}
     gone: dict[str, str] = {}
     for identity, has in software_of(asked, answer_s).items():
-        if isinstance(has, Silence):
+        if isinstance(has, NoAnswer):
             (problems if has.alive else gone)[identity] = has.why
         elif different := has.differs_from(here):
             problems[identity] = ", ".join(
@@ -384,7 +384,7 @@ def fitting(asked: Sequence[Node], answer_s: float) -> list[Node]:
     problems, gone = other_versions(asked, answer_s)
     alive = {node.identity for node in nodes()}
     left = [node for node in asked if node.identity in alive and node.identity not in gone]
-    require_none({node: why for node, why in problems.items() if node in alive}, left)
+    require_no_problems({node: why for node, why in problems.items() if node in alive}, left)
     for node in asked:
         if node not in left:
             _log.warning("the node %s is gone and not used: %s", node.address, gone.get(node.identity, "it has died"))
@@ -401,7 +401,7 @@ def no_room_for(data_bytes: int, asked: Sequence[Node]) -> dict[str, str]:
     }
 
 
-def require_none(problems: Mapping[str, str], asked: Sequence[Node]) -> None:
+def require_no_problems(problems: Mapping[str, str], asked: Sequence[Node]) -> None:
     """Refuse a cluster of which a node would train other numbers than this machine, or none.
 
     Raises:

@@ -45,7 +45,7 @@ class Workers(Protocol):
         """Wait for events, and give them with the names of the workers that they come from."""
 
     def alone(self) -> bool:
-        """Return whoever trains next all memory that a worker can have, as there was too little; nobody trains now.
+        """Give whoever trains next all memory that a worker can have, as there was too little; nobody trains now.
 
         Return whether that is a share of a GPU's only.
         """
@@ -62,7 +62,7 @@ class ReplicateRunner:
 
     def __init__(self, trainers: Trainers, checkpoint_every_s: float) -> None:
         self._trainers = trainers
-        self._every_s = checkpoint_every_s
+        self._checkpoint_every_s = checkpoint_every_s
         self._stop = threading.Event()
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
@@ -77,7 +77,7 @@ class ReplicateRunner:
             replicate.seed,
             key=replicate.key,
             checkpoint=checkpoint,
-            checkpoint_every_s=self._every_s,
+            checkpoint_every_s=self._checkpoint_every_s,
             stop=self._stop.is_set,
         )
 

@@ -26,7 +26,7 @@ from clustersweep.workers.connection import (
     other_versions,
     ray,
     reach,
-    require_none,
+    require_no_problems,
     room,
 )
 from clustersweep.workers.gpus import tensorflow_gpus, unseen_gpus
@@ -34,7 +34,7 @@ from clustersweep.workers.protocol import Lost, ReplicateRunner, WorkerEvent
 from clustersweep.workers.timings import RayTimings
 
 # So many workers in a row that die without having told anything mean that no worker can start.
-MAX_STILLBORN = 3
+MAX_FAILED_STARTS = 3
 # How long a cluster without room is waited for: machines may be on their way to it, and others end.
 WAIT_S = 600.0
 
@@ -46,15 +46,15 @@ class ReplicateActor:
 
     def __init__(self, task: Task, cpus: int, gpu_share: float, checkpoint_every_s: float, deterministic: bool) -> None:
         self._trainers = functools.partial(task.trainers, cpus=cpus, gpus=gpu_share, deterministic=deterministic)
-        self._every_s = checkpoint_every_s
+        self._checkpoint_every_s = checkpoint_every_s
 
-    def take(self, data: Data) -> None:
+    def prepare(self, data: Data) -> None:
         """Take the data; the worker is there when this returns.
 
         Raises:
             WorkersError: TensorFlow sees no GPU for it. Here, as Ray gives no cause of what fails before.
         """
-        self._runner = ReplicateRunner(self._trainers(data), self._every_s)
+        self._runner = ReplicateRunner(self._trainers(data), self._checkpoint_every_s)
 
     def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
         """Train a replicate; see `ReplicateRunner`."""
@@ -113,25 +113,25 @@ class RayWorkers:
         self._timings, self._shared = timings, address is not None
         # Ray's restarts would lose what was being trained, and leave nobody to say so.
         self._remote = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(actor)
-        self._cpus, self._every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
+        self._cpus, self._checkpoint_every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
         self._deterministic = deterministic
-        self._where: dict[str, str] = {}  # the node of each worker
+        self._node_of: dict[str, str] = {}  # the node of each worker
         self._room: dict[str, int] = {}  # how many each node has room for
-        self._gone: set[str] = set()  # nodes that Ray may list for a while yet
-        self._seen: dict[str, int] = {}  # how many GPUs TensorFlow sees on nodes that were asked
+        self._lost_nodes: set[str] = set()  # nodes that Ray may list for a while yet
+        self._visible_gpus: dict[str, int] = {}  # how many GPUs TensorFlow sees on nodes that were asked
         self._data: Any = None
         self._data_bytes = 0
         self._actors: dict[str, Any] = {}
         self._starting: dict[Any, str] = {}  # workers that have not said yet that they are there
         self._streams: dict[Any, str] = {}
-        self._hired = 0
+        self._started = 0
         self._closing = threading.Lock()
-        self._proven: set[str] = set()  # workers that have told something
-        self._stillborn = 0
+        self._answered: set[str] = set()  # workers that have told something
+        self._failed_starts = 0
         self._short_of_memory = False  # and it has been told
-        self._broken = ""
+        self._failure = ""
         self._waiting_since, self._told_full = time.monotonic(), False
-        self._looked_at = time.monotonic()
+        self._checked_nodes_at = time.monotonic()
         self._head_gone_since: float | None = None
         self._cluster: Connection | None = None
         try:
@@ -139,16 +139,16 @@ class RayWorkers:
             self._cluster = connect(address, data_bytes, token_file, most_cpus)
             self._head = self._cluster.head
             used = self._first_room(gpus_per_worker, self._shared)
-            self._fill()
+            self._start_workers()
             given = data()
             self._data_bytes = given.bytes
-            require_none(no_room_for(given.bytes, used), used)
+            require_no_problems(no_room_for(given.bytes, used), used)
             self._data = ray.put(given)
         except BaseException:
             self.close()
             raise
         for name, actor in self._actors.items():
-            self._give(name, actor)
+            self._send_data(name, actor)
         self._waiting_since = time.monotonic()
 
     def idle(self) -> tuple[str, ...]:
@@ -168,10 +168,10 @@ class RayWorkers:
             WorkersError: Workers die as soon as they are started, the cluster has no room for any, or it has lost its
                 head.
         """
-        if self._broken:
-            raise WorkersError(self._broken)
-        if time.monotonic() - self._looked_at > self._timings.look_every_s:
-            self._look()
+        if self._failure:
+            raise WorkersError(self._failure)
+        if time.monotonic() - self._checked_nodes_at > self._timings.look_every_s:
+            self._check_nodes()
         waited_for = [*self._streams, *self._starting]
         if not waited_for:
             if not self._actors:
@@ -184,9 +184,9 @@ class RayWorkers:
         found: list[tuple[str, WorkerEvent]] = []
         for told in ready:
             if told in self._starting:
-                self._arrived(told)
+                self._has_started(told)
             else:
-                found += self._told(told)
+                found += self._next_event(told)
         self._check_room()
         return found
 
@@ -204,10 +204,10 @@ class RayWorkers:
         while True:
             counted = nodes()
             if gpus != 0:
-                self._seen |= tensorflow_gpus(
-                    [n for n in counted if n.gpus and n.identity not in self._seen], self._timings
+                self._visible_gpus |= tensorflow_gpus(
+                    [n for n in counted if n.gpus and n.identity not in self._visible_gpus], self._timings
                 )
-            alive, unseen = self._alive(), unseen_gpus(counted, self._seen)
+            alive, unseen = self._alive(), unseen_gpus(counted, self._visible_gpus)
             try:
                 self._room, self._gpu_share = room(alive, self._cpus, gpus, limit=self._limit)  # workers by node
             except WorkersError as error:
@@ -218,7 +218,7 @@ class RayWorkers:
                 problem = "no machine of the cluster answers"
                 used = [node for node in alive if self._room[node.identity]]
                 left = fitting(used, self._timings.answer_s) if shared else used
-                self._gone |= {node.identity for node in used if node not in left}
+                self._lost_nodes |= {node.identity for node in used if node not in left}
                 self._room = {node.identity: self._room[node.identity] for node in left}
                 if left:
                     if unseen:
@@ -233,7 +233,11 @@ class RayWorkers:
 
     def _alive(self) -> list[Node]:
         """List the nodes that are there, with no more GPUs than TensorFlow sees where it was asked."""
-        return [node.with_gpus(self._seen.get(node.identity)) for node in nodes() if node.identity not in self._gone]
+        return [
+            node.with_gpus(self._visible_gpus.get(node.identity))
+            for node in nodes()
+            if node.identity not in self._lost_nodes
+        ]
 
     def _tell_unused(self, alive: list[Node]) -> None:
         """Say which nodes are left alone because they have no GPU where others have some."""
@@ -245,7 +249,7 @@ class RayWorkers:
                 ", ".join(unused),
             )
 
-    def _arrived(self, ref: Any) -> None:
+    def _has_started(self, ref: Any) -> None:
         """Note that a worker is there, or that it died on its way."""
         worker = self._starting.pop(ref)
         try:
@@ -253,22 +257,22 @@ class RayWorkers:
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, WorkersError):
-                self._leave(worker, str(cause))
+                self._abandon_node(worker, str(cause))
             else:
                 self._replace(worker, error)
 
-    def _leave(self, worker: str, why: str) -> None:
+    def _abandon_node(self, worker: str, why: str) -> None:
         """Start no more workers where one has no GPU that TensorFlow sees; those that train there stay."""
         ray.kill(self._actors.pop(worker))
-        node = self._where.pop(worker)
+        node = self._node_of.pop(worker)
         if self._room.get(node):
             _log.warning("%s. No more workers are started there", why)
         self._room[node] = 0
-        self._fill()
+        self._start_workers()
         if not self._actors:
-            self._broken = why
+            self._failure = why
 
-    def _told(self, stream: Any) -> list[tuple[str, WorkerEvent]]:
+    def _next_event(self, stream: Any) -> list[tuple[str, WorkerEvent]]:
         """Take one event from a worker; none at the end of its replicate."""
         worker = self._streams[stream]
         try:
@@ -283,8 +287,8 @@ class RayWorkers:
             del self._streams[stream]
             self._replace(worker, error)
             return [(worker, Lost(first_line(error), isinstance(error, ray.exceptions.OutOfMemoryError)))]
-        self._proven.add(worker)
-        self._stillborn = 0
+        self._answered.add(worker)
+        self._failed_starts = 0
         return [(worker, event)]
 
     def _check_room(self) -> None:
@@ -299,7 +303,7 @@ class RayWorkers:
         cpus, gpus = free.get("CPU", 0.0), free.get("GPU", 0.0)
         needs = f"one needs {self._cpus} CPU and {self._gpu_share:g} GPU, the cluster has {cpus:g} CPU and {gpus:g} GPU"
         if waited_s >= patience_s:
-            self._broken = (
+            self._failure = (
                 f"no worker could be started in {duration(waited_s)}: {needs} free. Wait longer for others to finish "
                 "(--wait), or name another cluster with --address"
             )
@@ -319,12 +323,12 @@ class RayWorkers:
         )
         for actor in self._actors.values():
             ray.kill(actor)
-        self._actors, self._where, self._starting, self._streams = {}, {}, {}, {}
+        self._actors, self._node_of, self._starting, self._streams = {}, {}, {}, {}
         used = [node for node in self._alive() if self._room.get(node.identity)]
         counts, self._gpu_share = room(used, self._cpus, 1, least=0)
         self._room, self._limit = dict.fromkeys(self._room, 0) | counts, 1
         self._waiting_since = time.monotonic()
-        self._fill()
+        self._start_workers()
         return False
 
     def stop(self) -> None:
@@ -342,18 +346,18 @@ class RayWorkers:
                 self._cluster.close()
                 self._cluster = None
 
-    def _look(self) -> None:
+    def _check_nodes(self) -> None:
         """Use machines that have joined the cluster, and forget those that have left it.
 
         Raises:
             WorkersError: The head is gone.
         """
-        self._looked_at = time.monotonic()
+        self._checked_nodes_at = time.monotonic()
         try:
             reach(self._head)
         except OSError as error:
-            self._head_gone_since = self._head_gone_since or self._looked_at
-            if self._looked_at - self._head_gone_since > self._timings.head_patience_s:
+            self._head_gone_since = self._head_gone_since or self._checked_nodes_at
+            if self._checked_nodes_at - self._head_gone_since > self._timings.head_patience_s:
                 raise WorkersError(
                     f"the head of the Ray cluster at {self._head} does not answer any more: {error}. Start the cluster "
                     "again and launch again: what ran is checkpointed"
@@ -368,53 +372,55 @@ class RayWorkers:
             _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
             counts[identity] = 0
         self._room = {i: self._room.get(i, counts.get(i, 0)) for i in alive}
-        self._fill()
+        self._start_workers()
 
-    def _fill(self) -> None:
+    def _start_workers(self) -> None:
         """Hire workers where there is room for more."""
-        taken = Counter(self._where.values())
+        taken = Counter(self._node_of.values())
         free = {node: count - taken[node] for node, count in self._room.items()}
         while free and (self._limit is None or len(self._actors) < self._limit):
             node = max(free, key=lambda node: free[node])
             if free[node] <= 0:
                 return
             free[node] -= 1
-            self._hire(node)
+            self._start_worker(node)
 
-    def _hire(self, node: str) -> None:
-        self._hired += 1
-        name = f"worker-{self._hired}"
+    def _start_worker(self, node: str) -> None:
+        self._started += 1
+        name = f"worker-{self._started}"
         here = NodeAffinitySchedulingStrategy(node, soft=False)
         options = self._remote.options(num_cpus=self._cpus, num_gpus=self._gpu_share, scheduling_strategy=here)
-        self._actors[name] = options.remote(self._task, self._cpus, self._gpu_share, self._every_s, self._deterministic)
-        self._where[name] = node
+        self._actors[name] = options.remote(
+            self._task, self._cpus, self._gpu_share, self._checkpoint_every_s, self._deterministic
+        )
+        self._node_of[name] = node
         if self._data is not None:
-            self._give(name, self._actors[name])
+            self._send_data(name, self._actors[name])
 
-    def _give(self, name: str, actor: Any) -> None:
+    def _send_data(self, name: str, actor: Any) -> None:
         """Have a worker take the data; it is there when it has."""
-        self._starting[actor.take.remote(self._data)] = name
+        self._starting[actor.prepare.remote(self._data)] = name
 
     def _replace(self, worker: str, error: ray.exceptions.RayError) -> None:
         ray.kill(self._actors.pop(worker))
-        node = self._where.pop(worker)
+        node = self._node_of.pop(worker)
         out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
-        unproven = worker not in self._proven
+        unanswered = worker not in self._answered
         # Beside others that train there may be no memory for one more: Ray kills the youngest first.
-        crowded_out = out_of_memory and unproven and bool(self._streams)
+        crowded_out = out_of_memory and unanswered and bool(self._streams)
         if is_gone(error) or node not in {one.identity for one in nodes()}:
-            self._gone.add(node)
+            self._lost_nodes.add(node)
             self._room.pop(node, None)
-        elif unproven and not crowded_out:
-            self._stillborn += 1
+        elif unanswered and not crowded_out:
+            self._failed_starts += 1
         if crowded_out:
-            # Not replaced at once: there may only be room when somebody has ended. `_look` tries again.
+            # Not replaced at once: there may only be room when somebody has ended. `_check_nodes` tries again.
             if not self._short_of_memory:
                 _log.warning("a machine has no memory for one more worker beside those that train: fewer train there")
             self._short_of_memory = True
-        elif self._stillborn >= MAX_STILLBORN:
+        elif self._failed_starts >= MAX_FAILED_STARTS:
             # Raised by the next `events`: what others have told in this one must not be lost.
             why = f"{first_line(error)}. Free some memory there" if out_of_memory else error
-            self._broken = f"{self._stillborn} workers in a row died before they trained anything: {why}"
+            self._failure = f"{self._failed_starts} workers in a row died before they trained anything: {why}"
         else:
-            self._fill()
+            self._start_workers()

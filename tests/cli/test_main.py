@@ -320,7 +320,7 @@ def test_steps_and_trials_are_lines_where_there_is_no_terminal(tmp_path, capsys)
     display.survey(5, 10)
     display.begin(plan, opened)
     faults = [(0, 2, Lost("killed")), (1, 1, Failed("X", "broke"))]
-    Sweep(plan, opened, storage, ArithmeticWorkers(1, faults), RunFolder(tmp_path), notify=display.notice).run()
+    Sweep(plan, opened, storage, ArithmeticWorkers(1, faults), RunFolder(tmp_path), on_event=display.on_event).run()
     display.end()
     text = said.getvalue()
     assert "Looking (0.0 s)" in text
@@ -342,7 +342,7 @@ def test_a_terminal_shows_the_workers_the_bar_and_the_best(tmp_path):
     storage, plan = Storage.in_memory(tasks), small_plan(tmp_path)
     opened = storage.begin(plan)
     display.begin(plan, opened)
-    Sweep(plan, opened, storage, ArithmeticWorkers(2), RunFolder(tmp_path), notify=display.notice).run()
+    Sweep(plan, opened, storage, ArithmeticWorkers(2), RunFolder(tmp_path), on_event=display.on_event).run()
     display._live.refresh()
     display.end()
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.getvalue())

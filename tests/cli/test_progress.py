@@ -17,7 +17,7 @@ from clustersweep.sweep.events import WorkerLost as Lost
 
 @pytest.fixture
 def said(tmp_path):
-    """Give what a display says of some notices about the first replicate of a small plan."""
+    """Give what a display says of some events about the first replicate of a small plan."""
     plan = small_plan(tmp_path)
     replicate = plan.replicate(plan.trials[0], 0)
 
@@ -28,7 +28,7 @@ def said(tmp_path):
         out.truncate(0)
         out.seek(0)
         for one in make:
-            display.notice(one(replicate))
+            display.on_event(one(replicate))
         display.end()
         return out.getvalue()
 
@@ -67,13 +67,13 @@ def test_a_trial_that_is_complete_is_a_line_with_its_loss_and_one_that_failed_sa
     assert "failed: bad layer" in second
 
 
-def left_after(plan, *notices):
-    """Give the share of the whole work that a display thinks is left after some notices."""
+def left_after(plan, *events):
+    """Give the share of the whole work that a display thinks is left after some events."""
     display = Display(Console(file=io.StringIO()))
     display.begin(plan, Storage.in_memory(tasks).begin(plan))
     whole = display._remaining.left_s
-    for one in notices:
-        display.notice(one)
+    for one in events:
+        display.on_event(one)
     return display._remaining.left_s / whole
 
 

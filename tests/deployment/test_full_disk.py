@@ -50,15 +50,15 @@ def test_what_a_full_disk_does_not_take_is_trained_again_and_nothing_else(tmp_pa
     with small_disk(tmp_path / "disk", 1) as disk:
         files = RunFolder(disk.path / "run")
 
-        def notify(notice):
-            told.append(notice)
-            if isinstance(notice, EpochDone) and sum(isinstance(one, EpochDone) for one in told) == 10:
+        def on_event(event):
+            told.append(event)
+            if isinstance(event, EpochDone) and sum(isinstance(one, EpochDone) for one in told) == 10:
                 disk.fill()
 
         says = rf"{files.path}/.*\.npz: the {what} of [0-9,]+ bytes cannot be written: the disk is full\. Free some .*"
         with pytest.raises(StorageError, match=rf"{says}launch again: what is finished is kept"):
-            Sweep(plan, storage.begin(plan), storage, workers(2), files, notify=notify).run()
-        done = [notice.replicate.key for notice in told if isinstance(notice, ReplicateDone)]
+            Sweep(plan, storage.begin(plan), storage, workers(2), files, on_event=on_event).run()
+        done = [event.replicate.key for event in told if isinstance(event, ReplicateDone)]
         assert 0 < len(done) < plan.replicates
         assert len(losses(storage)) == len(done)
         for trial in plan.trials:  # every loss that is recorded can be exported
@@ -66,10 +66,10 @@ def test_what_a_full_disk_does_not_take_is_trained_again_and_nothing_else(tmp_pa
             assert not kept or any(files.weights(key) for key in kept)
         disk.free()
         hired = workers(2)
-        Sweep(plan, storage.begin(plan), storage, hired, files, notify=told.append).run()
+        Sweep(plan, storage.begin(plan), storage, hired, files, on_event=told.append).run()
         assert not {replicate.key for _, replicate in hired.log} & set(done)
         assert losses(storage) == undisturbed(plan, tmp_path)
-        resumed = any(isinstance(notice, ReplicateBegan) and notice.epoch for notice in told)
+        resumed = any(isinstance(event, ReplicateBegan) and event.epoch for event in told)
         assert resumed == (what == "checkpoint")
 
 
@@ -83,7 +83,7 @@ def test_a_server_that_cannot_start_again_says_why_and_is_waited_for(monkeypatch
     monkeypatch.setattr(launch_module, "start_again", start_again)
     record = SimpleNamespace(lock=SimpleNamespace(check=gone), database=None)
     with pytest.raises(StorageAwayError, match="does not start: the disk is full"):
-        launch_module._keep_lock(record, None)
+        launch_module._check_lock(record, None)
 
 
 # --- whole launches -------------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(p
     storage, lock = Storage.connect(url.replace("postgresql:", "postgresql+psycopg2:", 1), tasks), None
     told = []
 
-    def notify(notice):
-        told.append(notice)
-        if sum(isinstance(one, EpochDone) for one in told) == 7 and isinstance(notice, EpochDone):
+    def on_event(event):
+        told.append(event)
+        if sum(isinstance(one, EpochDone) for one in told) == 7 and isinstance(event, EpochDone):
             postgres_tcp.stop()
             threading.Timer(3.0, postgres_tcp.start).start()
 
@@ -31,7 +31,7 @@ def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(p
     open_trials = storage.begin(plan)
     workers = ArithmeticWorkers(2)
     sweep = Sweep(
-        plan, open_trials, storage, workers, RunFolder(tmp_path / "run"), notify=notify, still_ours=lock.check
+        plan, open_trials, storage, workers, RunFolder(tmp_path / "run"), on_event=on_event, check_lock=lock.check
     )
     outcome = sweep.run()
     lock.check()
@@ -39,10 +39,10 @@ def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(p
     assert losses(storage) == undisturbed(plan, tmp_path)
     assert storage.results("small").count("complete") == 3
     assert len(workers.log) == plan.replicates  # none was trained twice
-    away = next(notice for notice in told if isinstance(notice, StorageAway))
+    away = next(event for event in told if isinstance(event, StorageAway))
     assert "the database does not answer as it should" in away.reason
     assert postgres_tcp.password not in away.reason
-    assert next(notice for notice in told if isinstance(notice, StorageBack)).seconds > 2
+    assert next(event for event in told if isinstance(event, StorageBack)).seconds > 2
     lock.release()
     storage.close()
 

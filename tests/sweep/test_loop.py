@@ -34,9 +34,9 @@ def files(tmp_path):
 
 
 def sweep(plan, storage, files, workers, **options):
-    notices = []
-    outcome = Sweep(plan, storage.begin(plan), storage, workers, files, notify=notices.append, **options).run()
-    return outcome, notices
+    events = []
+    outcome = Sweep(plan, storage.begin(plan), storage, workers, files, on_event=events.append, **options).run()
+    return outcome, events
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 20])
@@ -44,13 +44,13 @@ def test_every_feasible_replicate_is_trained_exactly_once_whatever_the_number_of
     tmp_path, storage, files, workers
 ):
     plan, hired = small_plan(tmp_path), ArithmeticWorkers(workers)
-    outcome, notices = sweep(plan, storage, files, hired)
+    outcome, events = sweep(plan, storage, files, hired)
     assert (outcome.finished, outcome.failed, outcome.interrupted, outcome.aborted) == (3, 0, False, "")
     trained = [replicate.key for _, replicate in hired.log]
     assert sorted(trained) == sorted(plan.replicate(t, seed).key for t in plan.trials for seed in (0, 1))
     assert storage.results("small").count("complete") == 3
-    assert sum(isinstance(n, TrialDone) for n in notices) == 3
-    assert sum(isinstance(n, ReplicateDone) for n in notices) == 6
+    assert sum(isinstance(n, TrialDone) for n in events) == 3
+    assert sum(isinstance(n, ReplicateDone) for n in events) == 6
 
 
 @pytest.mark.parametrize(("over_seeds", "value"), [("mean", (1 / 7 + 1 / 8) / 2), ("min", 1 / 8), ("max", 1 / 7)])
@@ -87,12 +87,12 @@ def test_the_learning_curve_in_the_database_is_the_mean_over_the_seeds(tmp_path,
 def test_a_dead_workers_replicate_goes_on_from_its_checkpoint_and_gives_the_same_losses(tmp_path, storage, files):
     plan = small_plan(tmp_path)
     hired = ArithmeticWorkers(2, [(1, 3, Lost("killed"))])
-    outcome, notices = sweep(plan, storage, files, hired)
+    outcome, events = sweep(plan, storage, files, hired)
     assert outcome.failed == 0
     assert losses(storage) == undisturbed(plan, tmp_path)
-    lost = next(n for n in notices if isinstance(n, WorkerLost))
+    lost = next(n for n in events if isinstance(n, WorkerLost))
     assert lost.again
-    again = [n for n in notices if isinstance(n, ReplicateBegan) and n.replicate.key == lost.replicate.key]
+    again = [n for n in events if isinstance(n, ReplicateBegan) and n.replicate.key == lost.replicate.key]
     assert [n.epoch for n in again] == [0, 2]
 
 
@@ -135,14 +135,14 @@ def test_combinations_that_diverge_do_not_stop_the_sweep_for_the_others(tmp_path
 def test_what_fails_before_its_first_epoch_spares_the_other_seeds_of_its_combination(tmp_path, storage, files):
     bad = [(0, 1, Failed("ValueError", "bad layer"), {"kernel_size": 7})]
     plan, hired = small_plan(tmp_path, seeds=[0, 1, 2]), ArithmeticWorkers(1, bad)
-    outcome, notices = sweep(plan, storage, files, hired)
+    outcome, events = sweep(plan, storage, files, hired)
     assert (outcome.finished, outcome.failed, outcome.aborted) == (3, 1, "")
     tried = [r.seed for _, r in hired.log if r.trial.params["kernel_size"] == 7]
     assert tried == [0]
     failed = next(t for t in storage.results("small").trials if t.state == "failed")
     assert [r.signature for r in failed.replicates.values()] == ["ValueError"] * 3
     assert failed.replicates[2].error == "not trained, as seed 0 failed before its first epoch: bad layer"
-    assert sum(isinstance(n, ReplicateDone) for n in notices) == plan.replicates
+    assert sum(isinstance(n, ReplicateDone) for n in events) == plan.replicates
     again = ArithmeticWorkers(1)
     sweep(plan, storage, files, again)
     assert sorted(r.seed for _, r in again.log) == [0, 1, 2]  # the next launch tries all of them
@@ -203,9 +203,9 @@ def test_a_worker_that_dies_after_its_replicate_ended_takes_nothing_with_it(tmp_
             told = super().events(timeout_s)
             return told + [(worker, Lost("late")) for worker, event in told if isinstance(event, Finished)]
 
-    outcome, notices = sweep(small_plan(tmp_path), storage, files, Dying())
+    outcome, events = sweep(small_plan(tmp_path), storage, files, Dying())
     assert (outcome.finished, outcome.failed) == (3, 0)
-    assert not any(isinstance(n, WorkerLost) for n in notices)
+    assert not any(isinstance(n, WorkerLost) for n in events)
 
 
 def test_a_worker_that_dies_after_epochs_but_before_any_checkpoint_is_not_tried_for_ever(tmp_path, storage, files):
@@ -267,9 +267,9 @@ def test_a_worker_that_was_dead_before_it_took_a_replicate_up_is_nothing_against
                 yield killed
 
     plan, hired = small_plan(tmp_path), KilledIdle(2, [(0, 2, killed, {"kernel_size": 7})])
-    outcome, notices = sweep(plan, storage, files, hired)
+    outcome, events = sweep(plan, storage, files, hired)
     assert (outcome.failed, hired.dead) == (0, 0)
-    assert [n.again for n in notices if isinstance(n, WorkerLost)] == [True] * 4
+    assert [n.again for n in events if isinstance(n, WorkerLost)] == [True] * 4
     assert len({replicate.key for _, replicate in hired.log[-4:]}) == 1  # alone, until a worker that lives has it
     assert losses(storage) == undisturbed(plan, tmp_path)
 
@@ -283,16 +283,16 @@ def test_failures_with_different_causes_do_not_stop_the_sweep(tmp_path, storage,
 def test_a_sweep_that_is_asked_to_stop_checkpoints_and_a_relaunch_gives_the_same_losses(tmp_path, storage, files):
     plan = small_plan(tmp_path)
     asked = iter([False] * 6)
-    outcome, notices = sweep(plan, storage, files, ArithmeticWorkers(2), stop=lambda: next(asked, True))
+    outcome, events = sweep(plan, storage, files, ArithmeticWorkers(2), stop=lambda: next(asked, True))
     assert outcome.interrupted
     assert storage.results("small").count("complete") < 3
-    done_before = {n.replicate.key for n in notices if isinstance(n, ReplicateDone)}
+    done_before = {n.replicate.key for n in events if isinstance(n, ReplicateDone)}
     hired = ArithmeticWorkers(2)
-    outcome, notices = sweep(plan, storage, files, hired)
+    outcome, events = sweep(plan, storage, files, hired)
     assert not outcome.interrupted
     assert losses(storage) == undisturbed(plan, tmp_path)
     assert not done_before & {replicate.key for _, replicate in hired.log}
-    assert any(n.epoch > 0 for n in notices if isinstance(n, ReplicateBegan))
+    assert any(n.epoch > 0 for n in events if isinstance(n, ReplicateBegan))
 
 
 def test_a_lost_launchs_last_replicate_only_needs_its_trial_to_be_finished(tmp_path, storage, files):
@@ -313,8 +313,8 @@ def test_a_lost_launchs_last_replicate_only_needs_its_trial_to_be_finished(tmp_p
 def test_a_damaged_checkpoint_means_starting_that_replicate_again(tmp_path, storage, files):
     plan = small_plan(tmp_path)
     files.save_checkpoint(plan.replicate(plan.trials[0], 0).key, b"not a checkpoint")
-    _, notices = sweep(plan, storage, files, ArithmeticWorkers())
-    assert all(n.epoch == 0 for n in notices if isinstance(n, ReplicateBegan))
+    _, events = sweep(plan, storage, files, ArithmeticWorkers())
+    assert all(n.epoch == 0 for n in events if isinstance(n, ReplicateBegan))
     assert losses(storage) == undisturbed(plan, tmp_path)
 
 
@@ -399,7 +399,7 @@ def test_losing_the_study_to_another_launch_stops_the_sweep(tmp_path, storage, f
 
     clock = SimulatedClock(step_s=1.0)
     with pytest.raises(RuntimeError, match="lost the lock"):
-        sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(), still_ours=gone, clock=clock)
+        sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(), check_lock=gone, clock=clock)
 
 
 def test_the_lock_is_looked_at_and_curves_are_written_as_often_as_timings_say(tmp_path, storage, files):
@@ -409,7 +409,7 @@ def test_the_lock_is_looked_at_and_curves_are_written_as_often_as_timings_say(tm
     timings = Timings(look_every_s=10.0, curves_every_s=20.0)
     sweep(
         small_plan(tmp_path), storage, files, ArithmeticWorkers(1), clock=clock, timings=timings,
-        still_ours=lambda: looks.append(clock.now),
+        check_lock=lambda: looks.append(clock.now),
     )  # fmt: skip
     for moments, every_s in ((looks, 10.0), (curves, 20.0)):
         assert len(moments) > 1

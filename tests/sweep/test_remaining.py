@@ -34,9 +34,9 @@ def ended(replicate, after):
     return ReplicateDone("w", replicate, ReplicateResult(0, "complete", 0.5, 1, after, 1.0, "h:1"))
 
 
-def told(left, *notices):
-    for one in notices:
-        left.notice(one)
+def told(left, *events):
+    for one in events:
+        left.on_event(one)
     return left.left_s
 
 

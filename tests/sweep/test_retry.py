@@ -5,14 +5,14 @@ from simulated_clock import SimulatedClock
 
 from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
 from clustersweep.sweep.events import StorageAway, StorageBack
-from clustersweep.sweep.retry import Lasting
+from clustersweep.sweep.retry import RetryOnOutage
 from clustersweep.sweep.timings import Timings
 
 TIMINGS = Timings(outage_patience_s=600.0, try_every_s=2.0)
 
 
-def lasting(told, stop=lambda: False, still_ours=lambda: None, clock=None):
-    return Lasting(told.append, stop, still_ours, timings=TIMINGS, clock=clock or SimulatedClock())
+def lasting(told, stop=lambda: False, check_lock=lambda: None, clock=None):
+    return RetryOnOutage(told.append, stop, check_lock, timings=TIMINGS, clock=clock or SimulatedClock())
 
 
 def failing(times, error=StorageAwayError("no server listens")):  # noqa: B008
@@ -30,7 +30,7 @@ def failing(times, error=StorageAwayError("no server listens")):  # noqa: B008
 def test_while_the_database_is_away_an_action_is_tried_again_and_both_ends_are_told():
     action, done = failing(3)
     told, asked = [], []
-    waiting = lasting(told, still_ours=lambda: asked.append(1))
+    waiting = lasting(told, check_lock=lambda: asked.append(1))
     waiting(action, 1, two=2)
     assert done == [((1,), {"two": 2})]
     assert told == [StorageAway("no server listens", 600.0), StorageBack(6.0)]
@@ -41,7 +41,7 @@ def test_while_the_database_is_away_an_action_is_tried_again_and_both_ends_are_t
 def test_nothing_is_told_or_asked_while_the_database_answers():
     action, done = failing(0)
     told = []
-    lasting(told, still_ours=lambda: told.append("asked"))(action)
+    lasting(told, check_lock=lambda: told.append("asked"))(action)
     assert (len(done), told) == (1, [])
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_written_again_once_another_launch_has_the_study():
         raise StudyLockedError("by another")
 
     with pytest.raises(StudyLockedError):
-        lasting([], still_ours=taken)(action)
+        lasting([], check_lock=taken)(action)
     assert done == []
 
 

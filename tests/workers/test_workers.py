@@ -31,13 +31,13 @@ from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import prepare
 from clustersweep.workers import connection as ray_cluster
 from clustersweep.workers.connection import (
+    NoAnswer,
     Node,
-    Silence,
     Software,
     no_room_for,
     nodes,
     other_versions,
-    require_none,
+    require_no_problems,
     room,
 )
 from clustersweep.workers.gpus import unseen_gpus
@@ -77,10 +77,12 @@ def token(monkeypatch, token_file):
     ray._raylet.Config.initialize("")
 
 
-def sweep(plan, workers, folder: Path, notify=lambda notice: None, **options):
+def sweep(plan, workers, folder: Path, on_event=lambda event: None, **options):
     storage = Storage.in_memory(tasks)
     try:
-        outcome = Sweep(plan, storage.begin(plan), storage, workers, RunFolder(folder), notify=notify, **options).run()
+        outcome = Sweep(
+            plan, storage.begin(plan), storage, workers, RunFolder(folder), on_event=on_event, **options
+        ).run()
     finally:
         workers.close()
     return outcome, storage.results("small")
@@ -190,7 +192,9 @@ def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(token):
 @pytest.mark.parametrize(("gpus", "told"), [("auto", True), (0, False)])
 def test_a_launch_says_which_nodes_without_a_gpu_it_leaves_alone(monkeypatch, caplog, gpus, told):
     workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=2, _limit=None, _gone=set(), _seen={"node-0": 1}, _wait_s=0.0, _timings=RayTimings())
+    vars(workers).update(
+        _cpus=2, _limit=None, _lost_nodes=set(), _visible_gpus={"node-0": 1}, _wait_s=0.0, _timings=RayTimings()
+    )
     has = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {"CPU": 0.0}, {"CPU": 2.0}]
     module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of(has))
@@ -224,7 +228,7 @@ ENOUGH = {"CPU": 2.0, "object_store_memory": 1e9}
     ("has", "says"),
     [
         ({}, None),
-        (Silence("cannot be asked: no such module", alive=True), "cannot be asked: no such module"),
+        (NoAnswer("cannot be asked: no such module", alive=True), "cannot be asked: no such module"),
         ({"tensorflow": "2.20.0"}, "tensorflow 2.20.0 instead of 2.21.0"),
         ({"clustersweep": "none", "python": "3.12.1"},
          "python 3.12.1 instead of 3.11.7, clustersweep none instead of 0.1.0"),
@@ -232,7 +236,7 @@ ENOUGH = {"CPU": 2.0, "object_store_memory": 1e9}
 )  # fmt: skip
 def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_wrong(monkeypatch, has, says):
     nodes = nodes_of([ENOUGH, ENOUGH])
-    answers = {"node-0": HERE, "node-1": has if isinstance(has, Silence) else Software({**HERE.versions, **has})}
+    answers = {"node-0": HERE, "node-1": has if isinstance(has, NoAnswer) else Software({**HERE.versions, **has})}
     monkeypatch.setattr(ray_cluster, "software_here", lambda: HERE)
     monkeypatch.setattr(ray_cluster, "software_of", lambda asked, answer_s: answers)
     problems, gone = other_versions(nodes, 30.0)
@@ -240,14 +244,14 @@ def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_w
     if problems:
         lines = rf"10\.0\.0\.0  fits\n  10\.0\.0\.1  {says}\nInstall the same versions"
         with pytest.raises(WorkersError, match=lines):
-            require_none(problems, nodes)
+            require_no_problems(problems, nodes)
     else:
-        require_none(problems, nodes)
+        require_no_problems(problems, nodes)
 
 
 def test_a_node_that_is_gone_by_the_time_it_is_asked_is_no_reason_to_refuse_the_others(monkeypatch):
     nodes = nodes_of([ENOUGH, ENOUGH])
-    unable = Silence("cannot be asked: it is on fire", alive=True)
+    unable = NoAnswer("cannot be asked: it is on fire", alive=True)
     monkeypatch.setattr(
         ray_cluster, "software_of", lambda asked, answer_s: {"node-0": ray_cluster.software_here(), "node-1": unable}
     )
@@ -260,7 +264,7 @@ def test_a_node_that_is_gone_by_the_time_it_is_asked_is_no_reason_to_refuse_the_
 
 def test_a_node_that_cannot_be_asked_any_more_is_told_and_the_others_are_used(monkeypatch, caplog):
     nodes = nodes_of([ENOUGH, ENOUGH])
-    silent = Silence("does not answer within 30 s", alive=False)
+    silent = NoAnswer("does not answer within 30 s", alive=False)
     monkeypatch.setattr(
         ray_cluster, "software_of", lambda asked, answer_s: {"node-0": ray_cluster.software_here(), "node-1": silent}
     )
@@ -295,27 +299,27 @@ def test_workers_on_ray_give_the_same_bits_as_this_process(clusters, token_file,
 @pytest.mark.integration
 def test_a_killed_workers_replicate_goes_on_elsewhere_and_gives_the_same_bits(token_file, tmp_path, in_process):
     workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, checkpoint_every_s=0.05)
-    pids, killed, notices = {}, [], []
+    pids, killed, events = {}, [], []
 
-    def notify(notice):
-        notices.append(notice)
-        if isinstance(notice, ReplicateBegan):
-            pids[notice.worker] = notice.pid
-        if isinstance(notice, EpochDone) and notice.event.epoch == EPOCHS // 6 and not killed:
-            killed.append(notice.worker)
-            os.kill(pids[notice.worker], signal.SIGKILL)
+    def on_event(event):
+        events.append(event)
+        if isinstance(event, ReplicateBegan):
+            pids[event.worker] = event.pid
+        if isinstance(event, EpochDone) and event.event.epoch == EPOCHS // 6 and not killed:
+            killed.append(event.worker)
+            os.kill(pids[event.worker], signal.SIGKILL)
 
-    outcome, results = sweep(arithmetic_plan(tmp_path, training=LONG), workers, tmp_path, notify)
+    outcome, results = sweep(arithmetic_plan(tmp_path, training=LONG), workers, tmp_path, on_event)
     assert outcome.failed == 0
     assert curves(results) == in_process
-    [lost] = [n for n in notices if isinstance(n, WorkerLost)]
+    [lost] = [n for n in events if isinstance(n, WorkerLost)]
     assert (lost.worker, lost.again) == (killed[0], True)
-    began = [n for n in notices if isinstance(n, ReplicateBegan) and n.replicate.key == lost.replicate.key]
+    began = [n for n in events if isinstance(n, ReplicateBegan) and n.replicate.key == lost.replicate.key]
     assert began[0].epoch == 0
     assert began[-1].epoch > 0  # from its checkpoint, not from the start
     assert began[-1].worker != lost.worker
     assert len(began) == 2
-    assert sum(isinstance(n, ReplicateBegan) for n in notices) == 7  # nothing else was trained twice
+    assert sum(isinstance(n, ReplicateBegan) for n in events) == 7  # nothing else was trained twice
 
 
 @pytest.mark.integration
@@ -325,7 +329,7 @@ def test_workers_that_are_asked_to_stop_hand_over_their_checkpoints(token_file, 
     workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file)
     storage, files, seen = Storage.in_memory(tasks), RunFolder(tmp_path), []
     sweep_ = Sweep(
-        plan, storage.begin(plan), storage, workers, files, notify=seen.append,
+        plan, storage.begin(plan), storage, workers, files, on_event=seen.append,
         stop=lambda: sum(isinstance(n, EpochDone) for n in seen) > 5,
     )  # fmt: skip
     try:
@@ -447,7 +451,7 @@ def test_what_tensorflow_does_not_see_of_a_nodes_gpus_is_told_in_a_line():
 
 def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_where_it_does(monkeypatch, caplog):
     workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=1, _limit=None, _gone=set(), _seen={}, _wait_s=0.0, _timings=RayTimings())
+    vars(workers).update(_cpus=1, _limit=None, _lost_nodes=set(), _visible_gpus={}, _wait_s=0.0, _timings=RayTimings())
     asked = []
     module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 2.0}]))
@@ -462,7 +466,7 @@ def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_wher
     assert told[1].startswith("no GPU, and so not used beside nodes with GPUs: 10.0.0.0.")
     assert len(told) == 2
     workers._first_room("auto", shared=True)
-    workers._seen = {}
+    workers._visible_gpus = {}
     workers._first_room(0, shared=True)
     assert len([asks for asks in asked if asks]) == 1  # nobody is asked twice, nor where CPUs are wanted
 
@@ -470,11 +474,11 @@ def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_wher
 def test_a_node_that_joins_without_a_gpu_that_tensorflow_sees_is_told_and_left_alone(monkeypatch, caplog):
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
-        _actors=dict.fromkeys("abc"), _where={"a": "node-0", "b": "node-1", "c": "node-1"}, _broken="", _limit=None,
+        _actors=dict.fromkeys("abc"), _node_of={"a": "node-0", "b": "node-1", "c": "node-1"}, _failure="", _limit=None,
         _room={"node-0": 1, "node-1": 2}, _starting={1: "b", 2: "c"},
     )  # fmt: skip
     blind = ray.exceptions.RayTaskError(
-        "take", "a trace\nof pages", WorkersError("TensorFlow sees no GPU on b. Mend it")
+        "prepare", "a trace\nof pages", WorkersError("TensorFlow sees no GPU on b. Mend it")
     )
 
     def get(ref):
@@ -482,15 +486,15 @@ def test_a_node_that_joins_without_a_gpu_that_tensorflow_sees_is_told_and_left_a
 
     monkeypatch.setattr(ray, "get", get)
     monkeypatch.setattr(ray, "kill", lambda actor: None)
-    workers._arrived(1)
-    workers._arrived(2)
-    assert (workers._room, [*workers._actors], workers._broken) == ({"node-0": 1, "node-1": 0}, ["a"], "")
+    workers._has_started(1)
+    workers._has_started(2)
+    assert (workers._room, [*workers._actors], workers._failure) == ({"node-0": 1, "node-1": 0}, ["a"], "")
     assert [record.getMessage() for record in caplog.records] == [
         "TensorFlow sees no GPU on b. Mend it. No more workers are started there"
     ]
     workers._starting = {3: "a"}
-    workers._arrived(3)
-    assert workers._broken == "TensorFlow sees no GPU on b. Mend it"  # nobody is left
+    workers._has_started(3)
+    assert workers._failure == "TensorFlow sees no GPU on b. Mend it"  # nobody is left
 
 
 # --- workers that take too much memory --------------------------------------------------------------------------
@@ -554,18 +558,18 @@ def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_wi
     workers = RayWorkers(TASK, lambda: NOTHING, 8, token_file=token_file, checkpoint_every_s=0.05, limit=2, actor=actor)
     seen, left, beside = [], {plan.replicate(trial, 0).key for trial in plan.trials}, []
 
-    def notify(notice):
-        seen.append(notice)
-        if isinstance(notice, ReplicateBegan):
-            left.add(notice.replicate.key)
-            if notice.replicate.trial.params == ATE_TOO_MUCH:
-                beside.append(left - {notice.replicate.key})
-        if isinstance(notice, ReplicateDone | WorkerLost):  # Ray may end the younger one beside it, too
-            left.discard(notice.replicate.key)
-        if isinstance(notice, WorkerLost) and notice.replicate.trial.params == ATE_TOO_MUCH:
+    def on_event(event):
+        seen.append(event)
+        if isinstance(event, ReplicateBegan):
+            left.add(event.replicate.key)
+            if event.replicate.trial.params == ATE_TOO_MUCH:
+                beside.append(left - {event.replicate.key})
+        if isinstance(event, ReplicateDone | WorkerLost):  # Ray may end the younger one beside it, too
+            left.discard(event.replicate.key)
+        if isinstance(event, WorkerLost) and event.replicate.trial.params == ATE_TOO_MUCH:
             ended.touch()
 
-    outcome, results = sweep(plan, workers, tmp_path, notify)
+    outcome, results = sweep(plan, workers, tmp_path, on_event)
     assert (outcome.finished, outcome.failed, outcome.aborted) == (3, 1, "")
     [failed] = [trial for trial in results.trials if trial.state == "failed"]
     assert failed.params == ATE_TOO_MUCH
@@ -621,12 +625,12 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
     )
     seen, at_once = [], []
 
-    def notify(notice):
-        seen.append(notice)
-        if isinstance(notice, ReplicateBegan) and notice.replicate.trial.params == ATE_TOO_MUCH:
+    def on_event(event):
+        seen.append(event)
+        if isinstance(event, ReplicateBegan) and event.replicate.trial.params == ATE_TOO_MUCH:
             at_once.append((len(workers._actors), workers._gpu_share, ray.available_resources().get("GPU", 0.0)))
 
-    outcome, results = sweep(arithmetic_plan(tmp_path), workers, tmp_path, notify)
+    outcome, results = sweep(arithmetic_plan(tmp_path), workers, tmp_path, on_event)
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process_in_short
     assert at_once == [(1, 1.0, 1.0)] * 2  # both seeds, one after the other, on one worker with one of the two GPUs
@@ -642,16 +646,17 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
 def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monkeypatch, caplog, beside, says):
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
-        _actors=dict.fromkeys("abc"), _where=dict.fromkeys("abc", "node-0"), _proven=set(), _stillborn=0, _broken="",
-        _streams=beside, _short_of_memory=False, _gone=set(),
+        _actors=dict.fromkeys("abc"), _node_of=dict.fromkeys("abc", "node-0"), _answered=set(), _failed_starts=0,
+        _failure="",
+        _streams=beside, _short_of_memory=False, _lost_nodes=set(),
     )  # fmt: skip
     filled = []
-    monkeypatch.setattr(workers, "_fill", lambda: filled.append(1), raising=False)
+    monkeypatch.setattr(workers, "_start_workers", lambda: filled.append(1), raising=False)
     monkeypatch.setattr(ray, "kill", lambda actor: None)
     monkeypatch.setattr("clustersweep.workers.ray_pool.nodes", lambda: nodes_of([ENOUGH]))
     for worker in "abc":
         workers._replace(worker, ray.exceptions.OutOfMemoryError("low on memory\nand pages more"))
-    assert re.match(says or "$", workers._broken)
+    assert re.match(says or "$", workers._failure)
     # Beside others no new one is tried at once, and that is told once.
     assert (len(filled), len(caplog.records)) == ((0, 1) if beside else (2, 0))
 
@@ -795,19 +800,19 @@ def test_machines_that_join_are_used_and_one_that_leaves_costs_nothing_but_time(
     )  # fmt: skip
     seen, joined, left = [], [], []
 
-    def notify(notice):
-        seen.append(notice)
-        if isinstance(notice, EpochDone) and not joined:
+    def on_event(event):
+        seen.append(event)
+        if isinstance(event, EpochDone) and not joined:
             joined.append(cluster.add_node(num_cpus=1, object_store_memory=200 * 2**20))
-        if isinstance(notice, EpochDone) and notice.worker != "worker-1" and notice.event.epoch > 20 and not left:
-            left.append(notice.worker)
+        if isinstance(event, EpochDone) and event.worker != "worker-1" and event.event.epoch > 20 and not left:
+            left.append(event.worker)
             cluster.remove_node(joined[0], allow_graceful=False)
 
-    outcome, results = sweep(plan, workers, tmp_path, notify)
+    outcome, results = sweep(plan, workers, tmp_path, on_event)
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process
     assert left
-    assert [notice.worker for notice in seen if isinstance(notice, WorkerLost)] == left
+    assert [event.worker for event in seen if isinstance(event, WorkerLost)] == left
 
 
 @pytest.fixture
@@ -853,14 +858,14 @@ def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_n
     )  # fmt: skip
     seen = []
 
-    def notify(notice):
-        seen.append(notice)
-        there = isinstance(notice, EpochDone) and workers._where[notice.worker] == node.node_id
-        if there and notice.event.epoch > 20 and not any(isinstance(one, WorkerLost) for one in seen):
+    def on_event(event):
+        seen.append(event)
+        there = isinstance(event, EpochDone) and workers._node_of[event.worker] == node.node_id
+        if there and event.event.epoch > 20 and not any(isinstance(one, WorkerLost) for one in seen):
             kill_node(node)
-            seen.append(WorkerLost(notice.worker, notice.replicate, "killed by the test", again=True))
+            seen.append(WorkerLost(event.worker, event.replicate, "killed by the test", again=True))
 
-    outcome, results = sweep(arithmetic_plan(tmp_path, training=LONG), workers, tmp_path, notify)
+    outcome, results = sweep(arithmetic_plan(tmp_path, training=LONG), workers, tmp_path, on_event)
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process
 
@@ -872,22 +877,22 @@ def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(token_
     workers = RayWorkers(TASK, lambda: NOTHING, 8, address=cluster.address, token_file=token_file, timings=timings)
     killed = []
 
-    def notify(notice):
-        if isinstance(notice, EpochDone) and not killed:
+    def on_event(event):
+        if isinstance(event, EpochDone) and not killed:
             killed.append(cluster.head_node.kill_gcs_server(check_alive=False))
 
     with pytest.raises(WorkersError, match=r"the head of the Ray cluster at .* does not answer .*ran is checkpointed"):
-        sweep(plan, workers, tmp_path, notify)
+        sweep(plan, workers, tmp_path, on_event)
 
 
 def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkeypatch, caplog):
     workers = RayWorkers.__new__(RayWorkers)
     vars(workers).update(
-        _head="127.0.0.1:1", _head_gone_since=None, _room={"node-0": 1}, _where={"worker-1": "node-0"}, _actors={},
-        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _gone=set(), _seen={}, _timings=RayTimings(),
+        _head="127.0.0.1:1", _head_gone_since=None, _room={"node-0": 1}, _node_of={"worker-1": "node-0"}, _actors={},
+        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _lost_nodes=set(), _visible_gpus={}, _timings=RayTimings(),
     )  # fmt: skip
     hired = []
-    monkeypatch.setattr(workers, "_hire", hired.append, raising=False)
+    monkeypatch.setattr(workers, "_start_worker", hired.append, raising=False)
     module = "clustersweep.workers.ray_pool"
     monkeypatch.setattr(f"{module}.reach", lambda address: None)
     monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([ENOUGH, ENOUGH, ENOUGH]))
@@ -895,8 +900,8 @@ def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkey
         f"{module}.other_versions", lambda asked, answer_s: ({"node-1": "tensorflow 2.20.0 instead of 2.21.0"}, {})
     )
     for _ in range(2):
-        workers._look()
-        monkeypatch.setattr(workers, "_where", {"worker-1": "node-0", "a": "node-2", "b": "node-2"})
+        workers._check_nodes()
+        monkeypatch.setattr(workers, "_node_of", {"worker-1": "node-0", "a": "node-2", "b": "node-2"})
     assert hired == ["node-2", "node-2"]
     assert [record.getMessage() for record in caplog.records] == [
         "the node 10.0.0.1 that joined the cluster is not used: tensorflow 2.20.0 instead of 2.21.0"
