@@ -12,7 +12,7 @@ import csv
 import heapq
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,17 @@ class SimulatedWorkers:
 class AsListed(Backlog):
     """An order of work that knows no costs: trial after trial."""
 
+    def __init__(self, work: Iterable[tuple[Iterable[int], float]]) -> None:
+        listed = [tuple(seeds) for seeds, _ in work]
+        super().__init__((seeds, 1.0) for seeds in listed)
+        self._trials = range(len(listed))
+
+    def correct(self, trial: int, cost: float) -> None:
+        """Learn nothing: every trial costs the same."""
+
     def most_work(self) -> int | None:
         """Return the first trial that waits."""
-        return next((trial for trial, seeds in enumerate(self._seeds) if seeds), None)
+        return next((trial for trial in self._trials if self.seeds(trial)), None)
 
 
 class NoFiles(RunFolder):
@@ -108,10 +116,8 @@ def simulate(plan: Plan, workers: int, duration: Duration, compile_s: float, ord
         axes = plan.study.axes.items()
         open_trials.sort(key=lambda one: [values.index(one.trial.params[name]) for name, values in axes])
     with tempfile.TemporaryDirectory() as folder:
-        sweep = Sweep(plan, open_trials, storage, hired, NoFiles(Path(folder)))
-        if order == "grid":
-            sweep._backlog = AsListed((plan.study.seeds, 1.0) for _ in open_trials)
-        outcome = sweep.run()
+        backlog = AsListed if order == "grid" else Backlog
+        outcome = Sweep(plan, open_trials, storage, hired, NoFiles(Path(folder)), backlog=backlog).run()
     if outcome.finished != len(plan.trials) or outcome.failed:
         raise SystemExit(f"the sweep is not complete: {outcome}")
     seconds = [duration(plan.replicate(trial, seed)) for trial in plan.trials for seed in plan.study.seeds]

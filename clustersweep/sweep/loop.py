@@ -41,6 +41,7 @@ class Sweep:
         stop: Callable[[], bool] = lambda: False,
         check_lock: Callable[[], None] = lambda: None,
         speed: Speed | None = None,
+        backlog: type[Backlog] = Backlog,
         timings: Timings = Timings(),
         clock: Clock = time,
     ) -> None:
@@ -57,6 +58,7 @@ class Sweep:
             check_lock: Asked every few seconds, and before anything is written to a database that had gone; raises
                 when another launch has taken the study.
             speed: How fast workers are expected to train; None: as assumed where nothing was measured.
+            backlog: What decides which trial is next; another one to compare orders of work.
             timings: How long it waits, how often it looks.
             clock: By which it does.
         """
@@ -66,7 +68,7 @@ class Sweep:
         self._retry = RetryOnOutage(on_event, stop, check_lock, timings=timings, clock=clock)
         self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
         self._meter = SpeedMeter(speed)
-        self._backlog = Backlog(
+        self._backlog = backlog(
             ([seed for seed in plan.study.seeds if seed not in t.done], self._meter.cost_s(t.trial, ()))
             for t in open_trials
         )

@@ -348,7 +348,9 @@ def test_a_terminal_shows_the_workers_the_bar_and_the_best(tmp_path):
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.getvalue())
     assert "worker" in text
     assert "6/6" in text
-    assert "best so far: 0.0871 with kernel_size=7 conv_blocks=1" in text
+    best = storage.results("small").ranked()[0]
+    kernel, blocks = best.params["kernel_size"], best.params["conv_blocks"]
+    assert f"best so far: {best.value:.4f} with kernel_size={kernel} conv_blocks={blocks}" in text
 
 
 def test_reading_verbs_make_no_home_and_plan_starts_no_server(tmp_path):

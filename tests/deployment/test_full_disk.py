@@ -11,15 +11,15 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from arithmetic_workers import ArithmeticWorkers, losses, undisturbed
+from arithmetic_task import tasks
+from arithmetic_workers import ArithmeticWorkers, arithmetic_plan, losses, undisturbed
 from children import Children
 from servers import short_folder
 from small_disk import small_disk
-from small_study import small_plan, write_study
+from small_study import write_study
 
 from clustersweep.errors import StorageAwayError, StorageError
 from clustersweep.home import find_home
-from clustersweep.masses.task import tasks
 from clustersweep.postgres.location import open_database, stop_embedded
 from clustersweep.postgres.programs import server_user
 from clustersweep.storage.store import Storage
@@ -46,7 +46,7 @@ class Forgetful(ArithmeticWorkers):
 @pytest.mark.deployment
 @pytest.mark.parametrize(("workers", "what"), [(ArithmeticWorkers, "checkpoint"), (Forgetful, "weights")])
 def test_what_a_full_disk_does_not_take_is_trained_again_and_nothing_else(tmp_path, workers, what):
-    plan, storage, told = small_plan(tmp_path), Storage.in_memory(tasks), []
+    plan, storage, told = arithmetic_plan(tmp_path), Storage.in_memory(tasks), []
     with small_disk(tmp_path / "disk", 1) as disk:
         files = RunFolder(disk.path / "run")
 

@@ -111,7 +111,7 @@ class Trainer:
                 return
             value = 0.02 * (1 + self._quality) + 0.001 * math.sin(seed + 7 * self._quality) + 0.1 / epoch
             curve.append((0.9 * value, value))
-            yield EpochEnd(epoch, *curve[-1], took)
+            yield EpochEnd(epoch, *curve[-1], took, self._likelihood(value))
             stopping = stop() or (until is not None and epoch >= until)
             if stopping or time.monotonic() - saved_at >= checkpoint_every_s:
                 saved_at = time.monotonic()
@@ -122,8 +122,11 @@ class Trainer:
                 return
         yield Finished(
             val_loss=curve[-1][1], best_epoch=len(curve), epochs=len(curve), seconds=seconds, curve=tuple(curve),
-            resumed=resumed, weights=b"weights", devices=(DEVICE,),
+            resumed=resumed, weights=b"weights", val_nll=self._likelihood(curve[-1][1]), devices=(DEVICE,),
         )  # fmt: skip
+
+    def _likelihood(self, value: float) -> float | None:
+        return -value if self._training.loss == "nll" else None
 
 
 def _progress(checkpoint: bytes, key: str) -> dict[str, Any]:

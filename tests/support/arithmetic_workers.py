@@ -1,33 +1,44 @@
-"""Workers that answer by arithmetic instead of training: for tests of the loop and of what reads its results."""
+"""Workers in this process that train arithmetic, as many as wanted, and go wrong where they are told to.
 
-import threading
+The task is `arithmetic_task`, run as a worker runs any: these only share out replicates, and add the faults.
+"""
 
-from clustersweep.masses.task import tasks
+from arithmetic_task import Arithmetic, Nothing, tasks
+from small_study import small_plan
+
 from clustersweep.storage.store import Storage
-from clustersweep.study.events import Checkpoint, EpochEnd, Finished, Stopped
+from clustersweep.study.events import EpochEnd
+from clustersweep.survey.spec import DataSpec
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
-from clustersweep.training.files.checkpoint import Progress, pack_state, progress_of
-from clustersweep.workers.protocol import Began, Lost
+from clustersweep.workers.protocol import Lost, ReplicateRunner
 
-EPOCHS = 3
+TASK, NOTHING = Arithmetic(data=DataSpec()), Nothing()
+EPOCHS = 3  # of the small study
 
 
-def loss(replicate, epoch):
-    """A loss that depends on the replicate and the epoch only, as real ones do."""
-    params = replicate.trial.params
-    return 1.0 / (params["kernel_size"] + params["conv_blocks"] + replicate.seed + epoch)
+def arithmetic_plan(folder, **changes):
+    """The small study's plan, with arithmetic to train."""
+    return small_plan(folder, tasks, **changes)
 
 
 class ArithmeticWorkers:
-    """Workers that tell what training would, with a checkpoint after every epoch; `faults` make them misbehave."""
+    """See `workers.Workers`; a checkpoint after every epoch.
+
+    Args:
+        count: How many.
+        faults: `(seed, epoch, event)` or `(seed, epoch, event, params)`: the event is told instead of the end of that
+            epoch of a replicate, once, and nothing after it.
+    """
 
     def __init__(self, count=2, faults=()):
-        self.faults = list(faults)  # (seed, epoch, event) told once instead of going on
+        self.faults = list(faults)
         self._idle = [f"worker-{i}" for i in range(1, count + 1)]
         self._streams = {}
-        self._hired = count
-        self._stop = threading.Event()
+        self._started = count
+        self._runner = ReplicateRunner(
+            TASK.trainers(NOTHING, cpus=1, gpus=0, deterministic=True), checkpoint_every_s=0.0
+        )
         self.log = []
         self.made_alone = []  # after so many replicates
         self.on_share = False
@@ -41,53 +52,45 @@ class ArithmeticWorkers:
         self._streams[worker] = self._train(replicate, checkpoint)
 
     def events(self, timeout_s):
-        told = []
+        found = []
         for worker, stream in list(self._streams.items()):
             event = next(stream, None)
             if event is None:
                 del self._streams[worker]
                 self._idle.append(worker)
             else:
-                told.append((worker, event))
+                found.append((worker, event))
             if isinstance(event, Lost):
                 del self._streams[worker]
-                self._hired += 1
-                self._idle.append(f"worker-{self._hired}")
-        return told
+                self._started += 1
+                self._idle.append(f"worker-{self._started}")
+        return found
 
     def alone(self):
         self.made_alone.append(len(self.log))
         return self.on_share
 
     def stop(self):
-        self._stop.set()
+        self._runner.stop()
 
     def close(self):
         pass
 
     def _train(self, replicate, checkpoint):
-        yield Began("host", 1)
-        curve = list(progress_of(checkpoint, replicate.key).curve) if checkpoint else []
-        resumed = int(checkpoint is not None)
-        for epoch in range(len(curve) + 1, EPOCHS + 1):
-            for fault in self.faults:
-                seed, at, event = fault[:3]
-                params = fault[3] if len(fault) > 3 else {}
-                if (seed, at) == (replicate.seed, epoch) and params.items() <= replicate.trial.params.items():
-                    self.faults.remove(fault)
-                    yield event
-                    return
-            value = loss(replicate, epoch)
-            curve.append((2 * value, value))
-            yield EpochEnd(epoch, 2 * value, value, 0.01)
-            progress = Progress(replicate.key, epoch, epoch, 0.01 * epoch, resumed, tuple(curve))
-            yield Checkpoint(epoch, pack_state(progress, weights=[], best=[], optimizer=[]))
-            if self._stop.is_set():
-                yield Stopped()
+        for event in self._runner.train(replicate, checkpoint):
+            fault = self._fault(replicate, event.epoch) if isinstance(event, EpochEnd) else None
+            yield fault or event
+            if fault:
                 return
-        best = min(range(EPOCHS), key=lambda i: curve[i][1])
-        val_nll = -curve[best][1] if replicate.trial.spec[1].loss == "nll" else None
-        yield Finished(curve[best][1], best + 1, EPOCHS, 0.01 * EPOCHS, tuple(curve), resumed, b"weights", val_nll)
+
+    def _fault(self, replicate, epoch):
+        for fault in self.faults:
+            seed, at, event = fault[:3]
+            params = fault[3] if len(fault) > 3 else {}
+            if (seed, at) == (replicate.seed, epoch) and params.items() <= replicate.trial.params.items():
+                self.faults.remove(fault)
+                return event
+        return None
 
 
 def losses(storage):

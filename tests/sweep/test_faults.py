@@ -3,10 +3,9 @@
 import threading
 
 import pytest
-from arithmetic_workers import ArithmeticWorkers, losses, undisturbed
-from small_study import small_plan
+from arithmetic_task import tasks
+from arithmetic_workers import ArithmeticWorkers, arithmetic_plan, losses, undisturbed
 
-from clustersweep.masses.task import tasks
 from clustersweep.postgres.location import StudyLock
 from clustersweep.storage.store import Storage
 from clustersweep.sweep.events import EpochDone, StorageAway, StorageBack
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(postgres_tcp, database_name, tmp_path):
-    plan, url = small_plan(tmp_path), postgres_tcp.url_with(database=database_name)
+    plan, url = arithmetic_plan(tmp_path), postgres_tcp.url_with(database=database_name)
     storage, lock = Storage.connect(url.replace("postgresql:", "postgresql+psycopg2:", 1), tasks), None
     told = []
 
@@ -48,7 +47,7 @@ def test_a_sweep_waits_while_postgresql_is_restarted_says_so_and_loses_nothing(p
 
 
 def test_a_result_that_was_committed_as_the_connection_was_lost_is_not_an_error(postgres_tcp, database_name, tmp_path):
-    plan, url = small_plan(tmp_path), postgres_tcp.url_with(database=database_name)
+    plan, url = arithmetic_plan(tmp_path), postgres_tcp.url_with(database=database_name)
     storage = Storage.connect(url.replace("postgresql:", "postgresql+psycopg2:", 1), tasks)
     opened = storage.begin(plan)[0]
     storage.start(opened)

@@ -3,15 +3,16 @@
 import dataclasses
 import itertools
 import os
+import socket
+import statistics
 import time
 
 import pytest
-from arithmetic_workers import EPOCHS, ArithmeticWorkers, losses, undisturbed
+from arithmetic_task import tasks
+from arithmetic_workers import EPOCHS, ArithmeticWorkers, arithmetic_plan, losses, undisturbed
 from simulated_clock import SimulatedClock
-from small_study import small_plan
 
 from clustersweep.errors import StorageAwayError, StorageError
-from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import fitted
 from clustersweep.study.events import Checkpoint, Failed, Finished
@@ -43,7 +44,7 @@ def sweep(plan, storage, files, workers, **options):
 def test_every_feasible_replicate_is_trained_exactly_once_whatever_the_number_of_workers(
     tmp_path, storage, files, workers
 ):
-    plan, hired = small_plan(tmp_path), ArithmeticWorkers(workers)
+    plan, hired = arithmetic_plan(tmp_path), ArithmeticWorkers(workers)
     outcome, events = sweep(plan, storage, files, hired)
     assert (outcome.finished, outcome.failed, outcome.interrupted, outcome.aborted) == (3, 0, False, "")
     trained = [replicate.key for _, replicate in hired.log]
@@ -53,17 +54,19 @@ def test_every_feasible_replicate_is_trained_exactly_once_whatever_the_number_of
     assert sum(isinstance(n, ReplicateDone) for n in events) == 6
 
 
-@pytest.mark.parametrize(("over_seeds", "value"), [("mean", (1 / 7 + 1 / 8) / 2), ("min", 1 / 8), ("max", 1 / 7)])
-def test_a_trials_value_is_the_objective_over_its_seeds(tmp_path, storage, files, over_seeds, value):
-    plan = small_plan(tmp_path, objective={"over_seeds": over_seeds})
+@pytest.mark.parametrize(("over_seeds", "of"), [("mean", statistics.fmean), ("min", min), ("max", max)])
+def test_a_trials_value_is_the_objective_over_its_seeds(tmp_path, storage, files, over_seeds, of):
+    plan = arithmetic_plan(tmp_path, objective={"over_seeds": over_seeds})
     sweep(plan, storage, files, ArithmeticWorkers())
-    trial = next(t for t in storage.results("small").trials if t.params == {"kernel_size": 3, "conv_blocks": 1})
-    assert trial.value == pytest.approx(value)
+    for trial in storage.results("small").ranked():
+        values = [result.value for result in trial.replicates.values()]
+        assert len(set(values)) == 2
+        assert trial.value == pytest.approx(of(values), abs=0)
 
 
 def test_the_seeds_of_a_trial_stay_on_one_worker_while_there_is_other_work(tmp_path, storage, files):
     hired = ArithmeticWorkers(2)
-    sweep(small_plan(tmp_path), storage, files, hired)
+    sweep(arithmetic_plan(tmp_path), storage, files, hired)
     first, second = hired.log[0], hired.log[1]
     assert first[1].trial != second[1].trial
     by_worker = [replicate.trial for worker, replicate in hired.log if worker == first[0]]
@@ -72,20 +75,23 @@ def test_the_seeds_of_a_trial_stay_on_one_worker_while_there_is_other_work(tmp_p
 
 def test_at_the_end_the_seeds_of_the_last_trial_are_spread_over_idle_workers(tmp_path, storage, files):
     hired = ArithmeticWorkers(6)
-    sweep(small_plan(tmp_path), storage, files, hired)
+    sweep(arithmetic_plan(tmp_path), storage, files, hired)
     assert len({worker for worker, _ in hired.log}) == 6
 
 
 def test_the_learning_curve_in_the_database_is_the_mean_over_the_seeds(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     sweep(plan, storage, files, ArithmeticWorkers())
-    trial = next(t for t in storage.backend.get_all_trials(0) if t.params == {"kernel_size": 3, "conv_blocks": 1})
-    by_hand = {epoch: (1 / (4 + epoch) + 1 / (5 + epoch)) / 2 for epoch in (1, 2, 3)}
-    assert trial.intermediate_values == pytest.approx(by_hand)
+    params = {"kernel_size": 3, "conv_blocks": 1}
+    stored = next(t for t in storage.backend.get_all_trials(0) if t.params == params)
+    trial = next(t for t in storage.results("small").trials if t.params == params)
+    first, second = (result.curve for result in trial.replicates.values())
+    by_hand = {epoch: (first[epoch - 1][1] + second[epoch - 1][1]) / 2 for epoch in (1, 2, 3)}
+    assert stored.intermediate_values == pytest.approx(by_hand)
 
 
 def test_a_dead_workers_replicate_goes_on_from_its_checkpoint_and_gives_the_same_losses(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     hired = ArithmeticWorkers(2, [(1, 3, Lost("killed"))])
     outcome, events = sweep(plan, storage, files, hired)
     assert outcome.failed == 0
@@ -99,7 +105,7 @@ def test_a_dead_workers_replicate_goes_on_from_its_checkpoint_and_gives_the_same
 def test_a_replicate_that_kills_its_worker_three_times_fails_with_the_reason(tmp_path, storage, files):
     where = {"kernel_size": 7}
     hired = ArithmeticWorkers(1, [(1, 1, Lost("exit code 9"), where)] * 3)
-    outcome, _ = sweep(small_plan(tmp_path), storage, files, hired)
+    outcome, _ = sweep(arithmetic_plan(tmp_path), storage, files, hired)
     assert outcome.failed == 1
     failed = next(t for t in storage.results("small").trials if t.state == "failed")
     assert failed.replicates[1].signature == "WorkerLost"
@@ -110,7 +116,7 @@ def test_a_replicate_that_kills_its_worker_three_times_fails_with_the_reason(tmp
 
 def test_a_failed_replicate_fails_its_trial_and_no_other(tmp_path, storage, files):
     broken = Failed("NonFiniteLoss", "the loss is not finite", "trace")
-    outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(2, [(0, 2, broken)]))
+    outcome, _ = sweep(arithmetic_plan(tmp_path), storage, files, ArithmeticWorkers(2, [(0, 2, broken)]))
     assert (outcome.finished, outcome.failed) == (3, 1)
     failed = next(t for t in storage.results("small").trials if t.state == "failed")
     assert failed.replicates[0].error == "the loss is not finite\ntrace"
@@ -118,7 +124,7 @@ def test_a_failed_replicate_fails_its_trial_and_no_other(tmp_path, storage, file
 
 def test_three_combinations_that_fail_alike_stop_the_sweep(tmp_path, storage, files):
     broken = [(0, 1, Failed("ValueError", "bad layer"))] * 3
-    plan = small_plan(tmp_path, search_space={"kernel_size": [2, 3, 4, 5]})
+    plan = arithmetic_plan(tmp_path, search_space={"kernel_size": [2, 3, 4, 5]})
     outcome, _ = sweep(plan, storage, files, ArithmeticWorkers(1, broken))
     assert outcome.aborted.startswith("3 combinations failed alike (ValueError: bad layer)")
     assert not outcome.interrupted
@@ -127,14 +133,14 @@ def test_three_combinations_that_fail_alike_stop_the_sweep(tmp_path, storage, fi
 
 def test_combinations_that_diverge_do_not_stop_the_sweep_for_the_others(tmp_path, storage, files):
     broken = [(0, 1, Failed("NonFiniteLoss", "the loss is not finite"))] * 3
-    plan = small_plan(tmp_path, search_space={"kernel_size": [2, 3, 4, 5]})
+    plan = arithmetic_plan(tmp_path, search_space={"kernel_size": [2, 3, 4, 5]})
     outcome, _ = sweep(plan, storage, files, ArithmeticWorkers(1, broken))
     assert (outcome.aborted, outcome.failed, outcome.finished) == ("", 3, len(plan.trials))
 
 
 def test_what_fails_before_its_first_epoch_spares_the_other_seeds_of_its_combination(tmp_path, storage, files):
     bad = [(0, 1, Failed("ValueError", "bad layer"), {"kernel_size": 7})]
-    plan, hired = small_plan(tmp_path, seeds=[0, 1, 2]), ArithmeticWorkers(1, bad)
+    plan, hired = arithmetic_plan(tmp_path, seeds=[0, 1, 2]), ArithmeticWorkers(1, bad)
     outcome, events = sweep(plan, storage, files, hired)
     assert (outcome.finished, outcome.failed, outcome.aborted) == (3, 1, "")
     tried = [r.seed for _, r in hired.log if r.trial.params["kernel_size"] == 7]
@@ -154,7 +160,7 @@ def test_what_fails_later_or_diverges_does_not_spare_the_other_seeds(tmp_path, s
         (0, 2, Failed("ValueError", "bad luck"), {"kernel_size": 7}),
         (0, 1, Failed("NonFiniteLoss", "not finite"), {"kernel_size": 3, "conv_blocks": 1}),
     ]
-    plan, hired = small_plan(tmp_path), ArithmeticWorkers(1, faults)
+    plan, hired = arithmetic_plan(tmp_path), ArithmeticWorkers(1, faults)
     outcome, _ = sweep(plan, storage, files, hired)
     assert outcome.failed == 2
     assert len(hired.log) == plan.replicates
@@ -162,7 +168,7 @@ def test_what_fails_later_or_diverges_does_not_spare_the_other_seeds(tmp_path, s
 
 def test_a_seed_that_fails_at_once_spares_none_where_another_has_trained(tmp_path, storage, files):
     bad = [(1, 1, Failed("ValueError", "bad luck"), {"kernel_size": 7})]
-    plan, hired = small_plan(tmp_path, seeds=[0, 1, 2]), ArithmeticWorkers(1, bad)
+    plan, hired = arithmetic_plan(tmp_path, seeds=[0, 1, 2]), ArithmeticWorkers(1, bad)
     outcome, _ = sweep(plan, storage, files, hired)
     assert outcome.failed == 1
     assert len(hired.log) == plan.replicates
@@ -185,7 +191,7 @@ class Away:
 
 
 def test_when_the_database_stays_away_what_runs_is_checkpointed_before_the_sweep_ends(tmp_path, storage, files):
-    plan, hired = small_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, Lost("x"), {"kernel_size": 7})])
+    plan, hired = arithmetic_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, Lost("x"), {"kernel_size": 7})])
     open_trials = storage.begin(plan)
     with pytest.raises(StorageAwayError):
         Sweep(plan, open_trials, Away(storage, 0), hired, files, clock=SimulatedClock()).run()
@@ -203,7 +209,7 @@ def test_a_worker_that_dies_after_its_replicate_ended_takes_nothing_with_it(tmp_
             told = super().events(timeout_s)
             return told + [(worker, Lost("late")) for worker, event in told if isinstance(event, Finished)]
 
-    outcome, events = sweep(small_plan(tmp_path), storage, files, Dying())
+    outcome, events = sweep(arithmetic_plan(tmp_path), storage, files, Dying())
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert not any(isinstance(n, WorkerLost) for n in events)
 
@@ -215,14 +221,14 @@ def test_a_worker_that_dies_after_epochs_but_before_any_checkpoint_is_not_tried_
             return [(worker, event) for worker, event in told if not isinstance(event, Checkpoint)]
 
     outcome, _ = sweep(
-        small_plan(tmp_path), storage, files, Forgetful(1, [(1, 3, Lost("killed"), {"kernel_size": 7})] * 9)
+        arithmetic_plan(tmp_path), storage, files, Forgetful(1, [(1, 3, Lost("killed"), {"kernel_size": 7})] * 9)
     )
     assert outcome.failed == 1
 
 
 @pytest.mark.parametrize("event", [Lost("killed for its memory", True), Failed("ResourceExhaustedError", "no memory")])
 def test_what_runs_out_of_memory_is_tried_once_more_alone_and_then_fails(tmp_path, storage, files, event):
-    plan, hired = small_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, event, {"kernel_size": 7})])
+    plan, hired = arithmetic_plan(tmp_path), ArithmeticWorkers(2, [(0, 2, event, {"kernel_size": 7})])
     outcome, _ = sweep(plan, storage, files, hired)
     assert outcome.failed == 0
     assert hired.log[-1][1].trial.params["kernel_size"] == 7  # after everything else
@@ -244,7 +250,7 @@ def test_the_remedy_names_a_whole_gpu_where_a_share_had_not_the_memory_also_alon
     no_memory = Failed("ResourceExhaustedError", "OOM when allocating tensor")
     hired = ArithmeticWorkers(2, [(0, 1, no_memory, {"kernel_size": 7})] * 2)
     hired.on_share = True
-    sweep(small_plan(tmp_path), storage, files, hired)
+    sweep(arithmetic_plan(tmp_path), storage, files, hired)
     [failed] = [r for t in storage.results("small").trials for r in t.replicates.values() if r.state == "failed"]
     assert failed.error.startswith(
         "out of memory, also with nothing else training: OOM when allocating tensor. Give it a whole GPU "
@@ -266,7 +272,7 @@ def test_a_worker_that_was_dead_before_it_took_a_replicate_up_is_nothing_against
                 self.dead -= 1
                 yield killed
 
-    plan, hired = small_plan(tmp_path), KilledIdle(2, [(0, 2, killed, {"kernel_size": 7})])
+    plan, hired = arithmetic_plan(tmp_path), KilledIdle(2, [(0, 2, killed, {"kernel_size": 7})])
     outcome, events = sweep(plan, storage, files, hired)
     assert (outcome.failed, hired.dead) == (0, 0)
     assert [n.again for n in events if isinstance(n, WorkerLost)] == [True] * 4
@@ -276,12 +282,12 @@ def test_a_worker_that_was_dead_before_it_took_a_replicate_up_is_nothing_against
 
 def test_failures_with_different_causes_do_not_stop_the_sweep(tmp_path, storage, files):
     broken = [(0, 1, Failed(name, "x")) for name in ("A", "B", "C")]
-    outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(1, broken))
+    outcome, _ = sweep(arithmetic_plan(tmp_path), storage, files, ArithmeticWorkers(1, broken))
     assert (outcome.aborted, outcome.failed) == ("", 3)
 
 
 def test_a_sweep_that_is_asked_to_stop_checkpoints_and_a_relaunch_gives_the_same_losses(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     asked = iter([False] * 6)
     outcome, events = sweep(plan, storage, files, ArithmeticWorkers(2), stop=lambda: next(asked, True))
     assert outcome.interrupted
@@ -296,7 +302,7 @@ def test_a_sweep_that_is_asked_to_stop_checkpoints_and_a_relaunch_gives_the_same
 
 
 def test_a_lost_launchs_last_replicate_only_needs_its_trial_to_be_finished(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     sweep(plan, storage, files, ArithmeticWorkers())
     finished = storage.results("small").trials[-1]
     other = Storage.in_memory(tasks)
@@ -311,7 +317,7 @@ def test_a_lost_launchs_last_replicate_only_needs_its_trial_to_be_finished(tmp_p
 
 
 def test_a_damaged_checkpoint_means_starting_that_replicate_again(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     files.save_checkpoint(plan.replicate(plan.trials[0], 0).key, b"not a checkpoint")
     _, events = sweep(plan, storage, files, ArithmeticWorkers())
     assert all(n.epoch == 0 for n in events if isinstance(n, ReplicateBegan))
@@ -319,18 +325,22 @@ def test_a_damaged_checkpoint_means_starting_that_replicate_again(tmp_path, stor
 
 
 def test_checkpoints_of_finished_replicates_are_removed_and_only_the_best_weights_kept(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     sweep(plan, storage, files, ArithmeticWorkers())
     assert list((files.path / "checkpoints").iterdir()) == []
     kept = {path.stem for path in (files.path / "weights").iterdir()}
-    assert kept == {plan.replicate(trial, 1).key for trial in plan.trials}  # seed 1 has the lower loss
+    values = {key: value for key, (value, _) in losses(storage).items()}
+    for trial in plan.trials:
+        params = tuple(sorted(trial.params.items()))
+        best = min((0, 1), key=lambda seed, params=params: values[params, seed])
+        assert {plan.replicate(trial, seed).key for seed in (0, 1)} & kept == {plan.replicate(trial, best).key}
 
 
 def test_what_a_killed_launch_left_is_removed_but_no_checkpoint_of_what_is_not_complete(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     fails = Failed("ValueError", "broken")
     Sweep(plan, storage.begin(plan), storage, ArithmeticWorkers(1, [(0, 1, fails, {"kernel_size": 7})]), files).run()
-    grown = small_plan(tmp_path, seeds=[0, 1, 2])
+    grown = arithmetic_plan(tmp_path, seeds=[0, 1, 2])
     every = {grown.replicate(trial, seed).key for trial in grown.trials for seed in (0, 1, 2)}
     for key in (*every, "of-another-study"):
         files.save_checkpoint(key, b"left")
@@ -351,7 +361,7 @@ def test_what_a_killed_launch_left_is_removed_but_no_checkpoint_of_what_is_not_c
 
 
 def test_where_nothing_was_left_the_database_is_not_asked(tmp_path, storage, files, monkeypatch):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     sweep(plan, storage, files, ArithmeticWorkers())
     monkeypatch.setattr(storage, "results", None)
     remove_leftovers(plan, storage, storage.begin(plan), files)
@@ -359,7 +369,7 @@ def test_where_nothing_was_left_the_database_is_not_asked(tmp_path, storage, fil
 
 
 def test_a_report_that_is_being_written_beside_a_launch_is_left_alone(tmp_path, storage, files):
-    plan = small_plan(tmp_path)
+    plan = arithmetic_plan(tmp_path)
     opened, part = storage.begin(plan), files.path / ".0123456789abcdef.part"
     files.path.mkdir()
     part.write_bytes(b"half")
@@ -373,12 +383,12 @@ def test_a_report_that_is_being_written_beside_a_launch_is_left_alone(tmp_path, 
 def test_a_disk_that_takes_no_checkpoints_stops_the_sweep_with_a_storage_error(tmp_path, storage):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="file/checkpoints"):
-        sweep(small_plan(tmp_path), storage, RunFolder(tmp_path / "file"), ArithmeticWorkers())
+        sweep(arithmetic_plan(tmp_path), storage, RunFolder(tmp_path / "file"), ArithmeticWorkers())
 
 
 @pytest.mark.parametrize(("loss", "has_likelihood"), [("mse", False), ("nll", True)])
 def test_the_likelihood_of_networks_with_a_variance_is_kept(tmp_path, storage, files, loss, has_likelihood):
-    plan = small_plan(tmp_path, training={"loss": loss})
+    plan = arithmetic_plan(tmp_path, training={"loss": loss})
     sweep(plan, storage, files, ArithmeticWorkers())
     kept = [result for trial in storage.results("small").ranked() for result in trial.replicates.values()]
     assert len(kept) == 6
@@ -386,7 +396,7 @@ def test_the_likelihood_of_networks_with_a_variance_is_kept(tmp_path, storage, f
 
 
 def test_a_sweep_measures_how_fast_its_workers_are(tmp_path, storage, files):
-    outcome, _ = sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers())
+    outcome, _ = sweep(arithmetic_plan(tmp_path), storage, files, ArithmeticWorkers())
     assert [sums.count for sums in outcome.speeds.values()] == [6]
     assert fitted(*outcome.speeds.values()).measured
     assert (outcome.workers, outcome.epochs) == (2, 6 * EPOCHS)
@@ -399,7 +409,7 @@ def test_losing_the_study_to_another_launch_stops_the_sweep(tmp_path, storage, f
 
     clock = SimulatedClock(step_s=1.0)
     with pytest.raises(RuntimeError, match="lost the lock"):
-        sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(), check_lock=gone, clock=clock)
+        sweep(arithmetic_plan(tmp_path), storage, files, ArithmeticWorkers(), check_lock=gone, clock=clock)
 
 
 def test_the_lock_is_looked_at_and_curves_are_written_as_often_as_timings_say(tmp_path, storage, files):
@@ -408,7 +418,7 @@ def test_the_lock_is_looked_at_and_curves_are_written_as_often_as_timings_say(tm
     storage.record_curve = lambda *given: (curves.append(clock.now), record(*given))
     timings = Timings(look_every_s=10.0, curves_every_s=20.0)
     sweep(
-        small_plan(tmp_path), storage, files, ArithmeticWorkers(1), clock=clock, timings=timings,
+        arithmetic_plan(tmp_path), storage, files, ArithmeticWorkers(1), clock=clock, timings=timings,
         check_lock=lambda: looks.append(clock.now),
     )  # fmt: skip
     for moments, every_s in ((looks, 10.0), (curves, 20.0)):
@@ -424,7 +434,7 @@ def test_a_worker_that_does_not_stop_is_not_waited_for_longer_than_its_grace(tmp
 
     clock = SimulatedClock()
     outcome, _ = sweep(
-        small_plan(tmp_path), storage, files, Deaf(), clock=clock, timings=Timings(stop_grace_s=7.0),
+        arithmetic_plan(tmp_path), storage, files, Deaf(), clock=clock, timings=Timings(stop_grace_s=7.0),
         stop=lambda: clock.now > 100.0,
     )  # fmt: skip
     assert outcome.interrupted
@@ -432,8 +442,8 @@ def test_a_worker_that_does_not_stop_is_not_waited_for_longer_than_its_grace(tmp
 
 
 def test_the_results_say_which_worker_trained_and_whether_it_was_resumed(tmp_path, storage, files):
-    sweep(small_plan(tmp_path), storage, files, ArithmeticWorkers(1, [(0, 2, Lost("x"))]))
+    sweep(arithmetic_plan(tmp_path), storage, files, ArithmeticWorkers(1, [(0, 2, Lost("x"))]))
     replicates = [r for t in storage.results("small").trials for r in t.replicates.values()]
-    assert {r.worker for r in replicates} == {"host:1"}
+    assert {r.worker for r in replicates} == {f"{socket.gethostname()}:{os.getpid()}"}
     assert sum(r.resumed for r in replicates) == 1
     assert dataclasses.asdict(replicates[0])["epochs"] == EPOCHS

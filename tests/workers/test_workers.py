@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import ray
-from arithmetic_task import Arithmetic, Nothing
+from arithmetic_workers import NOTHING, TASK, arithmetic_plan
 from small_study import CLUSTERS, small_plan
 
 from clustersweep.cpus import available_cpus
@@ -24,7 +24,6 @@ from clustersweep.errors import WorkersError
 from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
-from clustersweep.survey.spec import DataSpec
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
@@ -50,7 +49,6 @@ LONG = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 2}  # long enough to
 
 
 ray.cloudpickle.register_pickle_by_value(arithmetic_task)
-TASK, NOTHING = Arithmetic(data=DataSpec()), Nothing()
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +95,6 @@ def undisturbed(folder: Path, **training):
     outcome, results = sweep(arithmetic_plan(folder, training=training), InProcessWorkers(TASK, NOTHING), folder)
     assert outcome.finished == 3
     return curves(results)
-
-
-def arithmetic_plan(folder: Path, **changes):
-    """The small study's plan, with arithmetic to train."""
-    return small_plan(folder, arithmetic_task.tasks, **changes)
 
 
 @pytest.fixture(scope="module")
