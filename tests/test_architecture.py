@@ -56,6 +56,10 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 
+# Those whose `__init__` names what is public in them.
+FOLDERS_OF_NAMES = ("survey", "postgres", "settings", "report", "masses", "training")
+
+
 def name_of(path):
     return str(path.relative_to(PACKAGE))
 
@@ -93,7 +97,9 @@ def test_folders_of_the_package_know_only_those_in_the_table(path):
     for module in imports(path):
         if module.startswith("clustersweep.") and "*" not in allowed:
             other = module.split(".")[1]
-            assert other in allowed or other == "__version__", f"{name_of(path)} must not import {module}"
+            assert other in allowed or other in {"__version__", "public_names"}, (
+                f"{name_of(path)} must not import {module}"
+            )
 
 
 def test_the_table_has_no_part_that_is_gone():
@@ -111,6 +117,56 @@ def test_no_folders_know_one_another_in_a_circle():
         for name in free:
             del left[name]
     assert left == {}
+
+
+def public_of(folder):
+    """Return a folder's public names by the module that has them, as its `__init__` gives them."""
+    (call,) = (node for node in ast.walk(ast.parse((PACKAGE / folder / "__init__.py").read_text()))
+               if isinstance(node, ast.Call))  # fmt: skip
+    return ast.literal_eval(call.args[1])
+
+
+@pytest.mark.parametrize("folder", FOLDERS_OF_NAMES)
+def test_a_folder_names_what_others_take_of_it(folder):
+    """A function that has its module's name is public with the module, which a folder cannot name beside it."""
+    public = public_of(folder)
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())) if part_of(path) != folder else ():
+            if isinstance(node, ast.ImportFrom) and node.module.startswith(f"clustersweep.{folder}."):
+                module = node.module.removeprefix(f"clustersweep.{folder}.")
+                missing = {alias.name for alias in node.names} - set(public.get(module, ())) - {module.split(".")[-1]}
+                assert not missing, f"{folder}/__init__.py does not name {missing} of {module}, for {name_of(path)}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS_OF_NAMES)
+def test_a_public_name_is_one_modules_and_hides_none(folder):
+    modules = {path.stem for path in (PACKAGE / folder).iterdir()}
+    names = [name for names in public_of(folder).values() for name in names]
+    assert len(names) == len(set(names))
+    assert not modules & set(names)
+
+
+def test_public_names_are_there_and_their_modules_wait_until_they_are_asked_for():
+    script = (
+        "import sys, importlib\n"
+        f"folders = [importlib.import_module('clustersweep.' + name) for name in {FOLDERS_OF_NAMES}]\n"
+        "assert not {'numpy', 'pydantic', 'yaml', 'psycopg2', 'plotly', 'tensorflow'} & set(sys.modules)\n"
+        "for folder in folders[:-1]:\n"
+        "    for name in folder.__all__: getattr(folder, name)\n"
+        "assert folders[0].Dataset is sys.modules['clustersweep.survey.dataset'].Dataset\n"
+        "try: folders[0].nothing\n"
+        "except AttributeError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "module 'clustersweep.survey' has no attribute 'nothing'\n"), (
+        done.stderr
+    )
+
+
+@pytest.mark.integration
+def test_the_public_names_of_the_training_are_there():
+    script = "import clustersweep.training as t\nfor name in t.__all__: getattr(t, name)"  # TensorFlow
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
 
 
 def test_the_root_has_at_most_eight_files():

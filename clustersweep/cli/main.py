@@ -254,7 +254,7 @@ def report(
     """Write the HTML report (works offline) and results.csv, one row per replicate."""
     from clustersweep.masses.report import write_study_report
     from clustersweep.masses.task import masses_of
-    from clustersweep.report import summary
+    from clustersweep.report.sweep.table import summary
 
     study = _study(study_file)
     stored = _stored(study, storage, home_of(home_folder, make=False))

@@ -8,7 +8,7 @@ from clustersweep.study.results import SweepResults
 from clustersweep.words import command
 
 if TYPE_CHECKING:
-    from clustersweep.report import ReportFiles
+    from clustersweep.report.sweep.write import ReportFiles
 
 
 def write_study_report(results: SweepResults, data: str, to: Path, where: Path) -> "ReportFiles":
@@ -24,7 +24,9 @@ def write_study_report(results: SweepResults, data: str, to: Path, where: Path) 
         NothingCompleteError: No trial is complete.
         StorageError: The disk is full or read-only.
     """
-    from clustersweep.report import Provenance, write_report  # a launch that trains has no time for it before
+    # A launch that trains has no time for it before.
+    from clustersweep.report.sweep.listings import Provenance
+    from clustersweep.report.sweep.write import write_report
 
     commands = {
         "go on or extend": command("launch", where),

@@ -18,7 +18,7 @@ from clustersweep.study.study import Study, read_study
 from clustersweep.study.task import Axes, Candidate, Infeasible, Task
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import check_split, open_dataset, read_header
-from clustersweep.survey.spec import DataSpec, SplitSpec, located
+from clustersweep.survey.spec import DataSpec, SplitSpec, with_absolute_paths
 from clustersweep.survey.split import make_split
 from clustersweep.training.effective import Specs, effective, why_same
 from clustersweep.training.keys import SHARED_KEYS
@@ -92,7 +92,7 @@ class ClusterMasses:
     @classmethod
     def of_file(cls, sections: Mapping[str, Any], path: Path) -> "ClusterMasses":
         """See `Task`. Relative paths of the data start from the file's folder."""
-        return cls(**{**sections, "data": located(sections["data"], path)})
+        return cls(**{**sections, "data": with_absolute_paths(sections["data"], path)})
 
     @classmethod
     def of_definition(cls, definition: Mapping[str, Any]) -> "ClusterMasses":

@@ -62,7 +62,7 @@ class SplitSpec:
     by: Literal["cluster", "identifier"] = "cluster"
 
 
-def located(data: DataSpec, path: Path) -> DataSpec:
+def with_absolute_paths(data: DataSpec, path: Path) -> DataSpec:
     """Return the data of the settings file `path` with absolute paths; relative ones start from its folder."""
     folder = path.absolute().parent
     images, catalogue = (file and folder / file for file in (data.images, data.catalogue))

@@ -18,7 +18,7 @@ from clustersweep.settings.document import Fault, Json
 from clustersweep.settings.reader import read_yaml
 from clustersweep.settings.rules import section
 from clustersweep.study.task import Infeasible
-from clustersweep.survey.spec import DataSpec, SplitSpec, located
+from clustersweep.survey.spec import DataSpec, SplitSpec, with_absolute_paths
 from clustersweep.training.data import Scaling
 from clustersweep.training.files.configuration_keys import FORMAT, KEYS, VERSION, WORDS
 from clustersweep.training.files.configuration_rules import cross_checks, foreign, simulated_pixels
@@ -162,7 +162,7 @@ def load_configuration(path: Path) -> Configuration:
     source = DataSpec(**{part.name: getattr(found.data, part.name) for part in fields(DataSpec)})
     shape = found.data.image_shape
     return Configuration(
-        **given | {"data": located(source, path)},
+        **given | {"data": with_absolute_paths(source, path)},
         data_digest=found.data.digest,
         image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
     )
