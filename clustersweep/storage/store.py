@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from clustersweep.errors import StorageError
 from clustersweep.postgres.url import KEEPALIVES
+from clustersweep.storage.access import access_to
 from clustersweep.storage.errors import translated
 from clustersweep.storage.records import (
     LAUNCHES,
@@ -26,13 +27,6 @@ from clustersweep.storage.records import (
     same_networks,
     trial_result,
     waiting_trial,
-)
-from clustersweep.storage.tables import (
-    add_trials,
-    read_trials,
-    remove_study,
-    set_study_system_attributes,
-    update_trial,
 )
 from clustersweep.study.definition import definition
 from clustersweep.study.plan import Left, Plan
@@ -68,7 +62,7 @@ class Storage:
     """Studies in one database. Only the driver of a sweep writes; anybody may read."""
 
     def __init__(self, backend: BaseStorage, tasks: Tasks | None = None) -> None:
-        self._backend, self._tasks = backend, tasks
+        self._backend, self._tasks, self._access = backend, tasks, access_to(backend)
         self._written: dict[int, dict[int, float]] = {}  # intermediate values in the database, by trial
 
     @classmethod
@@ -123,15 +117,15 @@ class Storage:
             study_id = self._study_id(plan, plan.definition)
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
-            frozen = _newest(read_trials(self._backend, study_id))
+            frozen = _newest(self._access.read_trials(study_id))
             todo = reconcile(plan, _plain(frozen), retry_failed=retry_failed)
             kinds = plan.study.task.axes
             spaces = {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
             impossible = [infeasible_trial(params, why, spaces) for params, why in todo.impossible]
             fresh = [waiting_trial(w.trial, w.done, w.supersedes, spaces) for w in todo.work if w.continues is None]
-            added = add_trials(self._backend, study_id, [*impossible, *fresh])
+            added = self._access.add_trials(study_id, [*impossible, *fresh])
             reasons = {trial_id: why for (trial_id, _), (_, why) in zip(added, todo.impossible, strict=False)}
-            set_study_system_attributes(self._backend, study_id, notes(reasons))
+            self._access.set_study_system_attributes(study_id, notes(reasons))
             known = {trial.number: (trial._trial_id, trial.number) for trial in frozen.values()}
             new = iter(added[len(impossible) :])
             return [
@@ -176,7 +170,7 @@ class Storage:
                 return None
             digest = record["definition"]["data"]["digest"]
             require_extension(study, record, plan.definition or definition(study, digest))
-            return record, _plain(_newest(read_trials(self._backend, study_id)))
+            return record, _plain(_newest(self._access.read_trials(study_id)))
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
@@ -194,21 +188,21 @@ class Storage:
     def start(self, trial: OpenTrial) -> None:
         """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over."""
         with translated():
-            update_trial(self._backend, trial.trial_id, state=TrialState.RUNNING)
+            self._access.update_trial(trial.trial_id, state=TrialState.RUNNING)
 
     def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
         """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
         new = self._new(trial, curve)
         if new:
             with translated():
-                update_trial(self._backend, trial.trial_id, curve=new)
+                self._access.update_trial(trial.trial_id, curve=new)
             self._written.setdefault(trial.trial_id, {}).update(new)
 
     def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
         """Write what one replicate came to; from then on it is not trained again."""
         with translated():
-            update_trial(
-                self._backend, trial.trial_id,
+            self._access.update_trial(
+                trial.trial_id,
                 user_attributes=replicate_attribute(result), system_attributes=curve_attribute(result),
             )  # fmt: skip
 
@@ -217,8 +211,8 @@ class Storage:
     ) -> None:
         """Finish a trial: COMPLETE with its value, or FAIL with None; with its whole curve and its last replicate."""
         with translated():
-            update_trial(
-                self._backend, trial.trial_id,
+            self._access.update_trial(
+                trial.trial_id,
                 curve=self._new(trial, curve),
                 user_attributes=replicate_attribute(last) if last else {},
                 system_attributes=curve_attribute(last) if last else {},
@@ -237,7 +231,7 @@ class Storage:
             raise ValueError("a storage that knows no tasks reads no results")
         with translated():
             study_id, attributes = self._stored(study)
-            frozen = read_trials(self._backend, study_id)
+            frozen = self._access.read_trials(study_id)
         record = attributes[RECORD]
         newest = _newest(frozen)
         complete = {combination(t.params): t for t in frozen if t.state == TrialState.COMPLETE}
@@ -298,7 +292,7 @@ class Storage:
             StorageError: There is no such study, or the database cannot be used.
         """
         with translated():
-            remove_study(self._backend, self._find(study, "Give the name of one of these"))
+            self._access.remove_study(self._find(study, "Give the name of one of these"))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -1,19 +1,19 @@
 """Optuna's tables, many rows at a time, where Optuna's interface goes trial by trial and value by value.
 
 What is written here is what its methods would write, and what is read is what they would read: tests compare the two.
-On any storage but PostgreSQL those methods are used.
+The tables are Optuna's own business: `access` looks whether they are the known ones before it uses them.
 """
 
 import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import Any
 
 import optuna
 import sqlalchemy
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table
@@ -29,165 +29,146 @@ _STUDIES: Table = models.StudyModel.__table__
 _STUDY_SYSTEM_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
 
 
-def add_trials(backend: BaseStorage, study_id: int, trials: Sequence[FrozenTrial]) -> list[tuple[int, int]]:
-    """Add trials to a study, waiting or finished, without intermediate values; all or none.
+# Every table of Optuna with its columns, as these methods know them.
+COLUMNS: dict[str, set[str]] = {
+    "studies": {"study_id", "study_name"},
+    "study_directions": {"study_direction_id", "direction", "study_id", "objective"},
+    "study_system_attributes": {"study_system_attribute_id", "study_id", "key", "value_json"},
+    "study_user_attributes": {"study_user_attribute_id", "study_id", "key", "value_json"},
+    "trial_heartbeats": {"trial_heartbeat_id", "trial_id", "heartbeat"},
+    "trial_intermediate_values": {
+        "trial_intermediate_value_id", "trial_id", "step", "intermediate_value", "intermediate_value_type",
+    },
+    "trial_params": {"param_id", "trial_id", "param_name", "param_value", "distribution_json"},
+    "trial_system_attributes": {"trial_system_attribute_id", "trial_id", "key", "value_json"},
+    "trial_user_attributes": {"trial_user_attribute_id", "trial_id", "key", "value_json"},
+    "trial_values": {"trial_value_id", "trial_id", "objective", "value", "value_type"},
+    "trials": {"trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"},
+    "version_info": {"version_info_id", "schema_version", "library_version"},
+}  # fmt: skip
 
-    Returns:
-        Identity and number of each, in their order.
 
-    Raises:
-        KeyError: There is no such study any more.
-    """
-    if not _is_postgresql(backend):
-        identities = [backend.create_new_trial(study_id, trial) for trial in trials]
-        return [(trial_id, backend.get_trial(trial_id).number) for trial_id in identities]
-    if not trials:
-        return []
-    with backend.engine.begin() as connection:
-        # As Optuna does: numbers are counted, and two that count at the same time would give the same.
-        locked = sqlalchemy.select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id).with_for_update()
-        if connection.execute(locked).scalar_one_or_none() is None:
-            raise KeyError(f"no study {study_id} exists")
-        counted = sqlalchemy.select(sqlalchemy.func.count()).where(_TRIALS.c.study_id == study_id)
-        first = connection.execute(counted).scalar_one()
+def other_columns() -> str:
+    """Return where the installed Optuna's tables differ from those that are known here; nothing where they do not."""
+    found = {
+        name: {column.name for column in table.columns} for name, table in models.BaseModel.metadata.tables.items()
+    }
+    differing = (name for name in sorted(COLUMNS.keys() | found.keys()) if COLUMNS.get(name) != found.get(name))
+    return ", ".join(
+        f"{name} has {', '.join(sorted(found[name]))}" if name in found else f"no {name}" for name in differing
+    )
+
+
+class TableAccess:
+    """See `access.Access`. Needs PostgreSQL."""
+
+    def __init__(self, backend: RDBStorage) -> None:
+        self._backend = backend
+
+    def add_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> list[tuple[int, int]]:
+        """See `Access`. All or none."""
+        if not trials:
+            return []
+        with self._backend.engine.begin() as connection:
+            # As Optuna does: numbers are counted, and two that count at the same time would give the same.
+            locked = sqlalchemy.select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id).with_for_update()
+            if connection.execute(locked).scalar_one_or_none() is None:
+                raise KeyError(f"no study {study_id} exists")
+            counted = sqlalchemy.select(sqlalchemy.func.count()).where(_TRIALS.c.study_id == study_id)
+            first = connection.execute(counted).scalar_one()
+            rows = [
+                {
+                    "number": number,
+                    "study_id": study_id,
+                    "state": trial.state,
+                    "datetime_start": _utc(trial.datetime_start),
+                    "datetime_complete": _utc(trial.datetime_complete),
+                }
+                for number, trial in enumerate(trials, first)
+            ]
+            new = sqlalchemy.insert(_TRIALS).returning(_TRIALS.c.trial_id, sort_by_parameter_order=True)
+            identities = list(connection.execute(new, rows).scalars())
+            pairs = list(zip(identities, trials, strict=True))
+            _insert(connection, _PARAMS, (row for trial_id, trial in pairs for row in _params(trial_id, trial)))
+            _insert(connection, _VALUES, (_value(i, trial.value) for i, trial in pairs if trial.value is not None))
+            for table, kind in ((_USER_ATTRIBUTES, "user_attrs"), (_SYSTEM_ATTRIBUTES, "system_attrs")):
+                _insert(connection, table, (row for i, trial in pairs for row in _attributes(i, getattr(trial, kind))))
+        return list(zip(identities, range(first, first + len(identities)), strict=True))
+
+    def update_trial(
+        self,
+        trial_id: int,
+        *,
+        curve: Mapping[int, float] | None = None,
+        user_attributes: Mapping[str, Any] | None = None,
+        system_attributes: Mapping[str, Any] | None = None,
+        state: TrialState | None = None,
+        value: float | None = None,
+    ) -> None:
+        """See `Access`. All or nothing."""
+        with self._backend.engine.begin() as connection:
+            this = _TRIALS.c.trial_id == trial_id
+            before = connection.execute(sqlalchemy.select(_TRIALS.c.state).where(this).with_for_update()).scalar()
+            if before is None:
+                raise KeyError(f"no trial {trial_id} exists")  # as Optuna's own methods do
+            if before.is_finished() and before == state and _stored_value(connection, trial_id) == value:
+                return  # a connection that was lost as it committed: the caller could not know that it had
+            if before.is_finished():
+                raise optuna.exceptions.UpdateFinishedTrialError(f"trial {trial_id} is finished")
+            _upsert(connection, _CURVES, "step", (_intermediate(trial_id, *item) for item in (curve or {}).items()))
+            _upsert(connection, _USER_ATTRIBUTES, "key", _attributes(trial_id, user_attributes or {}))
+            _upsert(connection, _SYSTEM_ATTRIBUTES, "key", _attributes(trial_id, system_attributes or {}))
+            if value is not None:
+                _upsert(connection, _VALUES, "objective", [_value(trial_id, value)])
+            if state is not None and state != before:
+                when = "datetime_complete" if state.is_finished() else "datetime_start"
+                connection.execute(_TRIALS.update().where(this).values({"state": state, when: _utc(datetime.now())}))
+
+    def read_trials(self, study_id: int) -> list[FrozenTrial]:
+        """See `Access`. Without intermediate values, most of the rows, which nothing here needs."""
+        found: dict[int, FrozenTrial] = {}
+        # One moment for all queries: a launch may add trials between two of them.
+        with self._backend.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            columns = ("number", "state", "datetime_start", "datetime_complete")
+            for trial_id, number, state, start, end in connection.execute(_of_study(_TRIALS, study_id, *columns)):
+                found[trial_id] = FrozenTrial(
+                    trial_id=trial_id, number=number, state=state, value=None, datetime_start=_local(start),
+                    datetime_complete=_local(end), params={}, distributions={}, user_attrs={}, system_attrs={},
+                    intermediate_values={},
+                )  # fmt: skip
+            params = _of_study(_PARAMS, study_id, "param_name", "param_value", "distribution_json")
+            for trial_id, name, value, how in connection.execute(params.order_by(_PARAMS.c.param_id)):
+                trial = found[trial_id]
+                trial.distributions[name] = _distribution(how)
+                trial.params[name] = _distribution(how).to_external_repr(value)
+            stored = models.TrialValueModel.stored_repr_to_value
+            for trial_id, value, kind in connection.execute(_of_study(_VALUES, study_id, "value", "value_type")):
+                found[trial_id].value = stored(value, kind)
+            for table, attributes in ((_USER_ATTRIBUTES, "user_attrs"), (_SYSTEM_ATTRIBUTES, "system_attrs")):
+                for trial_id, name, content in connection.execute(_of_study(table, study_id, "key", "value_json")):
+                    getattr(found[trial_id], attributes)[name] = json.loads(content)
+        return sorted(found.values(), key=lambda trial: trial.number)
+
+    def set_study_system_attributes(self, study_id: int, attributes: Mapping[str, Any]) -> None:
+        """See `Access`."""
         rows = [
-            {
-                "number": number,
-                "study_id": study_id,
-                "state": trial.state,
-                "datetime_start": _utc(trial.datetime_start),
-                "datetime_complete": _utc(trial.datetime_complete),
-            }
-            for number, trial in enumerate(trials, first)
+            {"study_id": study_id, "key": k, "value_json": json.dumps(content)} for k, content in attributes.items()
         ]
-        new = sqlalchemy.insert(_TRIALS).returning(_TRIALS.c.trial_id, sort_by_parameter_order=True)
-        identities = list(connection.execute(new, rows).scalars())
-        pairs = list(zip(identities, trials, strict=True))
-        _insert(connection, _PARAMS, (row for trial_id, trial in pairs for row in _params(trial_id, trial)))
-        _insert(connection, _VALUES, (_value(i, trial.value) for i, trial in pairs if trial.value is not None))
-        for table, kind in ((_USER_ATTRIBUTES, "user_attrs"), (_SYSTEM_ATTRIBUTES, "system_attrs")):
-            _insert(connection, table, (row for i, trial in pairs for row in _attributes(i, getattr(trial, kind))))
-    return list(zip(identities, range(first, first + len(identities)), strict=True))
+        with self._backend.engine.begin() as connection:
+            _upsert(connection, _STUDY_SYSTEM_ATTRIBUTES, "key", rows, of="study_id")
 
-
-def update_trial(
-    backend: BaseStorage,
-    trial_id: int,
-    *,
-    curve: Mapping[int, float] | None = None,
-    user_attributes: Mapping[str, Any] | None = None,
-    system_attributes: Mapping[str, Any] | None = None,
-    state: TrialState | None = None,
-    value: float | None = None,
-) -> None:
-    """Change a trial that is not finished; all or nothing.
-
-    Args:
-        backend: Where it is.
-        trial_id: Which.
-        curve: Intermediate values by step.
-        user_attributes: Attributes that the dashboard shows.
-        system_attributes: Attributes that it does not.
-        state: The state it gets in the end. One that is running already stays as it is when it is started.
-        value: Its value, where it is complete.
-
-    Raises:
-        optuna.exceptions.UpdateFinishedTrialError: It is finished, and finished trials cannot be changed. One that is
-            finished just so already is no error.
-        KeyError: There is no such trial any more.
-    """
-    curve, user, system = curve or {}, user_attributes or {}, system_attributes or {}
-    if not _is_postgresql(backend):
-        for step, loss in curve.items():
-            backend.set_trial_intermediate_value(trial_id, step, loss)
-        for name, content in user.items():
-            backend.set_trial_user_attr(trial_id, name, content)
-        for name, content in system.items():
-            backend.set_trial_system_attr(trial_id, name, content)
-        if state is not None:
-            backend.set_trial_state_values(trial_id, state, None if value is None else [value])
-        return
-    with backend.engine.begin() as connection:
-        this = _TRIALS.c.trial_id == trial_id
-        before = connection.execute(sqlalchemy.select(_TRIALS.c.state).where(this).with_for_update()).scalar()
-        if before is None:
-            raise KeyError(f"no trial {trial_id} exists")  # as Optuna's own methods do
-        if before.is_finished() and before == state and _stored_value(connection, trial_id) == value:
-            return  # a connection that was lost as it committed: the caller could not know that it had
-        if before.is_finished():
-            raise optuna.exceptions.UpdateFinishedTrialError(f"trial {trial_id} is finished")
-        _upsert(connection, _CURVES, "step", (_intermediate(trial_id, *item) for item in curve.items()))
-        _upsert(connection, _USER_ATTRIBUTES, "key", _attributes(trial_id, user))
-        _upsert(connection, _SYSTEM_ATTRIBUTES, "key", _attributes(trial_id, system))
-        if value is not None:
-            _upsert(connection, _VALUES, "objective", [_value(trial_id, value)])
-        if state is not None and state != before:
-            when = "datetime_complete" if state.is_finished() else "datetime_start"
-            connection.execute(_TRIALS.update().where(this).values({"state": state, when: _utc(datetime.now())}))
-
-
-def read_trials(backend: BaseStorage, study_id: int) -> list[FrozenTrial]:
-    """Read all trials of a study by number; without intermediate values, most of the rows, which nothing here needs."""
-    if not _is_postgresql(backend):
-        return backend.get_all_trials(study_id, deepcopy=False)
-    found: dict[int, FrozenTrial] = {}
-    # One moment for all queries: a launch may add trials between two of them.
-    with backend.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        columns = ("number", "state", "datetime_start", "datetime_complete")
-        for trial_id, number, state, start, end in connection.execute(_of_study(_TRIALS, study_id, *columns)):
-            found[trial_id] = FrozenTrial(
-                number=number, state=state, value=None, datetime_start=_local(start), datetime_complete=_local(end),
-                params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={}, trial_id=trial_id,
-            )  # fmt: skip
-        for trial_id, name, value, how in connection.execute(
-            _of_study(_PARAMS, study_id, "param_name", "param_value", "distribution_json").order_by(_PARAMS.c.param_id)
-        ):
-            trial = found[trial_id]
-            trial.distributions[name] = _distribution(how)
-            trial.params[name] = _distribution(how).to_external_repr(value)
-        stored = models.TrialValueModel.stored_repr_to_value
-        for trial_id, value, kind in connection.execute(_of_study(_VALUES, study_id, "value", "value_type")):
-            found[trial_id].value = stored(value, kind)
-        for table, attributes in ((_USER_ATTRIBUTES, "user_attrs"), (_SYSTEM_ATTRIBUTES, "system_attrs")):
-            for trial_id, name, content in connection.execute(_of_study(table, study_id, "key", "value_json")):
-                getattr(found[trial_id], attributes)[name] = json.loads(content)
-    return sorted(found.values(), key=lambda trial: trial.number)
-
-
-def set_study_system_attributes(backend: BaseStorage, study_id: int, attributes: Mapping[str, Any]) -> None:
-    """Set several system attributes of a study."""
-    if not _is_postgresql(backend):
-        for name, content in attributes.items():
-            backend.set_study_system_attr(study_id, name, content)
-        return
-    rows = [{"study_id": study_id, "key": name, "value_json": json.dumps(text)} for name, text in attributes.items()]
-    with backend.engine.begin() as connection:
-        _upsert(connection, _STUDY_SYSTEM_ATTRIBUTES, "key", rows, of="study_id")
-
-
-def remove_study(backend: BaseStorage, study_id: int) -> None:
-    """Remove a study with all that belongs to it, or nothing. Optuna reads every row first: 11 s for 1,000 trials.
-
-    Raises:
-        KeyError: There is no such study any more.
-    """
-    if not _is_postgresql(backend):
-        backend.delete_study(study_id)
-        return
-    trials = sqlalchemy.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
-    with backend.engine.begin() as connection:
-        locked = sqlalchemy.select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id).with_for_update()
-        if connection.execute(locked).scalar_one_or_none() is None:
-            raise KeyError(f"no study {study_id} exists")
-        for table in reversed(models.BaseModel.metadata.sorted_tables):  # what refers to a row goes before the row
-            if "study_id" in table.c:
-                connection.execute(table.delete().where(table.c.study_id == study_id))
-            elif "trial_id" in table.c:
-                connection.execute(table.delete().where(table.c.trial_id.in_(trials)))
-
-
-def _is_postgresql(backend: BaseStorage) -> TypeGuard[RDBStorage]:
-    return isinstance(backend, RDBStorage) and backend.engine.name == "postgresql"
+    def remove_study(self, study_id: int) -> None:
+        """See `Access`."""
+        trials = sqlalchemy.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
+        with self._backend.engine.begin() as connection:
+            locked = sqlalchemy.select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id).with_for_update()
+            if connection.execute(locked).scalar_one_or_none() is None:
+                raise KeyError(f"no study {study_id} exists")
+            for table in reversed(models.BaseModel.metadata.sorted_tables):  # what refers to a row goes before the row
+                if "study_id" in table.c:
+                    connection.execute(table.delete().where(table.c.study_id == study_id))
+                elif "trial_id" in table.c:
+                    connection.execute(table.delete().where(table.c.trial_id.in_(trials)))
 
 
 def _of_study(table: Table, study_id: int, *columns: str) -> sqlalchemy.Select[Any]:

@@ -1,4 +1,4 @@
-"""The same tests on storage in memory and on a real PostgreSQL server over TCP."""
+"""The same tests on storage in memory and on a real PostgreSQL server over TCP, there in both ways of access."""
 
 import copy
 import dataclasses
@@ -6,26 +6,45 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
+import optuna
 import pytest
 from optuna.trial import create_trial
 from small_study import DROPOUT, small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.masses.task import tasks
+from clustersweep.storage.access import access_to
 from clustersweep.storage.records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
 from clustersweep.storage.store import Storage
-from clustersweep.storage.tables import add_trials, read_trials, update_trial
 from clustersweep.study.events import Device
 from clustersweep.study.results import LaunchTime, ReplicateResult
 
 INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def storage(request):
+# Optuna's tables as they are known, and those of a version that is not known, where its interface is used.
+WAYS = ["tables", "interface"]
+
+
+def use(way, monkeypatch):
+    """Have what connects to PostgreSQL from now on use this way."""
+    if way == "interface":
+        monkeypatch.setattr(optuna, "__version__", "5.99.0")
+
+
+@pytest.fixture(params=WAYS)
+def connect(request, monkeypatch, postgres_tcp, database_name):
+    """Open an empty database on the real server, in each way."""
+    use(request.param, monkeypatch)
+    return lambda: Storage.connect(url_of(postgres_tcp, database_name), tasks)
+
+
+@pytest.fixture(params=["memory", *(pytest.param(way, marks=pytest.mark.integration) for way in WAYS)])
+def storage(request, monkeypatch):
     if request.param == "memory":
         yield Storage.in_memory(tasks)
         return
+    use(request.param, monkeypatch)
     server, name = request.getfixturevalue("postgres_tcp"), request.getfixturevalue("database_name")
     storage = Storage.connect(url_of(server, name), tasks)
     yield storage
@@ -178,8 +197,6 @@ def test_a_study_that_is_not_stored_is_an_error_that_names_those_that_are(storag
 
 
 def test_a_study_that_somebody_else_made_is_left_alone(storage, tmp_path):
-    import optuna
-
     optuna.create_study(storage=storage.backend, study_name="small").add_trial(optuna.create_trial(value=1.0))
     with pytest.raises(StorageError, match="was not made by clustersweep. Choose another name"):
         storage.begin(small_plan(tmp_path))
@@ -188,8 +205,6 @@ def test_a_study_that_somebody_else_made_is_left_alone(storage, tmp_path):
 
 
 def test_a_study_of_which_only_the_name_is_there_yet_is_said_to_be_in_the_making(storage, tmp_path):
-    import optuna
-
     storage.backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], "small")
     words = "the study 'small' is being created: only its name is in the database yet. Try again in a moment"
     with pytest.raises(StorageError, match=words):
@@ -223,7 +238,6 @@ def test_an_axis_of_choices_can_grow(storage, tmp_path):
 
 
 def test_the_dashboards_note_of_an_impossible_combination_gives_the_reason(storage, tmp_path):
-    import optuna
     from optuna_dashboard import get_note
 
     storage.begin(small_plan(tmp_path))
@@ -251,8 +265,10 @@ def test_many_may_open_an_empty_database_at_the_same_time(postgres_tcp, database
 
 
 @pytest.mark.integration
-def test_a_database_that_goes_away_is_a_storage_error_without_the_password(postgres_tcp, database_name, tmp_path):
-    storage = Storage.connect(url_of(postgres_tcp, database_name), tasks)
+def test_a_database_that_goes_away_is_a_storage_error_without_the_password(
+    connect, postgres_tcp, database_name, tmp_path
+):
+    storage = connect()
     opened = storage.begin(small_plan(tmp_path))[0]
     terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database_name}'"
     postgres_tcp.execute(f"ALTER DATABASE {database_name} ALLOW_CONNECTIONS false", terminate)
@@ -264,8 +280,6 @@ def test_a_database_that_goes_away_is_a_storage_error_without_the_password(postg
 
 
 def test_a_launch_that_was_killed_as_it_began_leaves_nothing_in_the_way(storage, tmp_path):
-    import optuna
-
     optuna.create_study(storage=storage.backend, study_name="small")
     assert len(storage.begin(small_plan(tmp_path))) == 3
 
@@ -339,19 +353,19 @@ def test_what_is_written_at_once_is_what_optuna_would_have_written_one_by_one(st
     from optuna.study import StudyDirection
     from optuna.trial import TrialState
 
-    backend = storage.backend
+    backend, access = storage.backend, access_to(storage.backend)
     study = backend.create_new_study([StudyDirection.MINIMIZE], "compared")
     at_once, one_by_one = (backend.create_new_trial(study) for _ in range(2))
     first = ({1: 0.5, 2: math.inf, 3: math.nan}, {"seed:0": {"value": 0.1, "curve": [[1, 2]]}, "text": 'é "quoted"'})
     second = ({2: 0.25, 4: -math.inf}, {"seed:0": None, "more": [1.5, True]})
     for curve, attributes in (first, second, ({}, {}), ({5: 1.0}, {}), ({}, {"last": 1})):
-        update_trial(backend, at_once, curve=curve, user_attributes=attributes, system_attributes=attributes)
+        access.update_trial(at_once, curve=curve, user_attributes=attributes, system_attributes=attributes)
         for step, value in curve.items():
             backend.set_trial_intermediate_value(one_by_one, step, value)
         for name, content in attributes.items():
             backend.set_trial_user_attr(one_by_one, name, content)
             backend.set_trial_system_attr(one_by_one, name, content)
-    update_trial(backend, at_once, state=TrialState.COMPLETE, value=0.5)
+    access.update_trial(at_once, state=TrialState.COMPLETE, value=0.5)
     backend.set_trial_state_values(one_by_one, TrialState.COMPLETE, [0.5])
     assert_alike(backend.get_trial(at_once), backend.get_trial(one_by_one))
     assert len(backend.get_trial(at_once).intermediate_values) == 5
@@ -379,13 +393,13 @@ def test_trials_added_at_once_are_what_optuna_would_have_added_one_by_one(storag
         create_trial(state=TrialState.PRUNED, **given),
         create_trial(state=TrialState.COMPLETE, value=math.inf, **given),
     ]
-    backend = storage.backend
+    backend, access = storage.backend, access_to(storage.backend)
     ours, optunas = (backend.create_new_study([StudyDirection.MINIMIZE], name) for name in ("ours", "optunas"))
-    numbers = [number for _, number in add_trials(backend, ours, templates) + add_trials(backend, ours, templates[:1])]
+    numbers = [number for _, number in access.add_trials(ours, templates) + access.add_trials(ours, templates[:1])]
     for template in [*templates, templates[0]]:
         backend.create_new_trial(optunas, template)
     assert numbers == [0, 1, 2, 3]
-    assert add_trials(backend, ours, []) == []
+    assert access.add_trials(ours, []) == []
     for one, other in zip(backend.get_all_trials(ours), backend.get_all_trials(optunas), strict=True):
         assert one.number == other.number
         assert_alike(one, other)
@@ -396,7 +410,7 @@ def test_trials_are_read_as_optuna_reads_them_but_for_their_intermediate_values(
         complete(storage, opened)
     backend = storage.backend
     study = backend.get_study_id_from_name("small")
-    ours, optunas = read_trials(backend, study), backend.get_all_trials(study)
+    ours, optunas = access_to(backend).read_trials(study), backend.get_all_trials(study)
     assert [trial.number for trial in ours] == [trial.number for trial in optunas]
     for one, other in zip(ours, optunas, strict=True):
         other.intermediate_values = one.intermediate_values
@@ -451,12 +465,11 @@ def test_a_removed_study_is_gone_and_the_others_stay(storage, tmp_path):
 
 
 @pytest.mark.integration
-def test_of_a_removed_study_no_row_is_left_in_any_table(postgres_tcp, database_name, tmp_path):
-    import optuna
+def test_of_a_removed_study_no_row_is_left_in_any_table(connect, tmp_path):
     import sqlalchemy
     from optuna.storages._rdb.models import BaseModel
 
-    storage = Storage.connect(url_of(postgres_tcp, database_name), tasks)
+    storage = connect()
     for opened in storage.begin(small_plan(tmp_path)):
         complete(storage, opened)
     waiting = storage.begin(small_plan(tmp_path, seeds=[0, 1, 2]))[0]
@@ -481,8 +494,6 @@ def test_of_a_removed_study_no_row_is_left_in_any_table(postgres_tcp, database_n
 
 
 def test_a_study_of_another_program_is_not_for_us_to_remove(storage):
-    import optuna
-
     optuna.create_study(storage=storage.backend, study_name="theirs").ask()
     with pytest.raises(
         StorageError, match="'theirs' was not made by clustersweep. Remove it with the program that made"
