@@ -74,7 +74,7 @@ def status_json(results: SweepResults, launch: str | None = None, left: Left | N
     best = None
     if ranked:
         first = ranked[0]
-        seeds = {str(seed): replicate.value for seed, replicate in first.replicates.items()}
+        seeds = {str(replicate.seed): replicate.value for replicate in first.complete_replicates}
         best = {"number": first.number, "params": dict(first.params), "value": first.value, "seeds": seeds}
     given = {"study": results.study, "digest": results.digest, **states_counted(results, lives=launch is not None)}
     return {**given, "best": best, "launch": launch, "left": left_json(left)}
@@ -82,7 +82,9 @@ def status_json(results: SweepResults, launch: str | None = None, left: Left | N
 
 def states_counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
     """Count trials by state: one that is stored as running is interrupted where no launch lives."""
-    states: tuple[TrialState, ...] = ("complete", "running", "waiting", "failed", "infeasible")
-    counts: dict[str, int] = {state: results.count(state) for state in states}
+    order = (
+        TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING, TrialState.FAILED, TrialState.INFEASIBLE,
+    )  # fmt: skip
+    counts = {state.value: results.count(state) for state in order}
     begun = 0 if lives else counts["running"]
     return counts | {"running": counts["running"] - begun, "interrupted": begun}

@@ -162,6 +162,7 @@ def launch(
     """Train what is left of the study; the same command again goes on where it stopped, and repeats nothing."""
     from clustersweep.cli.progress import Display
     from clustersweep.masses.report import write_study_report
+    from clustersweep.study.results import TrialState
     from clustersweep.sweep.launch import Options, launch
 
     study, home = _study(study_file), home_of(home_folder)
@@ -182,7 +183,7 @@ def launch(
         raise typer.Exit(1)
     if outcome is not None and outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if done.results.count("failed"):
+    if done.results.count(TrialState.FAILED):
         raise typer.Exit(1)
 
 

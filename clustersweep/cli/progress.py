@@ -17,7 +17,7 @@ from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Plan
-from clustersweep.study.results import Replicate
+from clustersweep.study.results import CompleteReplicate, FailedReplicate, Replicate
 from clustersweep.sweep.events import (
     EpochDone,
     ReplicateBegan,
@@ -157,10 +157,10 @@ class Display(Steps):
         if event.value is not None and (self._best is None or event.value < self._best[0]):
             self._best = (event.value, params)
         if event.value is None:
-            errors = {first_line(r.error) for r in event.results if r.error}
+            errors = {first_line(r.error) for r in event.results if isinstance(r, FailedReplicate) and r.error}
             text = f"[red]failed[/red]: {escape('; '.join(sorted(errors)))}"
         else:
-            values = [r.value for r in event.results if r.value is not None]
+            values = [r.value for r in event.results if isinstance(r, CompleteReplicate)]
             text = f"val_loss {event.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
         if self._live is None or event.value is None:
             seconds = sum(r.seconds for r in event.results)

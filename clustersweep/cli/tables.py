@@ -12,7 +12,7 @@ from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.ranking import best_learned_nothing, same_words, ties_of
-from clustersweep.study.results import SweepResults, Trial
+from clustersweep.study.results import SweepResults, Trial, loss_of
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.training.files.configuration import MOST_LISTED, Evidence
@@ -135,7 +135,7 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
     title = "Best combinations (val_loss and its sd over the seeds in dex², RMSE in dex)"
     table = _table(title, "rank", "trial", *results.axes, "val_loss", "sd", "RMSE")
     for rank, trial in enumerate(ranked[:5], start=1):
-        value = trial.value or 0.0
+        value = loss_of(trial)
         spread = trial.spread()
         table.add_row(
             str(rank),

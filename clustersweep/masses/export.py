@@ -19,7 +19,7 @@ from clustersweep.provenance import commit, versions
 from clustersweep.study.events import Device
 from clustersweep.study.plan import Plan
 from clustersweep.study.ranking import ties_of
-from clustersweep.study.results import SweepResults, TrialResult, combination, loss_of
+from clustersweep.study.results import FailedReplicate, SweepResults, TrialResult, combination, loss_of
 from clustersweep.study.study import ObjectiveSpec
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import TrainingData
@@ -176,7 +176,7 @@ def export(
             f"the weights of trial {trial.number}, seed {best.seed}, below {files.path} are damaged ({error}). "
             "Restore them from a copy, or launch the study again under a new name"
         ) from None
-    recorded = best.value or 0.0
+    recorded = best.value
     with _all_or_nothing(to) as beside:
         write_atomically(beside / CONFIGURATION, text, what="configuration")
         read_back = load_configuration(beside / CONFIGURATION)
@@ -282,10 +282,11 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
         FailedSeed(trial=other.number, seed=replicate.seed, reason=replicate.signature)
         for other in results.trials
         for replicate in other.replicates.values()
-        if replicate.state == "failed"
+        if isinstance(replicate, FailedReplicate)
     )
     ties = (Tie(trial=t.number, value=loss_of(t)) for t in near.networks)
-    found = {seed: trial.replicates[seed].value if seed in trial.replicates else None for seed in results.seeds}
+    complete = {replicate.seed: replicate.value for replicate in trial.complete_replicates}
+    found = {seed: complete.get(seed) for seed in results.seeds}
     return Evidence(
         study=results.study,
         study_digest=results.digest,

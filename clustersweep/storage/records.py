@@ -12,7 +12,14 @@ from clustersweep.errors import StudyChangedError
 from clustersweep.study.definition import changes, extends, filled
 from clustersweep.study.events import Device
 from clustersweep.study.keys import Axis, Params, Scalar
-from clustersweep.study.results import ReplicateResult, Trial, TrialResult
+from clustersweep.study.results import (
+    CompleteReplicate,
+    FailedReplicate,
+    ReplicateResult,
+    ReplicateState,
+    Trial,
+    TrialResult,
+)
 from clustersweep.study.results import TrialState as State
 from clustersweep.study.study import Study
 from clustersweep.study.task import Infeasible, Task, same
@@ -26,11 +33,11 @@ MAX_NOTES = 100
 NOTE_PART = 2045  # characters; the dashboard cuts longer notes like this, for databases with short columns
 
 _STATES: dict[TrialState, State] = {
-    TrialState.WAITING: "waiting",
-    TrialState.RUNNING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.FAIL: "failed",
-    TrialState.PRUNED: "infeasible",
+    TrialState.WAITING: State.WAITING,
+    TrialState.RUNNING: State.RUNNING,
+    TrialState.COMPLETE: State.COMPLETE,
+    TrialState.FAIL: State.FAILED,
+    TrialState.PRUNED: State.INFEASIBLE,
 }
 
 
@@ -72,13 +79,25 @@ def distribution(axis: Axis, values: tuple[Scalar, ...]) -> BaseDistribution:
 
 def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
     """Write what a replicate came to as an attribute of its trial, which the dashboard shows."""
-    # Not `asdict`, which copies the curve pair by pair.
-    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "curve"}
-    if fields["val_nll"] is None:
-        del fields["val_nll"]  # most networks have no variance
-    fields["devices"] = [vars(device) for device in result.devices]
-    if not result.devices:
-        del fields["devices"]
+    # The same names for both, in this order, as they have been stored from the beginning.
+    complete = result if isinstance(result, CompleteReplicate) else None
+    failed = result if isinstance(result, FailedReplicate) else None
+    fields: dict[str, Any] = {
+        "seed": result.seed,
+        "state": result.state.value,
+        "value": complete.value if complete else None,
+        "best_epoch": complete.best_epoch if complete else 0,
+        "epochs": result.epochs,
+        "seconds": result.seconds,
+        "worker": result.worker,
+        "error": failed.error if failed else "",
+        "signature": failed.signature if failed else "",
+        "resumed": complete.resumed if complete else 0,
+    }
+    if complete and complete.val_nll is not None:  # most networks have no variance
+        fields["val_nll"] = complete.val_nll
+    if complete and complete.devices:
+        fields["devices"] = [vars(device) for device in complete.devices]
     return {f"seed:{result.seed}": fields}
 
 
@@ -89,14 +108,26 @@ def curve_attribute(result: ReplicateResult) -> dict[str, Any]:
 
 def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
     """Read the replicates of a trial that have ended, by seed."""
-    found = {}
+    found: dict[int, ReplicateResult] = {}
     for name, fields in trial.user_attrs.items():
         if name.startswith("seed:"):
             key = f"curve:{fields['seed']}"  # among the user's attributes in studies that were stored first
             curve = tuple((a, b) for a, b in trial.system_attrs.get(key) or trial.user_attrs.get(key, ()))
-            devices = tuple(Device(**device) for device in fields.get("devices", ()))
-            found[int(fields["seed"])] = ReplicateResult(**{**fields, "curve": curve, "devices": devices})
+            found[int(fields["seed"])] = _replicate(fields, curve)
     return dict(sorted(found.items()))
+
+
+def _replicate(fields: Mapping[str, Any], curve: tuple[tuple[float, float], ...]) -> ReplicateResult:
+    common = {name: fields[name] for name in ("seed", "epochs", "seconds", "worker")}
+    if fields["state"] == ReplicateState.FAILED:
+        return FailedReplicate(
+            **common, curve=curve, error=fields.get("error", ""), signature=fields.get("signature", "")
+        )
+    own = {name: fields[name] for name in ("value", "best_epoch")}
+    devices = tuple(Device(**device) for device in fields.get("devices", ()))
+    return CompleteReplicate(
+        **common, **own, curve=curve, resumed=fields.get("resumed", 0), val_nll=fields.get("val_nll"), devices=devices
+    )
 
 
 def waiting_trial(

@@ -71,9 +71,11 @@ def reconcile(plan: Plan, stored: Newest, *, retry_failed: bool = True) -> Recon
 def _open_work(trial: Trial, plan: Plan, stored: TrialResult | None, retry_failed: bool) -> OpenWork | None:
     if stored is None:
         return OpenWork(trial, {}, plan.study.seeds)
-    done = {s: result for s, result in stored.replicates.items() if result.state == "complete" or not retry_failed}
+    done = stored.replicates
+    if retry_failed:
+        done = {replicate.seed: replicate for replicate in stored.complete_replicates}
     missing = tuple(seed for seed in plan.study.seeds if seed not in done)
-    if stored.state in ("waiting", "running"):
+    if not stored.state.is_finished:
         return OpenWork(trial, done, missing, continues=stored.number)
     return OpenWork(trial, done, missing, supersedes=stored.number) if missing else None
 

@@ -4,7 +4,8 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
+from typing import ClassVar, Literal
 
 from clustersweep.study.events import Device
 from clustersweep.study.keys import Params, Scalar
@@ -34,42 +35,81 @@ class Replicate:
     key: str
 
 
+class ReplicateState(StrEnum):
+    """How a replicate ended, as it is stored."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
-class ReplicateResult:
-    """What one replicate came to.
+class CompleteReplicate:
+    """What a replicate that was trained to its end came to.
 
     Attributes:
-        state: `complete` or `failed`.
-        value: Validation loss of the best epoch in dex^2; None when failed.
+        value: Validation loss of the best epoch in dex^2.
         best_epoch: The epoch, counted from 1, with the lowest validation loss (likelihood where that is trained).
         epochs: Epochs trained.
         seconds: Time spent training.
         worker: Who trained it.
         curve: `(loss, val_loss)` of every epoch, dex^2.
-        error: Why it failed.
-        signature: Short name of the cause, equal for equal causes.
         resumed: How often it was continued from a checkpoint.
         val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
-        devices: What computed its epochs, in their order; none where that is not known: of failed replicates, and of
-            those that an older version trained.
+        devices: What computed its epochs, in their order; none where an older version trained it.
     """
 
+    state: ClassVar = ReplicateState.COMPLETE
     seed: int
-    state: Literal["complete", "failed"]
-    value: float | None
+    value: float
     best_epoch: int
     epochs: int
     seconds: float
     worker: str
     curve: tuple[tuple[float, float], ...] = ()
-    error: str = ""
-    signature: str = ""
     resumed: int = 0
     val_nll: float | None = None
     devices: tuple[Device, ...] = ()
 
 
-TrialState = Literal["waiting", "running", "complete", "failed", "infeasible"]
+@dataclass(frozen=True)
+class FailedReplicate:
+    """That a replicate failed, and why.
+
+    Attributes:
+        error: Why, for a person; a traceback may follow.
+        signature: Short name of the cause, equal for equal causes.
+        epochs: Epochs trained before it did.
+        seconds: Time spent training.
+        worker: Who trained it.
+        curve: `(loss, val_loss)` of every epoch until then, dex^2.
+    """
+
+    state: ClassVar = ReplicateState.FAILED
+    seed: int
+    error: str
+    signature: str
+    epochs: int
+    seconds: float
+    worker: str
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+ReplicateResult = CompleteReplicate | FailedReplicate
+
+
+class TrialState(StrEnum):
+    """Where a trial stands, in clustersweep's words (`storage.records` has Optuna's)."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INFEASIBLE = "infeasible"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it stays as it is: what comes after is another trial."""
+        return self not in (TrialState.WAITING, TrialState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -109,14 +149,18 @@ class TrialResult:
         return sum(replicate.seconds for replicate in self.replicates.values())
 
     @property
-    def best_replicate(self) -> ReplicateResult:
+    def complete_replicates(self) -> tuple[CompleteReplicate, ...]:
+        """Those that were trained to their end, in the order of the seeds."""
+        return complete_of(self.replicates)
+
+    @property
+    def best_replicate(self) -> CompleteReplicate:
         """The complete replicate with the lowest loss; the lower seed where two are equal."""
-        done = [r for r in self.replicates.values() if r.value is not None]
-        return min(done, key=lambda r: (r.value or 0.0, r.seed))
+        return min(self.complete_replicates, key=lambda r: (r.value, r.seed))
 
     def spread(self) -> float:
         """Standard deviation of the losses over the seeds, dex^2; NaN below two seeds."""
-        values = [r.value for r in self.replicates.values() if r.value is not None]
+        values = losses(self)
         return statistics.stdev(values) if len(values) > 1 else math.nan
 
 
@@ -186,6 +230,11 @@ class SweepResults:
         return sum(trial.state == state for trial in self.trials)
 
 
+def complete_of(replicates: Mapping[int, ReplicateResult]) -> tuple[CompleteReplicate, ...]:
+    """Return those of some replicates, by seed, that were trained to their end, in the order of the seeds."""
+    return tuple(r for _, r in sorted(replicates.items()) if isinstance(r, CompleteReplicate))
+
+
 def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
     """Reduce the losses of a trial's seeds to its objective."""
     how: dict[Aggregate, Callable[[list[float]], float]]
@@ -195,8 +244,7 @@ def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
 
 def losses(trial: TrialResult) -> tuple[float, ...]:
     """Return the losses of a trial's complete replicates in the order of the seeds, dex^2."""
-    ended = sorted(trial.replicates.items())
-    return tuple(replicate.value for _, replicate in ended if replicate.value is not None)
+    return tuple(replicate.value for replicate in trial.complete_replicates)
 
 
 def loss_of(trial: TrialResult) -> float:

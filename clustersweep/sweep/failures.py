@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from clustersweep.study.events import DIVERGED, OUT_OF_MEMORY, Failed
-from clustersweep.study.results import ReplicateResult
+from clustersweep.study.results import FailedReplicate
 from clustersweep.workers.protocol import Lost
 
 # Three different combinations that fail alike mean that the fault is not the combinations'.
@@ -94,7 +94,7 @@ def _fail(failed: Failed, known: Situation) -> Fail:
     return Fail(failed, spares_others=not others_may_do and not known.combination_trained, abort=abort)
 
 
-def spared(first: ReplicateResult, failed: Failed, seed: int) -> ReplicateResult:
+def spared(first: FailedReplicate, failed: Failed, seed: int) -> FailedReplicate:
     """Return the result of a seed that is not trained, as the first one of its combination failed at once."""
     error = f"not trained, as seed {first.seed} failed before its first epoch: {failed.message}"
     return dataclasses.replace(first, seed=seed, seconds=0.0, error=error)

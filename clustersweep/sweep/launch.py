@@ -19,7 +19,7 @@ from clustersweep.postgres.url import VARIABLES
 from clustersweep.storage.store import OpenTrial, Storage
 from clustersweep.study.cost import Speed
 from clustersweep.study.plan import Plan, make_plan, require_feasible
-from clustersweep.study.results import LaunchTime, SweepResults, Trial, combination
+from clustersweep.study.results import CompleteReplicate, LaunchTime, SweepResults, Trial, combination
 from clustersweep.study.study import Study
 from clustersweep.study.task import Data
 from clustersweep.study.watcher import Watcher
@@ -317,7 +317,7 @@ def remove_leftovers(plan: Plan, storage: Storage, open_trials: Sequence[OpenTri
     recorded |= {combination(one.trial.params): one.done for one in open_trials}  # what is gone on from decides
     for trial in plan.trials:
         for seed, replicate in recorded.get(combination(trial.params), {}).items():
-            if replicate.state == "complete" and (key := plan.replicate(trial, seed).key) in there:
+            if isinstance(replicate, CompleteReplicate) and (key := plan.replicate(trial, seed).key) in there:
                 files.discard_checkpoint(key)
 
 

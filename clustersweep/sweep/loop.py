@@ -15,7 +15,7 @@ from clustersweep.study.events import (
     Stopped,
 )
 from clustersweep.study.plan import Plan
-from clustersweep.study.results import ReplicateResult
+from clustersweep.study.results import FailedReplicate, ReplicateResult, complete_of
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, SweepEvent, TrialDone, WorkerLost
 from clustersweep.sweep.failures import Again, Alone, Fail, Situation, decide, spared
 from clustersweep.sweep.retry import RetryOnOutage
@@ -262,7 +262,7 @@ class Sweep:
         job = self._jobs.pop(worker)
         self._backlog.put_back(job.trial.number, job.replicate.seed)
 
-    def _spare_others(self, worker: str, first: ReplicateResult, failed: Failed) -> None:
+    def _spare_others(self, worker: str, first: FailedReplicate, failed: Failed) -> None:
         """Write that the other seeds of a combination are not trained. The next launch tries all of them again."""
         opened = self._jobs[worker].trial
         waiting = [self._backlog.take(opened.number) for _ in self._backlog.seeds(opened.number)]
@@ -293,7 +293,7 @@ class Sweep:
         self._retry(self._storage.finish, opened.stored, value, curve=opened.mean_curve(), last=last)
         self._finished += 1
         self._failed += value is None
-        complete = {seed: result.value for seed, result in opened.results.items() if result.value is not None}
+        complete = {replicate.seed: replicate.value for replicate in complete_of(opened.results)}
         keys = {seed: self._plan.replicate(opened.stored.trial, seed).key for seed in complete}
         self._files.keep_best_weights(keys, complete)
 

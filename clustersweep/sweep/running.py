@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Sums
 from clustersweep.study.events import Device, Failed, Finished
-from clustersweep.study.results import Replicate, ReplicateResult, aggregate
+from clustersweep.study.results import (
+    CompleteReplicate,
+    FailedReplicate,
+    Replicate,
+    ReplicateResult,
+    aggregate,
+    complete_of,
+)
 from clustersweep.study.study import Study
 
 Curve = Sequence[tuple[float, float]]
@@ -62,9 +69,10 @@ class RunningTrial:
 
     def value(self, study: Study) -> float | None:
         """Return the objective over the seeds; None when a replicate failed."""
-        values = [self.results[seed].value for seed in study.seeds]
-        known = [value for value in values if value is not None]
-        return aggregate(known, study.objective.over_seeds) if len(known) == len(values) else None
+        complete = complete_of({seed: self.results[seed] for seed in study.seeds})
+        if len(complete) < len(study.seeds):
+            return None
+        return aggregate((replicate.value for replicate in complete), study.objective.over_seeds)
 
     def mean_curve(self, running: Sequence[Curve] = ()) -> dict[int, float]:
         """Return each epoch's mean validation loss over the seeds that reached it, those that still run included."""
@@ -96,11 +104,10 @@ class Job:
     host: str = ""
     epoch_s: list[float] = field(default_factory=list)
 
-    def complete(self, event: Finished) -> ReplicateResult:
+    def complete(self, event: Finished) -> CompleteReplicate:
         """Return what it came to."""
-        return ReplicateResult(
+        return CompleteReplicate(
             seed=self.replicate.seed,
-            state="complete",
             value=event.val_loss,
             best_epoch=event.best_epoch,
             epochs=event.epochs,
@@ -112,13 +119,10 @@ class Job:
             devices=event.devices,
         )
 
-    def failed(self, event: Failed) -> ReplicateResult:
+    def failed(self, event: Failed) -> FailedReplicate:
         """Return that it failed, and why."""
-        return ReplicateResult(
+        return FailedReplicate(
             seed=self.replicate.seed,
-            state="failed",
-            value=None,
-            best_epoch=0,
             epochs=len(self.curve),
             seconds=sum(self.epoch_s),
             worker=self.host,

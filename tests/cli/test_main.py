@@ -30,7 +30,7 @@ from clustersweep.storage.store import Storage
 from clustersweep.study.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.study.events import Device
 from clustersweep.study.plan import Left, make_plan
-from clustersweep.study.results import SweepResults, TrialResult
+from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
 from clustersweep.survey.source import read_header
 from clustersweep.sweep.launch import Launched
 from clustersweep.words import command, duration
@@ -118,7 +118,7 @@ def test_of_one_seed_and_one_combination_every_verb_speaks_in_the_singular(tmp_p
     assert left_text(Left(((plan.trials[0], 1),), 1, 1, 0), 2) == (
         "1 of 2 replicates is finished; launch would train 1 (the file has 1 combination more than the stored study)"
     )
-    trials = (TrialResult(0, {"a": 0}, "waiting"),)
+    trials = (TrialResult(0, {"a": 0}, TrialState.WAITING),)
     print_status(SweepResults("s", "d", {"a": (0,)}, (0,), trials), out)
     assert "\n1 combination: 1 waiting\n" in said.getvalue()
 
@@ -379,7 +379,6 @@ def test_a_plan_whose_database_cannot_be_reached_says_that_it_did_not_compare(tm
 def half_done(tmp_path, embedded_home):
     """A study of three trials with two seeds: one is complete, one was running when its launch died."""
     from clustersweep.postgres.location import open_database
-    from clustersweep.study.results import ReplicateResult
 
     name = f"half-{tmp_path.name[-12:].replace('_', '-')}"
     loaded = load_study(write_study(tmp_path, study=name))
@@ -389,7 +388,7 @@ def half_done(tmp_path, embedded_home):
     for trial, seeds in ((first, (0, 1)), (second, (0,))):
         storage.start(trial)
         for seed in seeds:
-            storage.record_replicate(trial, ReplicateResult(seed, "complete", 0.1, 1, 3, 1.0, "w"))
+            storage.record_replicate(trial, CompleteReplicate(seed, 0.1, 1, 3, 1.0, "w"))
     storage.finish(first, 0.1, curve={})
     storage.close()
     return name, url

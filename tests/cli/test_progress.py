@@ -10,7 +10,7 @@ from clustersweep.cli.progress import Display
 from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
-from clustersweep.study.results import ReplicateResult
+from clustersweep.study.results import CompleteReplicate, FailedReplicate
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, StorageAway, StorageBack, TrialDone
 from clustersweep.sweep.events import WorkerLost as Lost
 
@@ -51,8 +51,8 @@ def test_a_database_that_is_away_and_back_is_told(said):
 
 
 def test_a_trial_that_is_complete_is_a_line_with_its_loss_and_one_that_failed_says_why(said):
-    done = ReplicateResult(0, "complete", 0.25, 2, 3, 12.0, "h:1")
-    failed = ReplicateResult(1, "failed", None, 0, 0, 0.0, "h:1", error="bad layer\ntrace", signature="ValueError")
+    done = CompleteReplicate(0, 0.25, 2, 3, 12.0, "h:1")
+    failed = FailedReplicate(1, "bad layer\ntrace", "ValueError", 0, 0.0, "h:1")
     text = said(
         lambda r: ReplicateBegan("worker-1", r, 0, "h", 1),
         lambda r: EpochDone("worker-1", r, EpochEnd(1, 0.5, 0.25, 1.0)),
@@ -82,7 +82,7 @@ def test_what_is_left_is_the_same_however_a_replicate_came_to_its_end(tmp_path):
     first = plan.replicate(plan.trials[0], 0)
     began = [ReplicateBegan("worker-1", first, epoch, "h", 1) for epoch in (0, 1, 2)]
     epochs = [EpochDone("worker-1", first, EpochEnd(epoch, 0.5, 0.25, 1.0)) for epoch in (1, 2, 3)]
-    done = ReplicateDone("worker-1", first, ReplicateResult(0, "complete", 0.25, 2, 3, 12.0, "h:1"))
+    done = ReplicateDone("worker-1", first, CompleteReplicate(0, 0.25, 2, 3, 12.0, "h:1"))
     lost = Lost("worker-1", first, "exit code 9", True)
     undisturbed = left_after(plan, began[0], *epochs, done)
     assert left_after(plan, began[2], epochs[2], done) == pytest.approx(undisturbed)  # resumed

@@ -21,7 +21,7 @@ from clustersweep.masses.export import Proof, choose, configuration_of, evidence
 from clustersweep.provenance import commit, versions
 from clustersweep.report.sweep.verdict import verdict
 from clustersweep.study.events import Device
-from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
 from clustersweep.study.study import ObjectiveSpec
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import prepare
@@ -116,7 +116,7 @@ def test_what_is_printed_names_the_ties_and_what_failed():
 
 def test_long_lists_are_cut_in_the_file_and_on_the_screen():
     results = grid_results()
-    many = [TrialResult(n, {"a": n}, "complete", 0.1, results.trials[0].replicates) for n in range(99)]
+    many = [TrialResult(n, {"a": n}, TrialState.COMPLETE, 0.1, results.trials[0].replicates) for n in range(99)]
     found = evidence(dataclasses.replace(results, trials=tuple(many)))
     assert len(found.ties) == MOST_LISTED
     assert "tied: 50 or more trials, 1 (0.1000), 2 (0.1000), 3 (0.1000), 4 (0.1000), 5 (0.1000), ... within" in printed(
@@ -135,7 +135,7 @@ def small_data():
 def test_an_exported_configuration_adds_a_variance_where_there_is_none_and_is_read_back(tmp_path, loss, stage):
     plan = small_plan(tmp_path, training={"loss": loss})
     data = small_data()
-    trial = TrialResult(0, plan.trials[0].params, "complete", 0.1)
+    trial = TrialResult(0, plan.trials[0].params, TrialState.COMPLETE, 0.1)
     found = configuration_of(plan, trial, data, seeds=(0, 1), evidence=evidence(grid_results()))
     assert (found.probabilistic, found.outliers) == (stage, None)
     assert (found.network, found.training) == plan.trials[0].spec
@@ -345,8 +345,8 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
     assert 1e-5 < abs(exact / best.val_loss - 1) < 1.5e-3  # what was refused before
 
     gpu = Device("GPU", "NVIDIA A100", 1, "tf32", deterministic=True)
-    done = ReplicateResult(0, "complete", best.val_loss, best.best_epoch, 6, 1.0, "worker", devices=(gpu,))
-    trial = TrialResult(0, planned.params, "complete", best.val_loss, {0: done})
+    done = CompleteReplicate(0, best.val_loss, best.best_epoch, 6, 1.0, "worker", devices=(gpu,))
+    trial = TrialResult(0, planned.params, TrialState.COMPLETE, best.val_loss, {0: done})
     results = SweepResults("small", plan.digest, plan.study.axes, (0,), (trial,))
     key = plan.replicate(planned, 0).key
     files.save_weights(key, best.weights)

@@ -14,7 +14,7 @@ from clustersweep.storage import tables
 from clustersweep.storage.access import KNOWN_SERIES, access_to, unknown_tables
 from clustersweep.storage.public import PublicAccess
 from clustersweep.storage.store import Storage
-from clustersweep.study.results import ReplicateResult
+from clustersweep.study.results import CompleteReplicate
 
 
 def test_the_tables_of_the_optuna_in_the_lock_file_are_known():
@@ -84,8 +84,8 @@ def test_what_was_stored_in_one_way_is_gone_on_with_in_the_other(postgres_tcp, d
         opened = storage.begin(plan)
         assert len(opened) == 3 - number
         storage.start(opened[0])
-        storage.record_replicate(opened[0], ReplicateResult(0, "complete", 0.1, 2, 2, 1.0, "w", curve))
-        last = ReplicateResult(1, "complete", 0.3, 2, 2, 1.0, "w", curve)
+        storage.record_replicate(opened[0], CompleteReplicate(0, 0.1, 2, 2, 1.0, "w", curve))
+        last = CompleteReplicate(1, 0.3, 2, 2, 1.0, "w", curve)
         storage.finish(opened[0], 0.2, curve={1: 0.2, 2: 0.1}, last=last)
         storage.close()
     monkeypatch.setattr(optuna, "__version__", "5.99.0")

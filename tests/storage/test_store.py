@@ -17,7 +17,7 @@ from clustersweep.storage.access import access_to
 from clustersweep.storage.records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import Device
-from clustersweep.study.results import LaunchTime, ReplicateResult
+from clustersweep.study.results import CompleteReplicate, FailedReplicate, LaunchTime
 
 INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
 
@@ -55,9 +55,12 @@ def url_of(server, name):
     return server.url_with(database=name).replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
-def replicate(seed, value=0.1, state="complete"):
-    curve = ((0.3, 0.2), (0.2, value or 0.5))
-    return ReplicateResult(seed, state, value, 2, 2, 1.5, "host:1", curve, error="" if value else "broke")
+def replicate(seed, value=0.1):
+    return CompleteReplicate(seed, value, 2, 2, 1.5, "host:1", ((0.3, 0.2), (0.2, value)))
+
+
+def broken(seed):
+    return FailedReplicate(seed, "broke", "RuntimeError", 2, 1.5, "host:1", ((0.3, 0.2), (0.2, 0.5)))
 
 
 def complete(storage, opened, *, seeds=(0, 1), value=0.1):
@@ -162,7 +165,7 @@ def test_a_failed_trial_is_tried_once_more_keeping_what_is_complete(storage, tmp
     opened = storage.begin(plan)[0]
     storage.start(opened)
     storage.record_replicate(opened, replicate(0))
-    storage.record_replicate(opened, replicate(1, None, "failed"))
+    storage.record_replicate(opened, broken(1))
     storage.finish(opened, None, curve={})
     assert storage.results("small").count("failed") == 1
     assert opened.trial not in [t.trial for t in storage.begin(plan, retry_failed=False)]
@@ -519,8 +522,8 @@ def test_what_is_left_is_what_begin_would_give_and_asking_writes_nothing(tmp_pat
     first, second, third = storage.begin(plan)
     for trial, seeds in ((first, (0, 1)), (second, (0,))):
         for seed in seeds:
-            storage.record_replicate(trial, ReplicateResult(seed, "complete", 0.1, 1, 3, 1.0, "w"))
-    storage.record_replicate(third, ReplicateResult(0, "failed", None, 0, 0, 1.0, "w"))
+            storage.record_replicate(trial, CompleteReplicate(seed, 0.1, 1, 3, 1.0, "w"))
+    storage.record_replicate(third, broken(0))
     storage.finish(first, 0.1, curve={})
     storage.finish(third, None, curve={})
     found = storage.left(plan)

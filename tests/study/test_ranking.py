@@ -25,17 +25,19 @@ from clustersweep.study.ranking import (
     trial_learned_nothing,
     typical_spread,
 )
-from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
 from clustersweep.study.study import ObjectiveSpec
 
 
 def replicate(seed, value):
-    return ReplicateResult(seed, "complete", value, 1, 1, 1.0, "worker")
+    return CompleteReplicate(seed, value, 1, 1, 1.0, "worker")
 
 
 def test_what_the_noise_of_the_seeds_cannot_tell_from_a_trial_lies_within_two_standard_errors_of_it():
     trials = [
-        TrialResult(number, {}, "complete", value, {0: replicate(0, value - 0.1), 1: replicate(1, value + 0.1)})
+        TrialResult(
+            number, {}, TrialState.COMPLETE, value, {0: replicate(0, value - 0.1), 1: replicate(1, value + 0.1)}
+        )
         for number, value in enumerate([1.0, 1.1, 1.35, 1.7])
     ]
     noise = typical_spread(trials)
@@ -50,7 +52,7 @@ def test_what_the_noise_of_the_seeds_cannot_tell_from_a_trial_lies_within_two_st
 
 
 def test_one_seed_ties_with_nothing():
-    trials = [TrialResult(number, {}, "complete", 1.0, {0: replicate(0, 1.0)}) for number in range(2)]
+    trials = [TrialResult(number, {}, TrialState.COMPLETE, 1.0, {0: replicate(0, 1.0)}) for number in range(2)]
     margin = margin_of(trials[0], typical_spread(trials), "mean")
     assert math.isnan(margin)
     assert indistinguishable(trials, trials[0], margin) == ()
@@ -61,7 +63,7 @@ def test_one_seed_ties_with_nothing():
 def test_of_equal_trials_one_in_twenty_is_called_different_however_the_seeds_become_one_value(over_seeds, seeds):
     noise = np.random.default_rng(seeds).normal(size=(2, 100_000, seeds))
     first, second = getattr(np, over_seeds)(noise, axis=-1)
-    trial = TrialResult(0, {}, "complete", 0.0, {seed: replicate(seed, 0.0) for seed in range(seeds)})
+    trial = TrialResult(0, {}, TrialState.COMPLETE, 0.0, {seed: replicate(seed, 0.0) for seed in range(seeds)})
     different = (abs(first - second) > margin_of(trial, 1.0, over_seeds)).mean()
     assert 0.042 < different < 0.050
 
@@ -86,7 +88,8 @@ def test_the_standard_errors_of_small_samples_are_those_of_the_tables():
 def sweep(losses, *, variance=0.2, same=()):
     """Give complete trials of two seeds each; `same` are pairs of a trial and the one whose network it is."""
     trials = [
-        TrialResult(n, {"a": n}, "complete", loss, {0: replicate(0, loss - 0.01), 1: replicate(1, loss + 0.01)},
+        TrialResult(n, {"a": n}, TrialState.COMPLETE, loss,
+                    {0: replicate(0, loss - 0.01), 1: replicate(1, loss + 0.01)},
                     same_as=dict(same).get(n), same_why=WHY if n in dict(same) else "")
         for n, loss in enumerate(losses)
     ]  # fmt: skip
@@ -142,7 +145,7 @@ def test_a_best_that_is_better_than_the_mean_by_no_more_than_the_noise_of_its_se
 
 
 def test_with_one_seed_nothing_is_said_of_noise_that_is_not_known():
-    trials = (TrialResult(0, {"a": 0}, "complete", 0.199, {0: replicate(0, 0.199)}),)
+    trials = (TrialResult(0, {"a": 0}, TrialState.COMPLETE, 0.199, {0: replicate(0, 0.199)}),)
     results = SweepResults("s", "d", {"a": (0,)}, (0,), trials, 0.2)
     assert best_learned_nothing(results) == ""
     worse = dataclasses.replace(results, label_variance=0.199)

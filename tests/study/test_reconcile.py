@@ -4,7 +4,7 @@ import pytest
 from small_study import small_plan
 
 from clustersweep.study.reconcile import OpenWork, left_to_train, reconcile
-from clustersweep.study.results import ReplicateResult, TrialResult, combination
+from clustersweep.study.results import CompleteReplicate, FailedReplicate, TrialResult, TrialState, combination
 
 
 @pytest.fixture
@@ -15,13 +15,13 @@ def plan(tmp_path):
 
 def ended(*seeds, failed=()):
     """Return replicates by seed."""
-    done = {seed: ReplicateResult(seed, "complete", 0.1, 1, 3, 1.0, "w") for seed in seeds}
-    broken = {seed: ReplicateResult(seed, "failed", None, 0, 1, 1.0, "w", error="broke") for seed in failed}
+    done = {seed: CompleteReplicate(seed, 0.1, 1, 3, 1.0, "w") for seed in seeds}
+    broken = {seed: FailedReplicate(seed, "broke", "RuntimeError", 1, 1.0, "w") for seed in failed}
     return dict(sorted({**done, **broken}.items()))
 
 
 def kept(trial, number, state, replicates=None):
-    value = 0.1 if state == "complete" else None
+    value = 0.1 if state == TrialState.COMPLETE else None
     return TrialResult(number, trial.params, state, value, replicates or {})
 
 
@@ -31,7 +31,7 @@ def newest(*trials):
 
 def impossible(plan, number=0):
     params, why = plan.infeasible[0]
-    return TrialResult(number, params, "infeasible", infeasible=why)
+    return TrialResult(number, params, TrialState.INFEASIBLE, infeasible=why)
 
 
 def test_of_a_study_that_is_not_stored_all_is_added_in_the_plans_order(plan):
@@ -48,12 +48,14 @@ def test_an_impossible_combination_that_is_stored_is_not_added_again(plan):
 
 
 def test_of_a_study_that_is_complete_nothing_is_left(plan):
-    stored = newest(impossible(plan), *(kept(t, n, "complete", ended(0, 1)) for n, t in enumerate(plan.trials, 1)))
+    stored = newest(
+        impossible(plan), *(kept(t, n, TrialState.COMPLETE, ended(0, 1)) for n, t in enumerate(plan.trials, 1))
+    )
     found = reconcile(plan, stored)
     assert (found.impossible, found.work, found.seeds) == ((), (), ())
 
 
-@pytest.mark.parametrize("state", ["waiting", "running"])
+@pytest.mark.parametrize("state", [TrialState.WAITING, TrialState.RUNNING])
 def test_a_trial_that_is_not_finished_goes_on_itself_with_what_is_done_of_it(plan, state):
     first, second, third = plan.trials
     stored = newest(kept(second, 7, state, ended(1)))
@@ -65,7 +67,7 @@ def test_a_trial_that_is_not_finished_goes_on_itself_with_what_is_done_of_it(pla
 
 
 def test_a_trial_of_which_only_the_end_was_never_written_goes_on_with_nothing_to_train(plan):
-    stored = newest(*(kept(trial, number, "running", ended(0, 1)) for number, trial in enumerate(plan.trials)))
+    stored = newest(*(kept(trial, number, TrialState.RUNNING, ended(0, 1)) for number, trial in enumerate(plan.trials)))
     found = reconcile(plan, stored)
     assert [(work.continues, work.missing) for work in found.work] == [(0, ()), (1, ()), (2, ())]
     assert found.seeds == tuple((trial, 0) for trial in plan.trials)
@@ -73,14 +75,18 @@ def test_a_trial_of_which_only_the_end_was_never_written_goes_on_with_nothing_to
 
 def test_a_complete_trial_that_lacks_a_seed_is_superseded_by_one_that_takes_over_what_is_done(tmp_path):
     plan = small_plan(tmp_path, seeds=[0, 1, 2])
-    stored = newest(*(kept(trial, number, "complete", ended(0, 1)) for number, trial in enumerate(plan.trials)))
+    stored = newest(
+        *(kept(trial, number, TrialState.COMPLETE, ended(0, 1)) for number, trial in enumerate(plan.trials))
+    )
     assert reconcile(plan, stored).work == tuple(
         OpenWork(trial, ended(0, 1), (2,), supersedes=number) for number, trial in enumerate(plan.trials)
     )
 
 
 def test_a_new_value_on_an_axis_adds_only_its_own_combinations(plan, tmp_path):
-    stored = newest(impossible(plan), *(kept(t, n, "complete", ended(0, 1)) for n, t in enumerate(plan.trials, 1)))
+    stored = newest(
+        impossible(plan), *(kept(t, n, TrialState.COMPLETE, ended(0, 1)) for n, t in enumerate(plan.trials, 1))
+    )
     found = reconcile(small_plan(tmp_path, search_space={"kernel_size": [3, 5, 7]}), stored)
     assert [params for params, _ in found.impossible] == [{"kernel_size": 5, "conv_blocks": 2}]
     assert [work.trial.params for work in found.work] == [{"kernel_size": 5, "conv_blocks": 1}]
@@ -89,7 +95,8 @@ def test_a_new_value_on_an_axis_adds_only_its_own_combinations(plan, tmp_path):
 def test_a_failed_trial_is_superseded_by_one_that_trains_what_failed_once_more(plan):
     first, *others = plan.trials
     stored = newest(
-        kept(first, 3, "failed", ended(0, failed=[1])), *(kept(t, 4, "complete", ended(0, 1)) for t in others)
+        kept(first, 3, TrialState.FAILED, ended(0, failed=[1])),
+        *(kept(t, 4, TrialState.COMPLETE, ended(0, 1)) for t in others),
     )
     assert reconcile(plan, stored).work == (OpenWork(first, ended(0), (1,), supersedes=3),)
 
@@ -97,7 +104,8 @@ def test_a_failed_trial_is_superseded_by_one_that_trains_what_failed_once_more(p
 def test_a_failed_trial_stays_so_where_failures_are_kept(plan):
     first, *others = plan.trials
     stored = newest(
-        kept(first, 3, "failed", ended(0, failed=[1])), *(kept(t, 4, "complete", ended(0, 1)) for t in others)
+        kept(first, 3, TrialState.FAILED, ended(0, failed=[1])),
+        *(kept(t, 4, TrialState.COMPLETE, ended(0, 1)) for t in others),
     )
     assert reconcile(plan, stored, retry_failed=False).work == ()
 
@@ -106,7 +114,7 @@ def test_a_failed_trial_stays_so_where_failures_are_kept(plan):
 def test_what_failed_of_a_running_trial_is_trained_again_unless_failures_are_kept(plan, retry_failed, missing):
     first = plan.trials[0]
     (found, *_) = reconcile(
-        plan, newest(kept(first, 5, "running", ended(0, failed=[1]))), retry_failed=retry_failed
+        plan, newest(kept(first, 5, TrialState.RUNNING, ended(0, failed=[1]))), retry_failed=retry_failed
     ).work
     assert (found.continues, found.missing, set(found.done)) == (5, missing, {0} if retry_failed else {0, 1})
 
@@ -114,18 +122,20 @@ def test_what_failed_of_a_running_trial_is_trained_again_unless_failures_are_kep
 def test_a_failed_trial_gets_a_new_seed_also_where_failures_are_kept(tmp_path):
     plan = small_plan(tmp_path, seeds=[0, 1, 2])
     first = plan.trials[0]
-    (found, *_) = reconcile(plan, newest(kept(first, 5, "failed", ended(0, failed=[1]))), retry_failed=False).work
+    (found, *_) = reconcile(
+        plan, newest(kept(first, 5, TrialState.FAILED, ended(0, failed=[1]))), retry_failed=False
+    ).work
     assert (found.supersedes, found.missing, set(found.done)) == (5, (2,), {0, 1})
 
 
 def test_a_combination_that_was_impossible_to_an_older_version_is_trained_now(plan):
     first = plan.trials[0]
-    (found, *_) = reconcile(plan, newest(kept(first, 2, "infeasible"))).work
+    (found, *_) = reconcile(plan, newest(kept(first, 2, TrialState.INFEASIBLE))).work
     assert found == OpenWork(first, {}, (0, 1), supersedes=2)
 
 
 def test_combinations_that_are_stored_and_not_in_the_plan_are_left_alone(plan, tmp_path):
-    stored = newest(impossible(plan), *(kept(t, n, "running") for n, t in enumerate(plan.trials, 1)))
+    stored = newest(impossible(plan), *(kept(t, n, TrialState.RUNNING) for n, t in enumerate(plan.trials, 1)))
     fewer = small_plan(tmp_path, search_space={"kernel_size": [3]})
     assert {work.continues for work in reconcile(fewer, stored).work} <= {1, 2, 3}
     assert len(reconcile(fewer, stored).work) == 2
@@ -135,9 +145,9 @@ def test_what_is_left_counts_replicates_combinations_and_seeds(plan, tmp_path):
     first, second, third = plan.trials
     stored = newest(
         impossible(plan),
-        kept(first, 1, "complete", ended(0, 1)),
-        kept(second, 2, "running", ended(0, 1)),
-        kept(third, 3, "failed", ended(failed=[0])),
+        kept(first, 1, TrialState.COMPLETE, ended(0, 1)),
+        kept(second, 2, TrialState.RUNNING, ended(0, 1)),
+        kept(third, 3, TrialState.FAILED, ended(failed=[0])),
     )
     left = left_to_train(plan, stored, (0, 1))
     assert left.work == ((third, 2),)

@@ -1,13 +1,23 @@
+import json
 import math
 
 import pytest
 from example_results import fail_trial, grid_results
 
-from clustersweep.study.results import ReplicateResult, TrialResult, aggregate, combination
+from clustersweep.study.results import (
+    CompleteReplicate,
+    FailedReplicate,
+    ReplicateState,
+    TrialResult,
+    TrialState,
+    aggregate,
+    combination,
+    losses,
+)
 
 
 def replicate(seed, value):
-    return ReplicateResult(seed, "complete", value, 1, 1, 1.0, "worker")
+    return CompleteReplicate(seed, value, 1, 1, 1.0, "worker")
 
 
 @pytest.mark.parametrize(("how", "value"), [("mean", 2.0), ("median", 1.0), ("min", 0.5), ("max", 4.5)])
@@ -20,13 +30,13 @@ def test_a_combination_is_the_same_whatever_the_order_of_its_params():
 
 
 def test_the_spread_is_the_standard_deviation_and_unknown_for_one_seed():
-    trial = TrialResult(0, {}, "complete", 2.0, {0: replicate(0, 1.0), 1: replicate(1, 3.0)})
+    trial = TrialResult(0, {}, TrialState.COMPLETE, 2.0, {0: replicate(0, 1.0), 1: replicate(1, 3.0)})
     assert trial.spread() == pytest.approx(math.sqrt(2))
-    assert math.isnan(TrialResult(0, {}, "complete", 1.0, {0: replicate(0, 1.0)}).spread())
+    assert math.isnan(TrialResult(0, {}, TrialState.COMPLETE, 1.0, {0: replicate(0, 1.0)}).spread())
 
 
 def test_of_equal_replicates_the_lower_seed_is_the_best():
-    trial = TrialResult(0, {}, "complete", 1.0, {2: replicate(2, 1.0), 1: replicate(1, 1.0)})
+    trial = TrialResult(0, {}, TrialState.COMPLETE, 1.0, {2: replicate(2, 1.0), 1: replicate(1, 1.0)})
     assert trial.best_replicate.seed == 1
 
 
@@ -36,3 +46,18 @@ def test_only_complete_trials_are_ranked_best_first():
     assert values == sorted(values)
     assert len(values) == 53
     assert (results.count("failed"), results.count("infeasible")) == (1, 27)
+
+
+def test_states_are_the_words_that_are_stored_and_shown():
+    assert [str(state) for state in TrialState] == ["waiting", "running", "complete", "failed", "infeasible"]
+    assert json.dumps([*ReplicateState]) == '["complete", "failed"]'
+    assert [state for state in TrialState if not state.is_finished] == [TrialState.WAITING, TrialState.RUNNING]
+
+
+def test_failed_replicates_have_no_loss_and_count_for_nothing():
+    failed = FailedReplicate(0, "broke", "RuntimeError", 1, 1.0, "worker")
+    trial = TrialResult(0, {}, TrialState.FAILED, None, {2: replicate(2, 0.0), 0: failed, 1: replicate(1, 0.5)})
+    assert trial.complete_replicates == (replicate(1, 0.5), replicate(2, 0.0))
+    assert losses(trial) == (0.5, 0.0)
+    assert trial.best_replicate.seed == 2  # a loss of zero is one
+    assert not hasattr(failed, "value")

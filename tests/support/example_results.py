@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from clustersweep.study.keys import Scalar
-from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult, aggregate
+from clustersweep.study.results import (
+    CompleteReplicate,
+    FailedReplicate,
+    SweepResults,
+    TrialResult,
+    TrialState,
+    aggregate,
+)
 from clustersweep.study.task import Infeasible
 from clustersweep.training.network import NetworkSpec, layers, parameters
 
@@ -34,11 +41,11 @@ def grid_results(
         spec = dataclasses.replace(NetworkSpec(convs_per_block=3), **network)
         found = layers(spec, (50, 50, 10))
         if isinstance(found, Infeasible):
-            trials.append(TrialResult(number, params, "infeasible", infeasible=found))
+            trials.append(TrialResult(number, params, TrialState.INFEASIBLE, infeasible=found))
             continue
         done = {seed: _replicate(spec, number, seed, dead) for seed in seeds}
-        value = aggregate([r.value for r in done.values() if r.value is not None], "mean")
-        trials.append(TrialResult(number, params, "complete", value, done, parameters=parameters(found)))
+        value = aggregate([r.value for r in done.values()], "mean")
+        trials.append(TrialResult(number, params, TrialState.COMPLETE, value, done, parameters=parameters(found)))
     return SweepResults("efeds-grid", "9f2b6c01d4e8a7", dict(axes), seeds, tuple(trials), LABEL_VARIANCE)
 
 
@@ -52,11 +59,13 @@ def fail_trial(results: SweepResults, number: int, error: str = "RuntimeError: b
     """Return the same sweep with one trial failed in its last seed."""
     trial = next(t for t in results.trials if t.number == number)
     last = max(trial.replicates)
-    broken = ReplicateResult(last, "failed", None, 0, 3, 1.5, "worker-1", error=error, signature="NonFiniteLoss")
-    return replace_trial(results, number, state="failed", value=None, replicates={**trial.replicates, last: broken})
+    broken = FailedReplicate(last, error, "NonFiniteLoss", 3, 1.5, "worker-1")
+    return replace_trial(
+        results, number, state=TrialState.FAILED, value=None, replicates={**trial.replicates, last: broken}
+    )
 
 
-def _replicate(spec: NetworkSpec, number: int, seed: int, dead: bool) -> ReplicateResult:
+def _replicate(spec: NetworkSpec, number: int, seed: int, dead: bool) -> CompleteReplicate:
     rng = np.random.default_rng((seed, number))
     best = 0.052 + 0.016 * (3 - spec.conv_blocks) + 0.003 * (spec.kernel_size - 3) * (spec.conv_blocks - 0.6)
     best += 0.002 * (spec.dense_layers - 1) + 0.0006 * (20 - spec.filters) / 10
@@ -71,4 +80,4 @@ def _replicate(spec: NetworkSpec, number: int, seed: int, dead: bool) -> Replica
     train = best * (1 - 0.35 * (1 - shape)) + 0.3 * shape
     seconds = epochs * (0.4 + 0.15 * spec.filters / 10 * spec.kernel_size**2 / 9)
     curve = tuple((float(a), float(b)) for a, b in zip(train, val, strict=True))
-    return ReplicateResult(seed, "complete", float(best), at + 1, epochs, seconds, "worker-0", curve)
+    return CompleteReplicate(seed, float(best), at + 1, epochs, seconds, "worker-0", curve)

@@ -3,7 +3,7 @@
 import pytest
 
 from clustersweep.study.events import DIVERGED, OUT_OF_MEMORY, Failed
-from clustersweep.study.results import ReplicateResult
+from clustersweep.study.results import FailedReplicate
 from clustersweep.sweep.failures import (
     MAX_LOSSES,
     WORKER_LOST,
@@ -106,10 +106,7 @@ def test_combinations_that_diverge_never_abort_the_sweep_and_those_that_kill_wor
 
 
 def test_a_spared_seed_has_the_failure_of_the_first_and_says_that_it_was_not_trained():
-    first = ReplicateResult(
-        seed=1, state="failed", value=None, best_epoch=0, epochs=0, seconds=3.0, worker="host:1", curve=(),
-        error="bad layer\na trace", signature="ValueError",
-    )  # fmt: skip
+    first = FailedReplicate(1, "bad layer\na trace", "ValueError", 0, 3.0, "host:1")
     other = spared(first, BAD_LAYER, 2)
     assert (other.seed, other.seconds, other.signature, other.state) == (2, 0.0, "ValueError", "failed")
     assert other.error == "not trained, as seed 1 failed before its first epoch: bad layer"

@@ -4,7 +4,7 @@ import pytest
 from small_study import small_plan
 
 from clustersweep.study.events import EpochEnd
-from clustersweep.study.results import ReplicateResult
+from clustersweep.study.results import CompleteReplicate
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
 from clustersweep.sweep.remaining import Remaining
 
@@ -31,7 +31,7 @@ def epochs(replicate, first, last):
 
 
 def ended(replicate, after):
-    return ReplicateDone("w", replicate, ReplicateResult(0, "complete", 0.5, 1, after, 1.0, "h:1"))
+    return ReplicateDone("w", replicate, CompleteReplicate(0, 0.5, 1, after, 1.0, "h:1"))
 
 
 def told(left, *events):

@@ -33,8 +33,8 @@ def learning_curves(results: SweepResults, count: int = 4) -> tuple[CurvePanel, 
     panels = []
     for place, trial in enumerate(results.ranked()[:count], start=1):
         curves = tuple(
-            Curve(seed, tuple(e[0] for e in r.curve), tuple(e[1] for e in r.curve), r.best_epoch)
-            for seed, r in sorted(trial.replicates.items())
+            Curve(r.seed, tuple(e[0] for e in r.curve), tuple(e[1] for e in r.curve), r.best_epoch)
+            for r in trial.complete_replicates
             if any(math.isfinite(val_loss) for _, val_loss in r.curve)
         )
         if curves:

@@ -115,7 +115,7 @@ def _cube(balanced: Mapping[str, tuple[Scalar, ...]], done: Complete) -> NDArray
     found = [
         done[combination(dict(zip(balanced, choice, strict=True)))] for choice in itertools.product(*balanced.values())
     ]
-    by_seed = [{r.seed: r.value for r in t.replicates.values() if r.value is not None} for t in found]
+    by_seed = [{r.seed: r.value for r in t.complete_replicates} for t in found]
     seeds = sorted(set.intersection(*(set(values) for values in by_seed)))
     rows = [[values[seed] for seed in seeds] for values in by_seed] if seeds else [[loss_of(t)] for t in found]
     return np.array(rows, float).reshape(*map(len, balanced.values()), -1)

@@ -9,7 +9,7 @@ from html import escape
 from clustersweep.report.page import Cell, definitions, number, paragraph, table, text
 from clustersweep.report.sweep.verdict import Verdict, r_squared, rmse
 from clustersweep.study.ranking import learned_nothing
-from clustersweep.study.results import SweepResults, TrialResult, loss_of
+from clustersweep.study.results import CompleteReplicate, FailedReplicate, SweepResults, TrialResult, loss_of
 from clustersweep.training.network import Shape
 from clustersweep.words import counted
 
@@ -43,7 +43,7 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
     rows = []
     ranks = {trial.network_number: rank for rank, trial in enumerate(results.networks(), start=1)}
     for trial in results.ranked():
-        loss, ended = loss_of(trial), [r for r in trial.replicates.values() if r.value is not None]
+        loss, ended = loss_of(trial), trial.complete_replicates
         remark, kind = "", ""
         if trial is found.best:
             remark, kind = "best", "best-row"
@@ -95,10 +95,10 @@ def unfinished_html(results: SweepResults) -> str:
     for trial in results.trials:
         start = _identity(results, trial)
         for seed, replicate in sorted(trial.replicates.items()):
-            if replicate.state == "failed":
+            if isinstance(replicate, FailedReplicate):
                 cells = [*start, number(seed, "d"), text(replicate.signature), _error(replicate.error)]
                 failed.append(("", [*cells, text(replicate.worker)]))
-        if trial.state in ("waiting", "running"):
+        if not trial.state.is_finished:
             waiting.append(("", [*start, text(trial.state), text(f"{len(trial.replicates)} of {len(results.seeds)}")]))
     body = ""
     if failed:
@@ -154,7 +154,7 @@ def provenance_html(results: SweepResults, provenance: Provenance, written: str)
 
 def _devices(results: SweepResults) -> str:
     """Say what computed the replicates, and how many each; empty where none says."""
-    ended = [replicate for trial in results.trials for replicate in trial.replicates.values() if replicate.devices]
+    ended = [replicate for trial in results.trials for replicate in trial.complete_replicates if replicate.devices]
     counts = Counter("; then ".join(map(str, replicate.devices)) for replicate in ended)
     return " | ".join(f"{words} ({counted(count, 'replicate')})" for words, count in counts.most_common())
 
@@ -169,7 +169,7 @@ def _escaped(trace: Iterable[tuple[str, Shape]]) -> list[tuple[str, Shape]]:
 
 def _seed_cell(trial: TrialResult, seed: int, variance: float | None) -> Cell:
     replicate = trial.replicates.get(seed)
-    if replicate is None or replicate.value is None:
+    if not isinstance(replicate, CompleteReplicate):
         return number(math.nan)
     return number(replicate.value, kind="nothing" if learned_nothing(replicate.value, variance) else "")
 

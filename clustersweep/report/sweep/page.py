@@ -11,7 +11,7 @@ from clustersweep.report.sweep.listings import Provenance
 from clustersweep.report.sweep.slice_figure import slice_figure
 from clustersweep.report.sweep.slices import slices
 from clustersweep.report.sweep.verdict import verdict
-from clustersweep.study.results import SweepResults
+from clustersweep.study.results import SweepResults, TrialState
 
 
 def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> str:
@@ -40,7 +40,7 @@ def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> s
     drawn = draw(figures.cost_figure(cost, results.label_variance), "figure-cost")
     parts.append(Section("cost", "Loss against cost", figure(drawn, sections.cost_caption(cost))))
     parts.append(Section("trials", "All complete trials", listings.trials_html(results, found)))
-    if results.count("infeasible"):
+    if results.count(TrialState.INFEASIBLE):
         parts.append(Section("impossible", "Impossible combinations", listings.infeasible_html(results)))
     unfinished = listings.unfinished_html(results)
     if unfinished:

@@ -16,7 +16,7 @@ from clustersweep.report.sweep.verdict import (
     rmse,
 )
 from clustersweep.study.ranking import best_learned_nothing, same_words
-from clustersweep.study.results import SweepResults, loss_of, losses
+from clustersweep.study.results import SweepResults, TrialState, loss_of, losses
 from clustersweep.words import counted
 
 CURVES_CAPTION = (
@@ -169,15 +169,15 @@ def _ties(results: SweepResults, found: Verdict) -> str:
 
 def _counts(results: SweepResults, found: Verdict) -> str:
     grid = math.prod(len(values) for values in results.axes.values())
-    waiting = results.count("waiting") + results.count("running") + max(0, grid - len(results.trials))
+    waiting = results.count(TrialState.WAITING) + results.count(TrialState.RUNNING) + max(0, grid - len(results.trials))
     counts = [
-        f"{results.count('complete')} complete",
-        f"{results.count('infeasible')} impossible",
-        f"{results.count('failed')} failed",
+        f"{results.count(TrialState.COMPLETE)} complete",
+        f"{results.count(TrialState.INFEASIBLE)} impossible",
+        f"{results.count(TrialState.FAILED)} failed",
         f"{waiting} not finished",
     ]
     words = f"Of {counted(grid, 'combination')}, {_list(counts)}."
-    if waiting or results.count("failed"):
+    if waiting or results.count(TrialState.FAILED):
         words += " The verdict is about the complete ones only."
     if found.learned_nothing:
         words += f" {counted(len(found.learned_nothing), 'trial')} learned nothing (no better than a constant)."

@@ -10,7 +10,7 @@ from typing import Literal
 
 from clustersweep.report.sweep.verdict import shared_params
 from clustersweep.study.keys import Params, Scalar
-from clustersweep.study.results import SweepResults, TrialResult, combination, losses
+from clustersweep.study.results import FailedReplicate, SweepResults, TrialResult, TrialState, combination, losses
 
 Scale = Literal["category", "linear", "log"]
 GapKind = Literal["impossible", "failed", "unfinished"]
@@ -150,7 +150,7 @@ def _point(rank: int, x: Scalar, trial: TrialResult | None) -> Point | None:
     # Only complete trials: the best of two finished seeds would be compared with the best of three.
     if trial is None or trial.value is None:
         return None
-    ended = sorted((r.value, r.seed) for r in trial.replicates.values() if r.value is not None)
+    ended = sorted((r.value, r.seed) for r in trial.complete_replicates)
     if rank > len(ended):
         return None
     loss, seed = ended[rank - 1]
@@ -165,8 +165,8 @@ def _gaps(axis: str, x: Scalar, found: Sequence[TrialResult | None]) -> list[Gap
             absent += 1
         elif trial.infeasible is not None:
             reasons["impossible"][trial.infeasible.reason].append(trial)
-        elif trial.state == "failed":
-            why = {r.signature or "failed" for r in trial.replicates.values() if r.state == "failed"}
+        elif trial.state == TrialState.FAILED:
+            why = {r.signature or "failed" for r in trial.replicates.values() if isinstance(r, FailedReplicate)}
             reasons["failed"][", ".join(sorted(why)) or "failed"].append(trial)
         elif trial.value is None:
             reasons["unfinished"][trial.state].append(trial)

@@ -5,7 +5,14 @@ import io
 from collections.abc import Iterator
 
 from clustersweep.report.sweep.verdict import r_squared, rmse
-from clustersweep.study.results import ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.results import (
+    CompleteReplicate,
+    FailedReplicate,
+    ReplicateResult,
+    SweepResults,
+    TrialResult,
+    TrialState,
+)
 
 Row = dict[str, object]
 FIXED = (
@@ -42,33 +49,39 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
     }
     if trial.infeasible is not None:
         why = trial.infeasible
-        yield {**common, "state": "infeasible", "rule": why.rule, "layer": why.layer, "reason": why.reason}
+        yield {**common, "state": TrialState.INFEASIBLE, "rule": why.rule, "layer": why.layer, "reason": why.reason}
         return
     for seed in sorted({*results.seeds, *trial.replicates}):
         replicate = trial.replicates.get(seed)
         if replicate is None:
-            yield {**common, "seed": seed, "state": "waiting"}
+            yield {**common, "seed": seed, "state": TrialState.WAITING}
             continue
-        loss, variance = replicate.value, results.label_variance
         yield {
             **common,
             "seed": seed,
             "state": replicate.state,
-            "val_loss_dex2": loss,
-            "rmse_dex": None if loss is None else rmse(loss),
-            "r2": None if loss is None or not variance else r_squared(loss, variance),
-            "val_nll": replicate.val_nll,
-            "best_epoch": None if loss is None else replicate.best_epoch,
             "epochs_trained": replicate.epochs,
             "seconds": round(replicate.seconds, 3),
-            "resumed": replicate.resumed,
             "worker": replicate.worker,
-            "error": " ".join(replicate.error.split()),  # one row, one line, for grep
-            **_devices(replicate),
+            **_ended(replicate, results.label_variance),
         }
 
 
-def _devices(replicate: ReplicateResult) -> Row:
+def _ended(replicate: ReplicateResult, variance: float | None) -> Row:
+    if isinstance(replicate, FailedReplicate):
+        return {"resumed": 0, "error": " ".join(replicate.error.split())}  # one row, one line, for grep
+    return {
+        "val_loss_dex2": replicate.value,
+        "rmse_dex": rmse(replicate.value),
+        "r2": r_squared(replicate.value, variance) if variance else None,
+        "val_nll": replicate.val_nll,
+        "best_epoch": replicate.best_epoch,
+        "resumed": replicate.resumed,
+        **_devices(replicate),
+    }
+
+
+def _devices(replicate: CompleteReplicate) -> Row:
     """Return what computed a replicate; of several, each, in their order."""
     names = {"device": "kind", "device_model": "model", "threads": "threads", "precision": "precision"}
     names["deterministic"] = "deterministic"
@@ -91,10 +104,12 @@ def summary(results: SweepResults) -> dict[str, object]:
              "trace": [[name, list(shape)] for name, shape in t.infeasible.trace]}
             for t in results.trials if t.infeasible is not None
         ],
-        "failed": [{"number": t.number, "params": dict(t.params)} for t in results.trials if t.state == "failed"],
+        "failed": [
+            {"number": t.number, "params": dict(t.params)} for t in results.trials if t.state == TrialState.FAILED
+        ],
     }  # fmt: skip
 
 
 def _plain(trial: TrialResult) -> dict[str, object]:
-    seeds = {str(seed): r.value for seed, r in sorted(trial.replicates.items()) if r.value is not None}
+    seeds = {str(r.seed): r.value for r in trial.complete_replicates}
     return {"number": trial.number, "params": dict(trial.params), "value": trial.value, "seeds": seeds}

@@ -30,7 +30,15 @@ from clustersweep.report.sweep.table import results_csv
 from clustersweep.report.sweep.verdict import r_squared, rmse, verdict
 from clustersweep.study.events import Device
 from clustersweep.study.ranking import typical_spread
-from clustersweep.study.results import Aggregate, LaunchTime, ReplicateResult, SweepResults, TrialResult
+from clustersweep.study.results import (
+    Aggregate,
+    CompleteReplicate,
+    LaunchTime,
+    SweepResults,
+    TrialResult,
+    TrialState,
+    loss_of,
+)
 from clustersweep.study.study import ObjectiveSpec
 
 RESULTS = grid_results()
@@ -45,9 +53,9 @@ def sweep_of(losses: dict[tuple[int, int], tuple[float, ...]]) -> SweepResults:
     axes = {"filters": tuple(sorted({f for f, _ in losses})), "dense_layers": tuple(sorted({d for _, d in losses}))}
     trials = []
     for number, ((filters, dense), values) in enumerate(losses.items()):
-        done = {seed: ReplicateResult(seed, "complete", v, 3, 5, 2.0, "w") for seed, v in enumerate(values)}
+        done = {seed: CompleteReplicate(seed, v, 3, 5, 2.0, "w") for seed, v in enumerate(values)}
         params = {"filters": filters, "dense_layers": dense}
-        trials.append(TrialResult(number, params, "complete", statistics.fmean(values), done))
+        trials.append(TrialResult(number, params, TrialState.COMPLETE, statistics.fmean(values), done))
     return SweepResults("tiny", "d1", axes, tuple(range(len(values))), tuple(trials), 0.2)
 
 
@@ -110,7 +118,7 @@ def test_without_a_whole_line_there_is_no_mean_and_the_caption_says_why() -> Non
 def test_failed_waiting_and_absent_trials_are_gaps_of_their_own_kind() -> None:
     results = sweep_of({(10, 1): (0.1, 0.2), (10, 2): (0.1, 0.2), (20, 1): (0.1, 0.2), (20, 2): (0.1, 0.3)})
     results = fail_trial(results, 0)
-    results = replace_trial(results, 1, state="running", value=None, replicates={})
+    results = replace_trial(results, 1, state=TrialState.RUNNING, value=None, replicates={})
     results = dataclasses.replace(results, trials=results.trials[:-1])
     assert figure_of(results, "filters").gaps == (
         Gap(10, "failed", 1, ("1: NonFiniteLoss",)),
@@ -232,7 +240,7 @@ def test_one_seed_gives_no_noise_and_the_page_says_so() -> None:
 
 
 def test_a_sweep_without_a_complete_trial_cannot_be_reported(tmp_path: Path) -> None:
-    waiting = TrialResult(0, {"filters": 10}, "waiting")
+    waiting = TrialResult(0, {"filters": 10}, TrialState.WAITING)
     results = SweepResults("s", "d", {"filters": (10,)}, (0,), (waiting,))
     with pytest.raises(NothingCompleteError, match=r"s: no trial is complete \(1 waiting\).*Run `clustersweep launch`"):
         write_report(results, tmp_path)
@@ -247,7 +255,7 @@ def test_trials_at_the_variance_of_the_labels_have_learned_nothing() -> None:
 
 
 def test_the_verdict_counts_what_is_impossible_failed_and_unfinished() -> None:
-    results = replace_trial(fail_trial(RESULTS, 0), 1, state="waiting", value=None, replicates={})
+    results = replace_trial(fail_trial(RESULTS, 0), 1, state=TrialState.WAITING, value=None, replicates={})
     words = verdict_html(results, verdict(results))
     assert "Of 81 combinations, 52 complete, 27 impossible, 1 failed and 1 not finished." in words
     assert "The verdict is about the complete ones only." in words
@@ -329,8 +337,8 @@ def test_trials_without_a_curve_are_left_out() -> None:
 
 
 def test_a_curve_with_epochs_that_diverged_is_drawn() -> None:
-    replicate = ReplicateResult(0, "complete", 0.1, 2, 3, 1.0, "w", ((0.2, math.inf), (0.1, 0.1), (0.3, math.nan)))
-    trial = TrialResult(0, {}, "complete", 0.1, {0: replicate})
+    replicate = CompleteReplicate(0, 0.1, 2, 3, 1.0, "w", ((0.2, math.inf), (0.1, 0.1), (0.3, math.nan)))
+    trial = TrialResult(0, {}, TrialState.COMPLETE, 0.1, {0: replicate})
     panels = learning_curves(SweepResults("s", "d", {}, (0,), (trial,)))
     drawn = curve_figure(panels, None)
     assert [len(trace.y) for trace in drawn.data[:2]] == [3, 3]
@@ -362,7 +370,7 @@ def test_the_table_has_a_row_for_each_replicate_and_each_impossible_combination(
     done = [row for row in rows if row["state"] == "complete"]
     first = RESULTS.trials[0].replicates[0]
     assert float(done[0]["val_loss_dex2"]) == first.value  # every digit
-    assert float(done[0]["r2"]) == pytest.approx(1 - (first.value or 0) / LABEL_VARIANCE)
+    assert float(done[0]["r2"]) == pytest.approx(1 - loss_of(first) / LABEL_VARIANCE)
     impossible = [row for row in rows if row["state"] == "infeasible"]
     assert len(impossible) == 27
     assert impossible[0]["reason"].startswith("a 5 x 5 kernel")
@@ -400,7 +408,7 @@ def test_the_table_and_the_provenance_say_what_computed_each_replicate() -> None
 
 def test_failed_and_waiting_replicates_have_rows_too_on_one_line_each() -> None:
     results = fail_trial(RESULTS, 0, 'RuntimeError: "boom",\n  File x.py')
-    results = replace_trial(results, 1, state="waiting", value=None, replicates={})
+    results = replace_trial(results, 1, state=TrialState.WAITING, value=None, replicates={})
     text = results_csv(results).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(text.splitlines()) - 1
