@@ -25,6 +25,7 @@ from clustersweep.postgres.embedded import stop_embedded
 from clustersweep.postgres.location import open_database
 from clustersweep.postgres.programs import server_user
 from clustersweep.storage.store import Storage
+from clustersweep.study.results import CompleteReplicate
 
 GOLDEN = Path(__file__).parent / "golden"
 KEYS = json.loads((GOLDEN / "keys.json").read_text())
@@ -65,7 +66,7 @@ class Restored:
     def losses(self, study):
         """Each replicate's loss as it is stored now."""
         return {
-            (tuple(sorted(trial.params.items())), seed): result.value
+            (tuple(sorted(trial.params.items())), seed): result.value if isinstance(result, CompleteReplicate) else None
             for trial in self.trials(study)
             for seed, result in trial.replicates.items()
         }

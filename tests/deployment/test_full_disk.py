@@ -133,7 +133,10 @@ def replicates(results):
 
 
 def numbers(results):
-    return {key: (r.state, r.value, r.best_epoch, r.curve) for key, r in replicates(results).items()}
+    return {
+        key: (r.state, getattr(r, "value", None), getattr(r, "best_epoch", 0), r.curve)
+        for key, r in replicates(results).items()
+    }
 
 
 @contextlib.contextmanager

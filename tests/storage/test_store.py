@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import math
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 
 import optuna
@@ -39,16 +40,26 @@ def connect(request, monkeypatch, postgres_tcp, database_name):
     return lambda: Storage.connect(url_of(postgres_tcp, database_name), tasks)
 
 
+@pytest.fixture(scope="module")
+def shared_database(postgres_tcp):
+    """A database for all tests of this file, as Optuna takes longer to make its tables than any of them."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgres_tcp.execute(f"CREATE DATABASE {name} OWNER {postgres_tcp.user}")
+    yield dataclasses.replace(postgres_tcp, database=name)
+    postgres_tcp.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(params=["memory", *(pytest.param(way, marks=pytest.mark.integration) for way in WAYS)])
 def storage(request, monkeypatch):
     if request.param == "memory":
         yield Storage.in_memory(tasks)
         return
     use(request.param, monkeypatch)
-    server, name = request.getfixturevalue("postgres_tcp"), request.getfixturevalue("database_name")
-    storage = Storage.connect(url_of(server, name), tasks)
+    server = request.getfixturevalue("shared_database")
+    storage = Storage.connect(url_of(server, server.database), tasks)
     yield storage
     storage.close()
+    server.execute("TRUNCATE studies RESTART IDENTITY CASCADE")
 
 
 def url_of(server, name):

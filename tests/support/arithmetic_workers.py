@@ -94,9 +94,9 @@ class ArithmeticWorkers:
 
 
 def losses(storage):
-    """The value and the curve of every replicate of the small study."""
+    """The value, of what failed None, and the curve of every replicate of the small study."""
     return {
-        (tuple(sorted(trial.params.items())), seed): (result.value, result.curve)
+        (tuple(sorted(trial.params.items())), seed): (getattr(result, "value", None), result.curve)
         for trial in storage.results("small").trials
         for seed, result in trial.replicates.items()
     }

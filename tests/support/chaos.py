@@ -33,7 +33,7 @@ from clustersweep.postgres.embedded_folder import PORT
 from clustersweep.postgres.location import open_database, stop_embedded
 from clustersweep.postgres.url import VARIABLES
 from clustersweep.storage.store import Storage
-from clustersweep.study.results import SweepResults, combination
+from clustersweep.study.results import CompleteReplicate, ReplicateResult, SweepResults, combination
 
 STUDY = """
 study: chaos
@@ -97,10 +97,14 @@ def results(home: Home, study: str = "chaos") -> SweepResults | None:
 def table(found: SweepResults) -> Table:
     """Return every replicate's numbers, which no fault may change."""
     return {
-        (combination(trial.params), seed): (r.state, r.value, r.best_epoch, r.epochs, r.curve)
-        for trial in found.trials
-        for seed, r in trial.replicates.items()
+        (combination(trial.params), seed): numbers(r) for trial in found.trials for seed, r in trial.replicates.items()
     }
+
+
+def numbers(replicate: ReplicateResult) -> tuple[object, ...]:
+    """Return those of a replicate that are the same wherever and however often interrupted it is trained."""
+    best = (replicate.value, replicate.best_epoch) if isinstance(replicate, CompleteReplicate) else ()
+    return (replicate.state, *best, replicate.epochs, replicate.curve)
 
 
 def trained(found: SweepResults | None) -> Table:
