@@ -120,7 +120,7 @@ def main() -> None:
     study = read_study(study_file, tasks)
     done = launch(
         study, str(study_file), home, lambda: open_database(None, {}, home),
-        Options(in_process=kind == "here"), recorder, write_study_report,
+        Options(in_process=kind == "here"), watcher=recorder, write_report=write_study_report,
     )  # fmt: skip
     recorder.mark("closing")
     seconds = time.monotonic() - start

@@ -175,7 +175,7 @@ def launch(
     )
     display = Display(_err())
     opened = functools.partial(database_of, storage, home)
-    done = launch(study, str(study_file), home, opened, options, display, write_study_report)
+    done = launch(study, str(study_file), home, opened, options, watcher=display, write_report=write_study_report)
     outcome = done.outcome
     print_result(done, study_file, _given(home=home_folder), storage is not None)
     if outcome is not None and outcome.aborted:

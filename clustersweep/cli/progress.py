@@ -117,6 +117,11 @@ class Display(Steps):
             self._live.start()
         if self._remaining is not None:
             self._remaining.on_event(event)
+        self._show(event)
+        if self._live is not None:
+            self._live.update(self._picture())
+
+    def _show(self, event: SweepEvent) -> None:
         match event:
             case ReplicateBegan(worker, replicate, epoch, _, _):
                 since = f"continues after epoch {epoch}" if epoch else "compiling"
@@ -142,8 +147,6 @@ class Display(Steps):
                 self._console.print(f"[yellow]{escape(text)}[/yellow]", highlight=False, soft_wrap=True)
             case StorageBack(seconds):
                 self._console.print(f"the database is back after {duration(seconds)}", highlight=False)
-        if self._live is not None:
-            self._live.update(self._picture())
 
     def end(self) -> None:
         """Take the live display away."""

@@ -122,6 +122,7 @@ def launch(
     home: Home,
     database: Callable[[], Database],
     options: Options,
+    *,
     watcher: LaunchWatcher,
     write_report: WriteReport,
 ) -> Launched:
@@ -143,7 +144,7 @@ def launch(
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
     with interrupt_on_signals():
-        return _launch(study, where, home, database, options, watcher, write_report)
+        return _launch(study, where, home, database, options, watcher=watcher, write_report=write_report)
 
 
 def _launch(
@@ -152,6 +153,7 @@ def _launch(
     home: Home,
     database: Callable[[], Database],
     options: Options,
+    *,
     watcher: LaunchWatcher,
     write_report: WriteReport,
 ) -> Launched:
@@ -172,7 +174,7 @@ def _launch(
             # Side by side: workers start and import TensorFlow while this process reads.
             with watcher.step(f"Preparing {database_too}the survey and the workers"):
                 survey = _Cancellable(watcher.survey)
-                reading = thread.submit(_read, plan, database, options, closing, record, home, survey)
+                reading = thread.submit(_read, plan, database, options, closing, record, home=home, survey=survey)
                 try:
                     missing = record.missing if record else plan.replicates
                     limit, each = min(missing, options.workers or missing), study.resources.cpus_per_worker
@@ -183,7 +185,7 @@ def _launch(
                         wait_for_room(turn, each, options.wait_s, watcher.waits, pause)
                     known = reading.result()[0] if reading.done() else record
                     if known is None or known.work:
-                        workers = _make_workers(plan, reading, limit, home, options, pause)
+                        workers = _make_workers(plan, reading, limit, home, options, pause=pause)
                         closing.callback(workers.close)
                     record, data = reading.result()
                 finally:
@@ -263,6 +265,7 @@ def _read(
     options: Options,
     closing: ExitStack,
     record: _Record | None,
+    *,
     home: Home,
     survey: Callable[[int, int], None],
 ) -> tuple[_Record, Data]:
@@ -350,7 +353,7 @@ def _keep(outcome: Outcome, record: _Record, before: Speed, study: Study, home: 
 
 
 def _make_workers(
-    plan: Plan, reading: _Reading, limit: int, home: Home, options: Options, pause: Callable[[float], object]
+    plan: Plan, reading: _Reading, limit: int, home: Home, options: Options, *, pause: Callable[[float], object]
 ) -> "Workers":
     # Imported here: Ray takes half a second, and a finished study needs no workers.
     study = plan.study

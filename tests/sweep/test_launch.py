@@ -55,7 +55,7 @@ from arithmetic_task import tasks
 from clustersweep.study.study import read_study
 home = Home(Path(sys.argv[2]))
 done = launch(read_study(Path(sys.argv[1]), tasks), sys.argv[1], home, lambda: open_database(None, {}, home),
-              Options(checkpoint_every_s=0.2), Display(Console(stderr=True)), write_study_report)
+              Options(checkpoint_every_s=0.2), watcher=Display(Console(stderr=True)), write_report=write_study_report)
 sys.exit(130 if done.outcome and done.outcome.interrupted else 0)
 """
 
@@ -166,8 +166,8 @@ def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(tmp_path
     study, display = write_study(tmp_path, study="measured"), Display(Console(stderr=True))
     embedded_home.speeds.unlink(missing_ok=True)
     launch(read_study(study, arithmetic_task.tasks), str(study), embedded_home,
-           lambda: open_database(None, {}, embedded_home), Options(in_process=True), display,
-           write_study_report)  # fmt: skip
+           lambda: open_database(None, {}, embedded_home), Options(in_process=True), watcher=display,
+           write_report=write_study_report)  # fmt: skip
     speed = read_speed(embedded_home.speeds, 1)
     assert (speed.count, speed.device.threads) == (6, 1)
     with pytest.raises(SystemExit):
