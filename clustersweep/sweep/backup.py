@@ -20,7 +20,6 @@ from clustersweep.storage.store import LOCK_TABLES
 
 # Optuna's tables that have rows although nothing is stored.
 _VERSIONS = {"version_info", "alembic_version"}
-_PATIENCE = "10s"  # with whoever is about to write to the database
 _STUDIES = """
     SELECT study_name, count(trial_id) FROM studies LEFT JOIN trials USING (study_id) GROUP BY 1 ORDER BY 1
 """
@@ -84,10 +83,15 @@ def back_up(database: Database, to: Path, environ: Mapping[str, str], *, force: 
     return Backup(studies, size)
 
 
-def restore(database: Database, path: Path) -> Mapping[str, int]:
+def restore(database: Database, path: Path, *, lock_timeout_s: float = 10.0) -> Mapping[str, int]:
     """Bring every study of a backup into a database without any: all or nothing. Gives their trials by name.
 
     Only a backup of one's own should be restored: it may hold any SQL, which runs as the database's user.
+
+    Args:
+        database: Where to.
+        path: The backup.
+        lock_timeout_s: How long whoever is about to write to the database is waited for.
 
     Raises:
         DataError: The file is no backup, or is damaged, cut short or of a newer PostgreSQL.
@@ -99,6 +103,7 @@ def restore(database: Database, path: Path) -> Mapping[str, int]:
         cursor.execute("SELECT current_schema()")
         schema = cursor.fetchone()[0]
         _require_ours(dump, schema, parameters)
+        cursor.execute("SET LOCAL lock_timeout = %s", [f"{1000 * lock_timeout_s:.0f}ms"])
         _require_empty(cursor, dump.tables[schema], database)
         load_dump(dump, schema, cursor)
         cursor.execute("RESET search_path")
@@ -155,7 +160,6 @@ def _require_empty(cursor: Any, names: frozenset[str], database: Database) -> No
     Raises:
         StorageError: There are studies, or tables of others.
     """
-    cursor.execute("SET LOCAL lock_timeout = %s", [_PATIENCE])
     cursor.execute(LOCK_TABLES)
     cursor.execute(_THERE)
     there = {name for (name,) in cursor.fetchall()}

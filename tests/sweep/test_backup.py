@@ -406,13 +406,12 @@ def test_a_table_of_the_same_name_with_rows_is_never_replaced(server, dump):
 
 
 @pytest.mark.integration
-def test_a_study_begun_at_the_same_moment_is_not_lost(server, dump, monkeypatch):
+def test_a_study_begun_at_the_same_moment_is_not_lost(server, dump):
     with opened(server):  # makes Optuna's tables
         pass
     begun = psycopg2.connect(**parse_url("test", server.url))
     begun.cursor().execute("INSERT INTO studies (study_name) VALUES ('begun')")
-    monkeypatch.setattr(backup, "_PATIENCE", "200ms")
-    text = refusal(StorageError, restore, server, dump)
+    text = refusal(StorageError, restore, server, dump, lock_timeout_s=0.2)
     assert f"{dump}: nothing was restored: canceling statement due to lock timeout" in text
     begun.commit()
     begun.close()
