@@ -93,9 +93,6 @@ class AsListed(Backlog):
         super().__init__((seeds, 1.0) for seeds in listed)
         self._trials = range(len(listed))
 
-    def correct(self, trial: int, cost: float) -> None:
-        """Learn nothing: every trial costs the same."""
-
     def most_work(self) -> int | None:
         """Return the first trial that waits."""
         return next((trial for trial in self._trials if self.seeds(trial)), None)
