@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from clustersweep.files import write_atomically
-from clustersweep.report.model import calibration_figures, mass_figures, stage_figures, tables, words
+from clustersweep.report.model import calibration_figures, mass_figures, stage_figures, tables, text
 from clustersweep.report.model.masses import parity, residuals
 from clustersweep.report.model.stages import outlier_panels, stage_panels
 from clustersweep.report.page import Section, definitions, document, figure, paragraph
@@ -90,7 +90,7 @@ def training_page(page: TrainingPage) -> str:
     calibration = drawn["reliability"] + drawn["uncertainty"] + tables.calibration_html(found)
     training = drawn.get("curves", "") + tables.stages_html(page.stages)
     sections = [
-        Section("verdict", "What the model is worth", words.verdict_html(found, page.stages, page.failed), "verdict"),
+        Section("verdict", "What the model is worth", text.verdict_html(found, page.stages, page.failed), "verdict"),
         Section("masses", "Masses", masses),
         Section("uncertainties", "Uncertainties", calibration),
         Section("training", "Training", training),
@@ -99,7 +99,7 @@ def training_page(page: TrainingPage) -> str:
         panels = outlier_panels(page.stages)
         members = [panel for panel in panels if panel.seed not in page.failed]
         body = (
-            (paragraph(words.outlier_text(members)) if members else "")
+            (paragraph(text.outlier_text(members)) if members else "")
             + drawn["outliers"]
             + tables.outliers_html(panels)
         )
@@ -119,16 +119,16 @@ def _illustrations(page: TrainingPage) -> Iterator[Illustration]:
     """Draw the figures in the order of the page."""
     found = page.evaluation
     plot, errors = parity(page.test, found), residuals(page.test, found)
-    yield Illustration("masses", mass_figures.parity_figure(plot), words.parity_caption(plot))
+    yield Illustration("masses", mass_figures.parity_figure(plot), text.parity_caption(plot))
     best = found.best_baseline
-    yield Illustration("residuals", mass_figures.residual_figure(errors, best), words.residual_caption(errors, best))
-    yield Illustration("reliability", calibration_figures.reliability_figure(found), words.reliability_caption(found))
+    yield Illustration("residuals", mass_figures.residual_figure(errors, best), text.residual_caption(errors, best))
+    yield Illustration("reliability", calibration_figures.reliability_figure(found), text.reliability_caption(found))
     sd = found.factor * page.test.sd
     drawn = calibration_figures.uncertainty_figure(found.test_calibration, sd)
-    yield Illustration("uncertainty", drawn, words.uncertainty_caption(found, sd))
+    yield Illustration("uncertainty", drawn, text.uncertainty_caption(found, sd))
     curves = stage_panels(page.stages)
     if curves:
-        yield Illustration("curves", stage_figures.stage_figure(curves), words.LOSSES_CAPTION)
+        yield Illustration("curves", stage_figures.stage_figure(curves), text.LOSSES_CAPTION)
     retrained = outlier_panels(page.stages)
     if retrained:
-        yield Illustration("outliers", stage_figures.outlier_figure(retrained), words.OUTLIERS_CAPTION)
+        yield Illustration("outliers", stage_figures.outlier_figure(retrained), text.OUTLIERS_CAPTION)

@@ -30,7 +30,7 @@ from clustersweep.report.model.page import training_figures, training_page, writ
 from clustersweep.report.model.stage_figures import outlier_figure, stage_figure
 from clustersweep.report.model.stages import before, final, outlier_panels, stage_panels
 from clustersweep.report.model.tables import outliers_html, published_html, stages_html
-from clustersweep.report.model.words import calibration_text, caveats, gain_text, margin, outlier_text, verdict_html
+from clustersweep.report.model.text import calibration_text, caveats, gain_text, margin, outlier_text, verdict_html
 from clustersweep.report.png import find_browser, write_pngs
 from clustersweep.training.evaluation.calibration import recalibration_error
 from clustersweep.training.evaluation.evaluation import evaluate
