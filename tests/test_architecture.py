@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from places import ROOT
@@ -171,6 +172,18 @@ def test_the_public_names_of_the_training_are_there():
 
 def test_the_root_has_at_most_eight_files():
     assert len([path for path in FILES if path.parent == PACKAGE]) <= 8
+
+
+def test_lint_limits_every_function_of_the_package():
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    limits = {"C901", "PLR0912", "PLR0917"}
+    assert limits <= set(lint["select"])
+    assert lint["pylint"] == {"max-positional-args": 5, "max-branches": 10}
+    assert lint["mccabe"] == {"max-complexity": 10}
+    assert not [files for files, rules in lint["per-file-ignores"].items()
+                if files.startswith("clustersweep") and limits & set(rules)]  # fmt: skip
+    noqa = re.compile(r"noqa: [^#]*(C901|PLR0912|PLR0917)(?!.*#)")  # a reason beside it is another comment
+    assert [name_of(path) for path in FILES if noqa.search(path.read_text())] == []
 
 
 def test_the_wings_know_nothing_of_the_sweep():
