@@ -175,9 +175,11 @@ def launch(
     )
     display = Display(_err())
     opened = functools.partial(database_of, storage, home)
-    done = launch(study, str(study_file), home, opened, options, watcher=display, write_report=write_study_report)
+    given, other_storage = _given(home=home_folder), storage is not None
+    write_report = functools.partial(write_study_report, options=given, other_storage=other_storage)
+    done = launch(study, str(study_file), home, opened, options, watcher=display, write_report=write_report)
     outcome = done.outcome
-    print_result(done, study_file, _given(home=home_folder), storage is not None)
+    print_result(done, study_file, given, other_storage)
     if outcome is not None and outcome.aborted:
         print(f"error: stopped: {outcome.aborted}. Mend it and launch again", file=sys.stderr)
         raise typer.Exit(1)
@@ -261,7 +263,10 @@ def report(
     stored = _stored(study, storage, home_of(home_folder, make=False))
     home = home_of(home_folder)
     source = stored.header.source if stored.header is not None else str(masses_of(study).data.images)
-    written = write_study_report(stored.results, source, to or home.run(study.name), study_file)
+    written = write_study_report(
+        stored.results, source, to or home.run(study.name), study_file,
+        options=_given(home=home_folder), other_storage=storage is not None,
+    )  # fmt: skip
     if as_json:
         _print_json(summary(stored.results) | {"html": str(written.html), "csv": str(written.csv)})
     else:

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from clustersweep.report.sweep.write import ReportFiles
 
 
-def write_study_report(results: SweepResults, data: str, to: Path, where: Path) -> "ReportFiles":
+def write_study_report(
+    results: SweepResults,
+    data: str,
+    to: Path,
+    where: Path,
+    *,
+    options: tuple[str, ...] = (),
+    other_storage: bool = False,
+) -> "ReportFiles":
     """Write a study's report with its provenance.
 
     Args:
@@ -19,6 +27,8 @@ def write_study_report(results: SweepResults, data: str, to: Path, where: Path) 
         data: The data in words.
         to: The folder.
         where: The study's file, for the commands that the report shows.
+        options: Options that these commands need too: the home that was given. Never the storage's password.
+        other_storage: Whether they need a `--storage` that was given, which the report only mentions.
 
     Raises:
         NothingCompleteError: No trial is complete.
@@ -29,8 +39,9 @@ def write_study_report(results: SweepResults, data: str, to: Path, where: Path) 
     from clustersweep.report.sweep.write import write_report
 
     commands = {
-        "go on or extend": command("launch", where),
-        "this report": command("report", where),
-        "the best configuration": command("export", where, "--to", "best/"),
+        "go on or extend": command("launch", where, *options),
+        "this report": command("report", where, *options),
+        "the best configuration": command("export", where, "--to", "best/", *options),
     }
-    return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands))
+    note = "Each with the same --storage as before." if other_storage else ""
+    return write_report(results, to, Provenance(data=data, versions=versions(), commands=commands, note=note))

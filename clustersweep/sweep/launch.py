@@ -217,7 +217,8 @@ def _launch(
                 try:
                     report = write_report(results, plan.header.source, files.report, Path(where)).html
                 except StorageError as error:
-                    rule = f"Every result is kept, and `{command('report', where)}` writes the report then"
+                    rule = f"Every result is kept, and `{command('report', where)}` writes the report then, with the "
+                    rule += "--home and --storage of this launch"
                     raise StorageError(f"{error}. {rule}") from error
         return Launched(plan, outcome, results, report)
 

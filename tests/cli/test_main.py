@@ -230,6 +230,16 @@ def test_the_commands_in_a_report_are_quoted(tmp_path, monkeypatch):
         assert f"docker compose run --rm clustersweep {verb} 'my sweeps/a.yaml'" in html.unescape(page)
 
 
+def test_the_commands_in_a_report_have_the_home_that_was_given_and_never_the_storage(tmp_path):
+    folder, study, home = tmp_path / "run", Path("a.yaml"), ("--home", "my home")
+    page = html.unescape(write_study_report(grid_results(), "data", folder, study, options=home).html.read_text())
+    for rest in ("launch a.yaml", "report a.yaml", "export a.yaml --to best/"):
+        assert f"clustersweep {rest} --home 'my home'</pre>" in page
+    assert "--storage" not in page
+    other = write_study_report(grid_results(), "data", folder, study, options=home, other_storage=True)
+    assert "Each with the same --storage as before" in other.html.read_text()
+
+
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
@@ -410,6 +420,9 @@ def test_plan_and_status_compare_the_file_with_what_is_stored(tmp_path, embedded
     shown = run("status", study, home=embedded_home.path).stdout
     assert "3 of 6 replicates are finished; launch would train 3\n" in shown
     assert "4 combinations: 1 complete, 1 waiting, 1 infeasible, 1 interrupted\n" in shown
+    assert run("report", study, "--to", tmp_path / "out", "--home", embedded_home.path).returncode == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"clustersweep launch {study} --home {embedded_home.path}</pre>" in page
     with StudyLock.acquire(url, name):
         shown = run("status", study, home=embedded_home.path).stdout
         assert f"being launched by clustersweep launch {name} pid {os.getpid()}" in shown

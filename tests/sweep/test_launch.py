@@ -145,7 +145,7 @@ def undisturbed(runner, embedded_home, tmp_path_factory):
     storage.close()
 
 
-def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_path, results):
+def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_path, results, embedded_home):
     study = write_study(tmp_path, study="whole")
     first = runner("launch", study, program=REAL)
     assert "4 combinations, 3 feasible, 1 impossible" in first.stderr
@@ -156,7 +156,9 @@ def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_pa
         assert line in first.stdout
     before = replicates(results("whole"))
     assert all(r.state == "complete" and r.epochs == 3 and r.seconds > 0 for r in before.values())
-    second = runner("launch", study, program=REAL)
+    second = runner("launch", study, "--home", embedded_home.path, program=REAL)
+    again = f"launch {study} --home {embedded_home.path}</pre>"
+    assert again in (embedded_home.run("whole") / "report.html").read_text()
     assert "0 of 6 replicates to train" in second.stderr
     assert "Preparing the survey and the workers" not in second.stderr
     assert replicates(results("whole")) == before

@@ -23,12 +23,14 @@ class Provenance:
         launched: When and where the sweep ran.
         versions: Version of each package that the numbers depend on.
         commands: Command line by what it does.
+        note: What must be known to run them; empty where nothing is.
     """
 
     data: str = ""
     launched: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 def trials_html(results: SweepResults, found: Verdict) -> str:
@@ -149,7 +151,7 @@ def provenance_html(results: SweepResults, provenance: Provenance, written: str)
     body = definitions((name, value) for name, value in items if value)
     for what, command in provenance.commands.items():
         body += f"<h3>{escape(what)}</h3><pre>{escape(command)}</pre>\n"
-    return body
+    return body + (paragraph(escape(provenance.note), "note") if provenance.note else "")
 
 
 def _devices(results: SweepResults) -> str:
