@@ -30,6 +30,9 @@ UNSEEN_GPU_REMEDY = (
 )
 """What to do where TensorFlow does not see the GPU that a worker is to have."""
 
+NOT_STORED_REMEDY = "Give the --home or --storage that it was launched with; if it never was, launch it first"
+"""What to do about a study that is not to be found where somebody has looked."""
+
 
 def first_line(error: BaseException | str) -> str:
     """Return what an error, or its text, says first: libraries go on for pages. One that says nothing has its name."""

@@ -375,7 +375,7 @@ def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
     from clustersweep.survey.source import absent_file
 
     database = database_to_read(storage, home)
-    opened = Storage.connect(database.url, tasks)
+    opened = Storage.connect(database.url, tasks, database.name(home))
     absent = absent_file(masses_of(study).data)
     header, refused = None, None
     try:

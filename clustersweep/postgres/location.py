@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psycopg2
 
-from clustersweep.errors import StorageAwayError, StorageError, StudyLockedError
+from clustersweep.errors import NOT_STORED_REMEDY, StorageAwayError, StorageError, StudyLockedError
 from clustersweep.home import Home
 from clustersweep.postgres import embedded
 from clustersweep.postgres.embedded import ensure_running, should_run
@@ -58,6 +58,10 @@ class Database:
         """The URL with *** for the password."""
         return write_url(parse_url("url", self.url), hidden=True)
 
+    def name(self, home: Home) -> str:
+        """Return what a person knows it by: the home of the embedded one, else `safe_url`."""
+        return f"the home {home.path}" if self.embedded else self.safe_url
+
 
 def open_database(storage_option: str | None, environ: Mapping[str, str], home: Home) -> Database:
     """Find the database (`--storage`, else `CLUSTERSWEEP_STORAGE`, else the embedded one) and connect once.
@@ -92,8 +96,9 @@ def database_to_read(storage_option: str | None, environ: Mapping[str, str], hom
         StorageError: As `open_database`; or nothing was ever stored in this home.
     """
     if storage_option is None and not environ.get("CLUSTERSWEEP_STORAGE") and not embedded.exists(home):
-        remedy = "Launch it first, or say where it was launched: --home, or --storage for a database of your own"
-        raise StorageError(f"nothing was ever launched in the home {home.path}: there is no study in it. {remedy}")
+        raise StorageError(
+            f"nothing was ever launched in the home {home.path}: there is no study in it. {NOT_STORED_REMEDY}"
+        )
     return open_database(storage_option, environ, home)
 
 

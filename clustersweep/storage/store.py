@@ -11,7 +11,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from clustersweep.errors import StorageError
+from clustersweep.errors import NOT_STORED_REMEDY, StorageError
 from clustersweep.postgres.url import KEEPALIVES
 from clustersweep.storage.access import access_to
 from clustersweep.storage.errors import translated
@@ -61,17 +61,18 @@ class OpenTrial:
 class Storage:
     """Studies in one database. Only the driver of a sweep writes; anybody may read."""
 
-    def __init__(self, backend: BaseStorage, tasks: Tasks | None = None) -> None:
-        self._backend, self._tasks, self._access = backend, tasks, access_to(backend)
+    def __init__(self, backend: BaseStorage, tasks: Tasks | None = None, where: str = "this database") -> None:
+        self._backend, self._tasks, self._access, self._where = backend, tasks, access_to(backend), where
         self._written: dict[int, dict[int, float]] = {}  # intermediate values in the database, by trial
 
     @classmethod
-    def connect(cls, url: str, tasks: Tasks | None = None) -> "Storage":
+    def connect(cls, url: str, tasks: Tasks | None = None, where: str = "this database") -> "Storage":
         """Open the database at a SQLAlchemy URL; makes Optuna's tables where they are missing.
 
         Args:
             url: Where it is.
             tasks: Tells what a stored study trains, by its definition; only `results` needs to know.
+            where: What messages call it, without a password.
 
         Raises:
             StorageError: It cannot be used.
@@ -84,7 +85,7 @@ class Storage:
         with translated():
             engine = {"pool_size": 2, "pool_pre_ping": True, "connect_args": arguments}
             with _alone(sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=arguments)):
-                return cls(RDBStorage(url, engine_kwargs=engine), tasks)
+                return cls(RDBStorage(url, engine_kwargs=engine), tasks, where)
 
     @classmethod
     def in_memory(cls, tasks: Tasks | None = None) -> "Storage":
@@ -302,7 +303,7 @@ class Storage:
 
     def _stored(self, study: str) -> tuple[int, dict[str, Any]]:
         """Find a study that clustersweep made: its identity and its attributes."""
-        study_id = self._find(study, "Launch it first")
+        study_id = self._find(study, NOT_STORED_REMEDY)
         attributes = self._backend.get_study_user_attrs(study_id)
         if RECORD not in attributes:
             if not self._backend.get_n_trials(study_id):  # its name is written first, a moment before anything else
@@ -316,7 +317,7 @@ class Storage:
             return self._backend.get_study_id_from_name(study)
         except KeyError:
             known = ", ".join(self.studies()) or "none"
-            text = f"there is no study {study!r} in this database (stored: {known}). {remedy}"
+            text = f"there is no study {study!r} in {self._where} (stored: {known}). {remedy}"
             raise StorageError(text) from None
 
     def _study_id(self, plan: Plan, defined: dict[str, Any]) -> int:

@@ -46,7 +46,7 @@ def remove_study(
         StudyLockedError: A launch of it lives.
         StorageError: There is no such study, or something cannot be removed.
     """
-    storage = Storage.connect(database.url)
+    storage = Storage.connect(database.url, where=database.name(home))
     try:
         with StudyLock.acquire(database.url, name):
             trials = storage.count_trials(name)

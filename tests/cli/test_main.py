@@ -293,7 +293,8 @@ def test_reading_verbs_on_a_study_that_was_never_launched_exit_3_and_say_so(tmp_
     for verb in ("status", "report", "export"):
         done = run(verb, study, home=embedded_home.path)
         assert done.returncode == 3
-        assert "there is no study 'never' in this database" in done.stderr
+        missing = rf"there is no study 'never' in the home {embedded_home.path} \(stored: .+\)\. Give the --home or "
+        assert re.search(f"{missing}--storage that it was launched with; if it never was, launch it first", done.stderr)
 
 
 @pytest.mark.integration
@@ -371,7 +372,10 @@ def test_reading_verbs_make_no_home_and_plan_starts_no_server(tmp_path):
     for verb in ("status", "report", "export"):
         done = run(verb, study, home=home)
         assert done.returncode == 3
-        assert f"nothing was ever launched in the home {home}: there is no study in it. Launch it first" in done.stderr
+        assert (
+            f"nothing was ever launched in the home {home}: there is no study in it. Give the --home or --storage that "
+            "it was launched with; if it never was, launch it first\n"
+        ) in done.stderr
     assert not home.exists()
 
 

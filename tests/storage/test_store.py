@@ -206,7 +206,7 @@ def test_a_new_axis_is_refused(storage, tmp_path):
 
 def test_a_study_that_is_not_stored_is_an_error_that_names_those_that_are(storage, tmp_path):
     storage.begin(small_plan(tmp_path))
-    with pytest.raises(StorageError, match=r"there is no study 'other' in this database \(stored: small\). Launch it"):
+    with pytest.raises(StorageError, match=r"there is no study 'other' in this database \(stored: small\)\. Give"):
         storage.results("other")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -91,7 +92,9 @@ def test_a_removal_that_was_cut_short_is_finished_by_the_next(database, home, st
 
 @pytest.mark.integration
 def test_an_unknown_study_is_refused_with_those_that_there_are(database, home, storage):
-    message = r"there is no study 'smal' in this database \(stored: other, small\)\. Give the name of one of these"
+    message = (
+        rf"there is no study 'smal' in {re.escape(database.safe_url)} \(stored: other, small\)\. Give the name of "
+    )
     with pytest.raises(StorageError, match=message):
         remove_study("smal", database, home, keep_files=False, agreed=yes)
 
