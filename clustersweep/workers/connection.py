@@ -202,7 +202,8 @@ def connect(address: str | None, data_bytes: int, token_file: Path, most_cpus: i
     except BaseException as error:
         if own_node is not None:
             own_node.close()
-        if not isinstance(error, ConnectionError | RuntimeError | ValueError | OSError | ray.exceptions.RayError):
+        known = ConnectionError | RuntimeError | ValueError | OSError | ray.exceptions.RayError
+        if not isinstance(error, known) and type(error) is not Exception:  # which Ray raises where it starts too slowly
             raise
         where = address or "this machine"
         if isinstance(error, ray.exceptions.AuthenticationError):
@@ -210,9 +211,10 @@ def connect(address: str | None, data_bytes: int, token_file: Path, most_cpus: i
                 f"the Ray cluster at {where} does not let us in: its token is missing here, or another. Set "
                 "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
             ) from None
-        raise WorkersError(
-            f"Ray does not answer at {where}: {first_line(error)}. Check --address, or leave it out to use this machine"
-        ) from None
+        remedy = "Check --address, or leave it out to use this machine"
+        if address is None:
+            remedy = "Launch again when this machine has less to do"
+        raise WorkersError(f"Ray does not answer at {where}: {first_line(error).rstrip('.')}. {remedy}") from None
 
 
 def reach(address: str) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import arithmetic_task
 import numpy as np
@@ -382,6 +383,44 @@ def test_a_share_of_a_gpu_that_is_not_there_is_refused(token_file):
 def test_a_cluster_that_does_not_answer_is_a_workers_error_that_names_it(token_file, address, says):
     with pytest.raises(WorkersError, match=rf"Ray does not answer at {address}: .*{says}.* Check --address"):
         RayWorkers(TASK, lambda: NOTHING, 8, address=address, token_file=token_file)
+
+
+@pytest.mark.parametrize("raised", [Exception, RuntimeError])
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        (
+            None,
+            "this machine: The current node timed out during startup. Launch again when this machine has less to do",
+        ),
+        (
+            "auto",
+            "auto: The current node timed out during startup. Check --address, or leave it out to use this machine",
+        ),
+    ],
+)
+def test_a_machine_too_busy_for_ray_to_start_in_time_is_a_workers_error_without_a_trace(
+    monkeypatch, token_file, address, says, raised
+):
+    def late(**given):
+        raise raised("The current node timed out during startup.\nAnd more")  # as Ray says it, with no class of its own
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # which a start on this machine sets, for this test alone
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token_file))
+    monkeypatch.setattr(ray._raylet, "Config", SimpleNamespace(initialize=lambda text: None))
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(WorkersError) as refused:
+        ray_cluster.connect(address, 8, token_file)
+    assert str(refused.value) == f"Ray does not answer at {says}"
+
+
+def test_a_fault_of_this_package_is_not_told_as_one_of_ray(monkeypatch, token_file):
+    def wrong(**given):
+        raise TypeError("no such argument")
+
+    monkeypatch.setattr(ray, "init", wrong)
+    with pytest.raises(TypeError):
+        ray_cluster.connect("auto", 8, token_file)
 
 
 # --- GPUs that Ray counts and TensorFlow does not see: what a workstation without CUDA's libraries is ----------------
