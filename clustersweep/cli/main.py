@@ -73,6 +73,7 @@ def main() -> None:
     """Run the command line; failures become one message on stderr and the documented exit code."""
     handler = _Stderr()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    logging.getLogger("clustersweep.survey.source").setLevel(logging.INFO)  # what was taken is told before training
     try:
         app(prog_name="clustersweep")
     except ClusterSweepError as error:

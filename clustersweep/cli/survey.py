@@ -63,7 +63,12 @@ def show(
         source = read_source(*located(images, catalogue), choice, progress, needs_redshift=False)
     dataset = source.dataset
     found = summary(dataset)
-    for name, value in (*found.items(), ("columns", source.labels.text), ("order of the rows", source.order)):
+    for name, value in (
+        *found.items(),
+        ("columns", source.labels.text),
+        ("masses", source.labels.masses_text.removeprefix("masses ")),
+        ("order of the rows", source.order),
+    ):
         print(f"{name:<24} {value}")
     for suspicion in found.agreement.suspicions():
         log.warning("%s: %s", images, suspicion)
@@ -102,6 +107,7 @@ def convert(
         log.warning("%s: %s", images, suspicion)
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
     print(f"taken from {catalogue or images}: {labels.text}")
+    print(labels.masses_text)
     print(f"order of the rows: {order}")
     if found.correlation_text:
         print(f"rank correlation of counts and mass: {found.correlation_text}")

@@ -8,7 +8,7 @@ from clustersweep.cpus import available_cpus
 from clustersweep.home import Home
 from clustersweep.provenance import commit, versions
 from clustersweep.study.watcher import Watcher
-from clustersweep.survey.source import check_split, open_dataset
+from clustersweep.survey.source import check_split, open_dataset, read_header
 from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.training.files.configuration import Configuration, load_configuration
 from clustersweep.training.files.work_folder import require_free
@@ -61,13 +61,15 @@ def _train_model(
     from clustersweep.training.train import train
 
     choose_device(device, threads)
+    needs_redshift = configuration.network.redshift != "none"
+    taken = read_header(configuration.data, needs_redshift=needs_redshift).source
     with watcher.step(f"Preparing the survey, to train on {device_in_use(configuration.training.precision)}"):
         dataset = open_dataset(
             configuration.data,
             home.surveys,
             progress=watcher.survey,
             jobs=available_cpus(),
-            needs_redshift=configuration.network.redshift != "none",
+            needs_redshift=needs_redshift,
         )
     provenance = {"commit": commit() or "", "threads": str(threads)} | versions()
     try:
@@ -78,11 +80,13 @@ def _train_model(
     if run is None:
         return None
     with watcher.step("Writing the report"):
-        report, no_png = _write_report(configuration, run, path, to)
+        report, no_png = _write_report(configuration, run, taken, path, to)
     return Trained(run, report, no_png)
 
 
-def _write_report(configuration: Configuration, run: "TrainingRun", path: Path, to: Path) -> tuple[Path, str]:
+def _write_report(
+    configuration: Configuration, run: "TrainingRun", taken: str, path: Path, to: Path
+) -> tuple[Path, str]:
     """Draw the model's page and its figures; the page needs no browser, the PNG files do."""
     # Imported here: plotly takes half a second, and an interrupted training draws nothing.
     from clustersweep.report.model.page import TrainingPage, training_figures, write_training_page
@@ -90,7 +94,7 @@ def _write_report(configuration: Configuration, run: "TrainingRun", path: Path, 
 
     page = TrainingPage(
         title=to.absolute().name,
-        facts=_facts(configuration, run),
+        facts=_facts(configuration, run, taken),
         stages=run.stages,
         failed=run.failed,
         evaluation=run.evaluation,
@@ -110,14 +114,12 @@ def predict_command(to: Path, network: NetworkSpec) -> str:
     return command("predict", to, "IMAGES", *catalogue, "--to", "masses.fits")
 
 
-def _facts(configuration: Configuration, run: "TrainingRun") -> dict[str, str]:
-    """Say what was trained, on what and with what."""
+def _facts(configuration: Configuration, run: "TrainingRun", taken: str) -> dict[str, str]:
+    """Say what was trained, on what (`taken`, where they are somebody's own data) and with what."""
     network, training, model = configuration.network, configuration.training, run.model
     stages = list(dict.fromkeys(result.stage for result in run.stages))
     data = configuration.data
-    source = (
-        f"{data.simulate.clusters:,} simulated clusters, seed {data.simulate.seed}" if data.simulate else data.images
-    )
+    source = f"{data.simulate.clusters:,} simulated clusters, seed {data.simulate.seed}" if data.simulate else taken
     seeds = ", ".join(map(str, model.seeds))
     failed = "".join(f"; seed {seed} failed: {why}" for seed, why in run.failed.items())
     versions_ = ", ".join(

@@ -99,6 +99,17 @@ class Labels:
         return f"mass {mass} in {self.unit}, redshift {redshift or 'none'}, identifier {identifier or 'none'}"
 
     @property
+    def masses_text(self) -> str:
+        """Say which column gave the masses, in which unit, and what they are then, so that a wrong factor is seen."""
+        low, high, least, most = (
+            _short(10**log_mass) for log_mass in np.quantile(self.log_mass, [0, 1, 0.05, 0.95]).tolist()
+        )
+        unit = str(self.unit).replace("e+", "e")
+        return (
+            f"masses from {self.columns[0]} in {unit}: {low} to {high} solMass, nine in ten between {least} and {most}"
+        )
+
+    @property
     def decisive(self) -> tuple[str, ...]:
         """What is taken from the catalogue, for the digest: the unit only where it is not the usual one."""
         return self.columns if self.unit == MassUnit() else (*self.columns, f"masses in {self.unit}")
@@ -407,6 +418,10 @@ def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str
 def _shown(catalogue: Catalogue, name: str, rows: NDArray[np.int64]) -> str:
     shown = ", ".join(f"{catalogue.columns[name][row]:g} in row {row}" for row in rows[:_NAMED])
     return shown + (f" and {rows.size - _NAMED} more" if rows.size > _NAMED else "")
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}".replace("e+", "e")
 
 
 def listed(values: Array) -> str:

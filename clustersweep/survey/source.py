@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
+from clustersweep.survey.agreement import agreement
 from clustersweep.survey.catalogue import ColumnNames, labels
 from clustersweep.survey.checks import check_axes, check_digest
 from clustersweep.survey.dataset import Dataset, Header, catalogue_digest, joint_digest, rebinned_shape
@@ -49,7 +50,8 @@ def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
         check_digest(str(catalogue), table.digest, catalogue_digest(table.columns))
     digest = joint_digest(header.digest, table.digest, found.decisive) if header.digest and table.digest else None
     clusters, height, width, bands = header.shape
-    return Header(clusters, rebinned_shape((height, width, bands), spec.rebin), digest, str(images))
+    source = f"{images}: {found.text}" if catalogue == images else f"{images}; {catalogue}: {found.text}"
+    return Header(clusters, rebinned_shape((height, width, bands), spec.rebin), digest, source)
 
 
 def check_split(spec: DataSpec, split: SplitSpec) -> None:
@@ -103,6 +105,8 @@ def open_dataset(
 ) -> Dataset:
     """Read, check and rebin the data of a study; simulate them first where the study says so.
 
+    Of somebody's own files it logs what was taken for masses, and what makes images and catalogue look unlike a pair.
+
     Args:
         spec: The study's `data`.
         surveys: Folder of simulated surveys, each under the digest of its recipe.
@@ -125,7 +129,12 @@ def open_dataset(
         # The recipe names the survey before it exists, so that a plan and its launch agree.
         dataset = replace(dataset, digest=spec.simulate.digest)
     else:
-        dataset = formats.read_source(*_files(spec), _column_names(spec), needs_redshift=needs_redshift).dataset
+        images, catalogue = _files(spec)
+        source = formats.read_source(images, catalogue, _column_names(spec), needs_redshift=needs_redshift)
+        dataset = source.dataset
+        log.info("%s: %s", catalogue, source.labels.masses_text)
+        for suspicion in agreement(dataset).suspicions():
+            log.warning("%s: %s", images, suspicion)
     return dataset.rebinned(spec.rebin)
 
 

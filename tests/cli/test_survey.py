@@ -1,6 +1,7 @@
 """The verbs for surveys as an astronomer types them: what is printed, what is written, and the exit code."""
 
 import gzip
+import logging
 import os
 import pickle
 import re
@@ -22,6 +23,7 @@ from command_line import Done, type_command
 from pyarrow import feather
 from rich.console import Console
 
+from clustersweep.cli import main as cli
 from clustersweep.cli.progress import Display
 from clustersweep.home import Home
 from clustersweep.masses.task import load_study
@@ -523,3 +525,55 @@ def test_a_launch_and_a_training_of_images_alone_read_data_without_redshifts(lab
     data = loaded.task.load(loaded.axes, find_home(lab / "home", {}, os.getuid()).surveys)
     assert np.isnan(data.train_redshift).all()
     assert (data.scaling.redshift_mean, data.scaling.redshift_sd) == (0.0, 1.0)
+
+
+# what a launch and a training say of data before they train
+
+
+def ordered(folder: Path, *, turned: bool) -> Path:
+    """Write images whose counts follow their masses, in 1e14, and a catalogue; `turned`: in another order."""
+    mass = np.geomspace(1e13, 9e14, 40)
+    bright = np.ones((40, 8, 8, 1)) * np.round(mass / 1e12)[:, None, None, None]
+    rows = np.argsort(np.arange(40) % 7, kind="stable") if turned else np.arange(40)
+    fits.PrimaryHDU(bright).writeto(folder / "own-i.fits")
+    columns = {"MASS_500": mass[rows] / 1e14, "z": np.full(40, 0.3)}
+    Table(columns, units={"MASS_500": "1e14 solMass"}).write(folder / "own-c.fits")
+    return folder
+
+
+ORDER = "are the rows of the catalogue in the order of the images?"
+TAKEN = "masses from MASS_500 in 1e14 solMass: 1e13 to 9e14 solMass, nine in ten between 1.3e13 and 7.2e14"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_launch_says_what_it_takes_and_suspects_rows_in_another_order_once(
+    lab: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], turned: bool
+) -> None:
+    ordered(lab, turned=turned)
+    loaded = load_study(study(lab, "images: own-i.fits, catalogue: own-c.fits"))
+    home, handler = Home(lab / "home"), cli._Stderr()
+    caplog.set_level("INFO", "clustersweep.survey.source")
+    logging.getLogger().addHandler(handler)
+    try:
+        planned = read_plan(loaded, home, "study.yaml", Display(Console(stderr=True)))  # reads files without a digest
+        loaded.task.load(loaded.axes, home.surveys)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    said = capsys.readouterr().err
+    assert said.count(ORDER) == turned
+    assert said.count(TAKEN) == 1
+    assert "own-c.fits: mass MASS_500 in 1e+14 solMass, redshift z, identifier none" in planned.header.source
+
+
+def test_a_simulated_survey_says_nothing_of_columns_and_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "clustersweep.survey.source")
+    loaded = load_study(study(tmp_path, "simulate: {clusters: 50, pixels: 10}"))
+    loaded.task.load(loaded.axes, Home(tmp_path / "home").surveys)
+    assert "masses from" not in caplog.text
+    assert ORDER not in caplog.text
+
+
+def test_convert_prints_the_range_of_the_masses(typed: Type, lab: Path) -> None:
+    ordered(lab, turned=False)
+    done = typed("convert", "own-i.fits", "--catalogue", "own-c.fits", "--to", "survey")
+    assert f"\n{TAKEN}\n" in done.out

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from places import ROOT
 
 from clustersweep.training.files.checkpoint import progress_of
@@ -205,3 +208,22 @@ def test_what_computed_a_model_is_recorded_and_going_on_elsewhere_is_told(traine
     provenance = json.loads((tmp_path / "model/model.json").read_text())["provenance"]
     assert re.fullmatch(r"CPU .*, 1 thread, float32; then CPU .*, 2 threads, float32", provenance["device"])
     assert "; then CPU" in (tmp_path / "model/report.html").read_text()
+
+
+def test_rows_in_another_order_are_suspected_before_a_training_which_says_what_it_took(home, tmp_path):
+    mass = np.geomspace(1e13, 9e14, 60)
+    images = np.ones((60, 8, 8, 1), np.int32) * np.round(mass / 1e12).astype(np.int32)[:, None, None, None]
+    fits.PrimaryHDU(images).writeto(tmp_path / "i.fits")
+    rows = np.argsort(np.arange(60) % 7, kind="stable")
+    Table({"MASS_500": mass[rows] / 1e14}, units={"MASS_500": "1e14 solMass"}).write(tmp_path / "c.fits")
+    own = CONFIGURATION.replace("simulate: {clusters: 120, seed: 3, pixels: 10}", "{images: i.fits, catalogue: c.fits}")
+    own = own.replace("data:\n  {", "data: {").replace("redshift: head", "redshift: none").replace("[0, 1]", "[0]")
+    (tmp_path / "c.yaml").write_text(own)
+    done = run(home, "train", tmp_path / "c.yaml", "--to", tmp_path / "model", "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    before, after = done.stderr.split("seed 0 base", 1)
+    assert before.count("are the rows of the catalogue in the order of the images?") == 1
+    assert before.count("masses from MASS_500 in 1e14 solMass: 1e13 to 9e14 solMass, nine in ten between") == 1
+    assert "masses from" not in after
+    page = (tmp_path / "model" / "report.html").read_text()
+    assert f"{tmp_path / 'c.fits'}: mass MASS_500 in 1e+14 solMass, redshift none, identifier none" in page

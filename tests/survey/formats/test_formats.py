@@ -177,7 +177,8 @@ def test_the_header_tells_shape_and_digest_without_the_pixels(tmp_path: Path, fo
     header = read_header(spec)
     assert (header.clusters, header.image_shape) == (SHAPE[0], (2, 2, 3))
     assert header.digest == dataset.digest == open_dataset(spec, tmp_path).digest
-    assert header.source == str(images)
+    files = str(images) if catalogue is None else f"{images}; {catalogue}"
+    assert header.source == f"{files}: mass M500c in solMass, redshift z, identifier SRC_ID_IN"
 
 
 def test_a_rename_does_not_change_the_digest(tmp_path: Path) -> None:
