@@ -1,6 +1,7 @@
 """The import table of the package: who may know whom, and which door each heavy library has."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -201,6 +202,29 @@ def test_only_the_command_line_and_the_progress_display_write_to_the_terminal():
 def test_user_input_is_never_checked_by_assert():
     found = [name_of(path) for path in FILES if re.search(r"^\s+assert ", path.read_text(), re.MULTILINE)]
     assert found == []
+
+
+@pytest.mark.parametrize("folder", ["study", "storage"])
+def test_the_public_names_of_a_folder_are_its_own_and_may_be_imported_from_it(folder):
+    package = importlib.import_module(f"clustersweep.{folder}")
+    given = {
+        alias.name
+        for node in ast.walk(ast.parse((PACKAGE / folder / "__init__.py").read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith(f"clustersweep.{folder}.")
+        for alias in node.names
+    }
+    assert set(package.__all__) == given
+    assert not given & {path.stem for path in (PACKAGE / folder).glob("*.py")}, "a module of that name hides it"
+
+
+def test_what_a_study_is_imports_nothing_that_trains_keeps_or_draws():
+    script = (
+        "import sys, clustersweep.study\n"
+        "heavy = {'tensorflow', 'keras', 'ray', 'plotly', 'optuna', 'sqlalchemy', 'astropy', 'scipy', 'numpy'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_imports_nothing_heavy():

@@ -100,7 +100,7 @@ def unknown_tables() -> str:
 @functools.cache  # once a process, however often it opens the database
 def _warn(why: str) -> None:
     _log.warning(
-        "%s: results are kept through its public interface, which is slower (some 20 ms for every trial) and stores "
+        "%s: results are kept through its public interface, which is slower (some 0.1 s for every trial) and stores "
         "the same. Install optuna %s.* for the faster way",
         why,
         KNOWN_SERIES,

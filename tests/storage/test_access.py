@@ -67,7 +67,7 @@ def test_a_process_is_warned_once_that_an_unknown_optuna_makes_it_slower(
     assert told.levelno == logging.WARNING
     assert told.getMessage() == (
         "clustersweep knows the tables of Optuna 5.0, and 5.1.2 is installed: results are kept through its public "
-        "interface, which is slower (some 20 ms for every trial) and stores the same. Install optuna 5.0.* for the "
+        "interface, which is slower (some 0.1 s for every trial) and stores the same. Install optuna 5.0.* for the "
         "faster way"
     )
 
