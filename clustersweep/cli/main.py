@@ -13,7 +13,15 @@ import typer
 
 from clustersweep import __version__
 from clustersweep.cli import operations, survey, training
-from clustersweep.cli.options import HomeOption, StorageOption, WaitOption, database_of, database_to_read, home_of
+from clustersweep.cli.options import (
+    HomeOption,
+    StorageOption,
+    Verbs,
+    WaitOption,
+    database_of,
+    database_to_read,
+    home_of,
+)
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import INTERRUPTED, ClusterSweepError
 
@@ -38,6 +46,7 @@ _INTERRUPTED = {
 _GOES_ON = "what ran is checkpointed. The same command goes on from there"
 
 app = typer.Typer(
+    cls=Verbs,
     help="Hyperparameter sweeps that can be believed: plan, launch, watch, report, export.",
     no_args_is_help=True,
     add_completion=False,

@@ -63,6 +63,26 @@ def test_a_wrong_verb_or_option_exits_2():
     assert run("plan", SWEEPS / "grid.yaml", "--worker", "x").returncode == 2
 
 
+def test_a_home_or_storage_before_the_verb_is_told_to_go_after_it():
+    for option in ("--home", "--storage"):
+        for given in ([option, "secret"], [f"{option}=secret"]):
+            done = run(*given, "plan", "study.yaml", COLUMNS="200")
+            assert done.returncode == 2
+            assert f"{option} goes after the verb: clustersweep plan ... {option} ..." in done.stderr
+            assert "secret" not in done.stderr
+
+
+def test_verbs_that_keep_nothing_in_a_home_say_that_they_have_none():
+    for words in (["convert", "images.fits", "--home", "x"], ["--home", "x", "predict", "model"], ["show", "--home=x"]):
+        done = run(*words, COLUMNS="200")
+        assert done.returncode == 2
+        verb = next(word for word in words if word in VERBS or word == "predict")
+        assert f"{verb} has no --home: it reads and writes only the files that it is given" in done.stderr
+    assert (
+        "train has no --storage: it reads and writes no studies" in run("train", "--storage", "x", COLUMNS="200").stderr
+    )
+
+
 def test_a_time_to_wait_without_a_unit_is_refused_with_what_it_must_be():
     done = run("launch", SWEEPS / "quickstart.yaml", "--wait", "30", COLUMNS="200")
     assert done.returncode == 2
