@@ -43,7 +43,9 @@ def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
     )
 
     header = formats.read_images_header(images)
-    table = formats.read_catalogue(catalogue)  # a few thousand rows; all but the pixels is checked before a launch
+    table = formats.catalogue_of(
+        images, catalogue
+    )  # a few thousand rows; all but the pixels is checked before a launch
     check_axes(images, header.shape, len(table), len(header.bands_kev))
     found = labels(table, _column_names(spec), needs_redshift=needs_redshift)
     if table.digest is not None:  # a selection that keeps its header keeps the stamp of the whole

@@ -241,6 +241,20 @@ def test_what_is_missing_is_named_with_the_option_that_gives_it(typed: Type, lab
             assert said in done.err
 
 
+def test_an_npz_of_images_alone_needs_a_catalogue_which_is_named_by_an_option(typed: Type, lab: Path) -> None:
+    np.savez(lab / "alone.npz", images=images(), bands_kev=[(0.3, 1), (1, 2), (2, 4)])
+    said = "alone.npz: needs a catalogue: it holds images alone, and no column of masses. Name the catalogue's file "
+    said += "too: --catalogue FILE, or `catalogue: FILE` in a study"
+    for words in (["show"], ["convert", "--to", "x"]):
+        done = typed(*words, "alone.npz")
+        assert done.code == 2
+        assert said in done.err
+        assert typed(*words, "alone.npz", "--catalogue", "c.fits").code == 0
+    done = typed("plan", study(lab, "images: alone.npz"), "--home", "home")
+    assert done.code == 2
+    assert said in done.err
+
+
 @pytest.mark.parametrize("verb", ["convert", "show"])
 def test_masses_in_another_unit_exit_2_with_the_remedy_which_works(typed: Type, lab: Path, verb: str) -> None:
     table = columns()

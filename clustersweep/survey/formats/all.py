@@ -24,6 +24,7 @@ from clustersweep.survey.formats.files import (
     IMAGES_FILE,
     kind_of,
     located,
+    needs_catalogue,
     not_a_source,
     written_beside,
 )
@@ -83,6 +84,18 @@ def read_catalogue(path: Path) -> Catalogue:
     raise DataError([Problem(str(path), "", "", rule, "Give the `.f` or `.fits` file that goes with the images.")])
 
 
+def catalogue_of(images: Path, catalogue: Path) -> Catalogue:
+    """Read the catalogue of images, which may lie in their own npz.
+
+    Raises:
+        DataError: As `read_catalogue`; or it is to be in the images' file, and nothing of it is.
+    """
+    table = read_catalogue(catalogue)
+    if catalogue == images and not table.columns:
+        raise needs_catalogue(images, "it holds images alone, and no column of masses", in_study=True)
+    return table
+
+
 def read_source(
     images: Path,
     catalogue: Path,
@@ -109,7 +122,7 @@ def read_source(
     Raises:
         DataError: Everything that is wrong, with the rows concerned.
     """
-    table = read_catalogue(catalogue)
+    table = catalogue_of(images, catalogue)
     problems: list[Problem] = []
     found: Labels | None = None
     order = ""

@@ -104,9 +104,10 @@ def located_images(images: Path, catalogue: Path | None = None) -> tuple[Path, P
     return images, catalogue
 
 
-def needs_catalogue(images: Path, why: str, unless: str = "") -> DataError:
-    """Say that these images need a catalogue, how to name it, and what would need none."""
-    remedy = f"Name the catalogue's file too: --catalogue FILE.{unless}"
+def needs_catalogue(images: Path, why: str, unless: str = "", *, in_study: bool = False) -> DataError:
+    """Say that these images need a catalogue, how to name it (also in a study), and what would need none."""
+    study = ", or `catalogue: FILE` in a study" if in_study else ""
+    remedy = f"Name the catalogue's file too: --catalogue FILE{study}.{unless}"
     return DataError([Problem(str(images), "", "", f"needs a catalogue: {why}", remedy)])
 
 
