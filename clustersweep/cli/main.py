@@ -58,6 +58,16 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
 
 
+class _Plain(logging.Formatter):
+    """Writes `warning: ...` as errors are written, and what is no warning as it is; other libraries with their name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return what was logged, with its traceback where there is one."""
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        who = "" if record.name.startswith("clustersweep.") else f"{record.name}: "
+        return f"{level}{who}{super().format(record)}"
+
+
 class _Stderr(logging.StreamHandler[Any]):
     """Logs to what is stderr at the time: a progress bar puts its own in place, which prints above the bar.
 
@@ -66,6 +76,7 @@ class _Stderr(logging.StreamHandler[Any]):
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
+        self.setFormatter(_Plain())
         self._told: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -81,7 +92,7 @@ class _Stderr(logging.StreamHandler[Any]):
 def main() -> None:
     """Run the command line; failures become one message on stderr and the documented exit code."""
     handler = _Stderr()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("clustersweep.survey.source").setLevel(logging.INFO)  # what was taken is told before training
     try:
         app(prog_name="clustersweep")

@@ -281,6 +281,7 @@ def test_a_unit_that_is_overridden_is_told_once(start: Start, lab: Path, verb: s
     process = start(lab, verb, *words)
     _, err = process.communicate()
     assert process.returncode == 0, err
+    assert re.match(r"warning: (\S+/)?own\.fits: the file says", err)
     assert err.count("the file says that M500 is in 1e+14 solMass; taken as solMass, as you say") == 1
 
 
@@ -302,7 +303,7 @@ def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(
     assert converted.code == 0, converted.err
     assert converted.out.startswith("survey: 10 clusters")
     assert f"taken from own.fits: {said}\n" in converted.out
-    assert "dropped 2 of 12 rows with no redshift in `REDSHIFT`: 2, 7" in caplog.text
+    assert "own.fits: dropped 2 of 12 rows with no redshift in `REDSHIFT`: 2, 7" in caplog.text
     assert Table.read(lab / "survey" / "catalogue.fits").colnames == ["ID", "z", "M500c"]
     needing = study(lab, "images: survey").read_text().replace("kernel_size: 3", "kernel_size: 3, redshift: head")
     (lab / "study.yaml").write_text(needing)

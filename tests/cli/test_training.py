@@ -75,7 +75,7 @@ def test_every_stage_of_every_seed_is_told_and_what_the_model_is_worth(trained):
     assert f"report   {folder / 'model' / 'report.html'}" in done.stdout
     model = folder / "model"
     assert f"predict  clustersweep predict {model} IMAGES --catalogue CATALOGUE --to masses.fits\n" in done.stdout
-    assert "WARNING" not in done.stderr
+    assert "warning:" not in done.stderr
 
 
 def test_the_report_and_the_figures_are_there(trained):

@@ -47,7 +47,6 @@ def typed(*words: object, env: dict[str, str], timeout_s: float = 60.0) -> "subp
         return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=timeout_s)
     out, err, code = io.StringIO(), io.StringIO(), 0
     handler = cli._Stderr()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     with (
         mock.patch.dict(os.environ, env, clear=True), mock.patch.object(sys, "argv", ["clustersweep", *given]),
         contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),

@@ -176,15 +176,15 @@ def _without_invalid(
     """
     check = PixelCheck(path)
     check.add(pixels)
-    bad = invalid_rows(table, choice) | {
-        reason: np.isin(np.arange(len(table)), rows) for reason, rows in check.bad.items()
-    }
+    in_table = invalid_rows(table, choice)
+    bad = in_table | {reason: np.isin(np.arange(len(table)), rows) for reason, rows in check.bad.items()}
     dropped = np.any(list(bad.values()), axis=0)
     for reason, rows in bad.items():
         if rows.any():
             numbers = np.flatnonzero(rows)
             shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
-            log.warning("%s: dropped %s of %s rows with %s: %s", path, len(numbers), len(table), reason, shown)
+            where = table.where if reason in in_table else path
+            log.warning("%s: dropped %s of %s rows with %s: %s", where, len(numbers), len(table), reason, shown)
     if dropped.all():
         rule = "has no cluster with a mass, a redshift and good pixels"
         remedy = "Correct the columns or the images, or name other columns."
