@@ -11,6 +11,7 @@ from clustersweep.errors import DataError, Problem
 from clustersweep.survey.catalogue import Catalogue, native
 from clustersweep.survey.dataset import chunks
 from clustersweep.survey.groups import is_count
+from clustersweep.words import command
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +137,9 @@ def check_digest(where: str, claimed: str | None, found: str) -> None:
             "was edited since it was written, or is damaged: its content is not what was written, and the header has "
         )
         rule += "another digest"
-        remedy = (
-            "If you edited it, stamp it anew with `clustersweep convert`; else copy the file again, or `simulate` it."
-        )
+        again = command("convert", "IMAGES", "--catalogue", "CATALOGUE", "--to", "NEW")
+        remedy = f"If you edited it, convert it to a new folder (`{again}`) and name that folder in the study, or give "
+        remedy += "it to the verb; else copy the file again, or `simulate` it."
         raise DataError([Problem(where, "digest", found, f"{rule} ({claimed})", remedy)])
 
 

@@ -265,7 +265,11 @@ def test_a_selection_made_with_astropy_and_a_column_more_are_stamped_anew_by_con
     with fits.open(images) as hdus:
         cut = fits.PrimaryHDU(hdus[0].data[chosen], hdus[0].header)
     cut.writeto(images, overwrite=True)
-    with pytest.raises(DataError, match=r"was edited since it was written.*stamp it anew with `clustersweep convert`"):
+    with pytest.raises(
+        DataError, match=r"was edited since it was written.*If you edited it, convert it to a new folder \("
+    ):
+        read_source(images, catalogue, ColumnNames())
+    with pytest.raises(DataError, match=r"--to NEW`\) and name that folder in the study, or give it to the verb; else"):
         read_source(images, catalogue, ColumnNames())
     dataset = convert(tmp_path / "survey", None, tmp_path / "selected")
     assert np.array_equal(dataset.images, make_counts()[chosen])
