@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Array = NDArray[Any]
 
 _REMOVE = "Remove these rows, and their images, as `clustersweep convert --drop-invalid` does, or correct them."
+_ALL_ROWS = "A study without `redshift: head` or `dense` trains on all rows."
 LARGEST_REDSHIFT = 5.0
 _NAMED = 5  # rows that a message names
 
@@ -160,7 +161,7 @@ def labels(catalogue: Catalogue, choice: ColumnNames, *, needs_redshift: bool = 
         bad = ~_is_redshift(redshift)
         if needs_redshift:
             rule = f"must be a redshift above 0 and at most {LARGEST_REDSHIFT:g}"
-            problems += _bad_rows(catalogue, redshift_name, bad, rule)
+            problems += _bad_rows(catalogue, redshift_name, bad, rule, f"{_REMOVE} {_ALL_ROWS}")
         elif bad.any():
             notes = _odd_redshifts(catalogue, redshift_name, bad & np.isfinite(redshift))
             redshift = np.where(bad, np.nan, redshift)
@@ -368,7 +369,9 @@ def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArr
         rule = f"is {unit} and no mass of a cluster, which has {RANGE}"
         return problems + _bad_rows(catalogue, name, outside, rule)
     low, high = np.quantile(catalogue.columns[name][known].astype(np.float64), [0.05, 0.95])
-    rule = f"in {unit}, no cluster of galaxies has such masses ({RANGE})"
+    rule = (
+        f"nine in ten of the masses lie between {low:.4g} and {high:.4g} {unit}, and a cluster of galaxies has {RANGE}"
+    )
     remedy, ways = "Check the unit of the column. ", "{} is `mass_unit: {}` in a study, `--mass-unit '{}'` to a verb."
     if low > LEAST_LOG and high < LARGEST_LOG + 0.5:
         rule += ": they look like log10 of solar masses"
@@ -378,8 +381,7 @@ def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArr
         remedy = ways.format("That", "1e14 solMass", "1e14 solMass")
     else:
         remedy += ways.format("Another one", "UNIT", "UNIT")
-    value = f"nine in ten between {low:.4g} and {high:.4g}"
-    return [*problems, Problem(catalogue.where, name, value, rule, remedy)]
+    return [*problems, Problem(catalogue.where, name, "", rule, remedy)]
 
 
 def _require_present(
@@ -408,11 +410,13 @@ def _require_numbers(catalogue: Catalogue, wanted: Mapping[str, str], *, typed: 
         raise DataError(problems)
 
 
-def _bad_rows(catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str) -> list[Problem]:
+def _bad_rows(
+    catalogue: Catalogue, name: str, bad: NDArray[np.bool_], rule: str, remedy: str = _REMOVE
+) -> list[Problem]:
     rows = np.flatnonzero(bad)
     if not rows.size:
         return []
-    return [Problem(catalogue.where, name, _shown(catalogue, name, rows), rule, _REMOVE)]
+    return [Problem(catalogue.where, name, _shown(catalogue, name, rows), rule, remedy)]
 
 
 def _shown(catalogue: Catalogue, name: str, rows: NDArray[np.int64]) -> str:

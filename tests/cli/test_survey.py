@@ -313,6 +313,7 @@ def test_a_survey_with_other_habits_goes_from_its_files_to_a_plan(
     assert refused.code == 2
     assert "REDSHIFT = nan in row 2, nan in row 7: must be a redshift" in refused.err
     assert "--drop-invalid" in refused.err
+    assert "A study without `redshift: head` or `dense` trains on all rows" in refused.err
 
 
 def test_show_and_convert_say_whence_the_order_of_the_rows_is_known_and_the_mean_of_each_band(
