@@ -47,8 +47,14 @@ def check_axes(path: Path, shape: tuple[int, ...], clusters: int | None = None, 
         raise DataError([Problem(str(path), "", "", rule, "Give the images and the catalogue that belong together.")])
 
 
-def check_rows(path: Path, identifiers: Array | None, catalogue: Catalogue) -> str:
+def check_rows(path: Path, identifiers: Array | None, catalogue: Catalogue, column: str = "") -> str:
     """Refuse a catalogue whose rows are in another order than the images, where both have identifiers.
+
+    Args:
+        path: The file of the images, for messages.
+        identifiers: Of the images, `(cluster,)`; None where they name no clusters.
+        catalogue: The catalogue.
+        column: That of its identifiers; empty where it has none.
 
     Returns:
         Whence the order is known, in words.
@@ -58,23 +64,39 @@ def check_rows(path: Path, identifiers: Array | None, catalogue: Catalogue) -> s
     """
     own = None if identifiers is None else _comparable(identifiers)
     if own is None or is_count(own):
+        if own is not None and column and (row := _misplaced(own, _comparable(catalogue.columns[column]))) is not None:
+            raise DataError([_other_order(catalogue, column, own, row)])
         return "trusted: the images name no clusters"
     shuffled = None
-    for name, column in catalogue.columns.items():
-        other = _comparable(column)
+    for name, values in catalogue.columns.items():
+        other = _comparable(values)
         if other.dtype.kind != own.dtype.kind:
             continue
         if np.array_equal(own, other):
             return f"that of the images' own identifiers ({name})"
-        if np.array_equal(np.sort(own), np.sort(other)):
-            shuffled = (name, int(np.flatnonzero(own != other)[0]), other)
+        if shuffled is None and (row := _misplaced(own, other)) is not None:
+            shuffled = name, row
     if shuffled is None:
         text = "%s: no column of %s has the images' identifiers, so the order of the rows cannot be checked"
         log.warning(text, path, catalogue.where)
         return "trusted: the catalogue has not the images' identifiers"
-    name, row, other = shuffled
+    raise DataError([_other_order(catalogue, shuffled[0], own, shuffled[1])])
+
+
+def _misplaced(own: Array, other: Array) -> int | None:
+    """Return the first row that differs where identifiers are the same ones in another order; else None."""
+    if other.dtype.kind != own.dtype.kind or np.array_equal(own, other):
+        return None
+    return int(np.flatnonzero(own != other)[0]) if np.array_equal(np.sort(own), np.sort(other)) else None
+
+
+def _other_order(catalogue: Catalogue, name: str, own: Array, row: int) -> Problem:
+    other = catalogue.columns[name]
     rule = f"is in another order than the images: row {row} is {other[row]}, image {row} is {own[row]}"
-    raise DataError([Problem(catalogue.where, name, "", rule, "Sort the catalogue in the order of the images.")])
+    remedy = "Sort the catalogue in the order of the images"
+    if is_count(own):
+        remedy += ", or, if the identifiers in the images' file only count them, leave these out there"
+    return Problem(catalogue.where, name, "", rule, f"{remedy}.")
 
 
 def check_pixels(path: Path, images: Array) -> None:

@@ -51,6 +51,7 @@ class Observations:
         identifiers: Of the catalogue, else of the images, else row numbers, `(cluster,)`.
         redshift: As the catalogue has it, even where it cannot be one, `(cluster,)`; None without a column.
         digest: Digest of the images that the file claims; `blocks` checks it.
+        identifier: The catalogue's column of the identifiers; empty where they are not of the catalogue.
     """
 
     images: Path
@@ -61,6 +62,7 @@ class Observations:
     redshift: NDArray[np.float64] | None
     digest: str | None
     _read: Callable[[], Iterator[Array]]
+    identifier: str = ""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -149,13 +151,13 @@ def open_observations(
             raise needs_catalogue(file, why, unless)
     header, read = _images(file, progress)
     check_axes(file, header.shape, None if table is None else len(table), len(header.bands_kev))
-    redshift, own = None, None
+    redshift, column, own = None, "", None
     if table is not None:
-        check_rows(file, header.identifiers, table)
         if table.digest is not None:
             check_digest(table.where, table.digest, catalogue_digest(table.columns))
         redshift = redshifts(table, choice, needed=needs_redshift)
-        _, own = identifiers(table, choice, any_case=True)
+        column, own = identifiers(table, choice, any_case=True)
+        check_rows(file, header.identifiers, table, column)
     names = own if own is not None else header.identifiers
     if names is None:
         names = np.arange(header.shape[0])
@@ -163,7 +165,7 @@ def open_observations(
         rule = f"has identifiers for {len(names):,} images and holds {header.shape[0]:,}"
         raise DataError([Problem(str(file), "identifier", "", rule, "Copy the file again from where it came.")])
     path = None if table is None else table_file
-    return Observations(file, path, header.shape, header.bands_kev, names, redshift, header.digest, read)
+    return Observations(file, path, header.shape, header.bands_kev, names, redshift, header.digest, read, column)
 
 
 def _images(path: Path, progress: Progress | None) -> tuple[ImagesHeader, Callable[[], Iterator[Array]]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
 from clustersweep.survey.agreement import agreement
-from clustersweep.survey.catalogue import ColumnNames, labels
-from clustersweep.survey.checks import check_axes, check_digest
+from clustersweep.survey.catalogue import ColumnNames, identifiers, labels
+from clustersweep.survey.checks import check_axes, check_digest, check_rows
 from clustersweep.survey.dataset import Dataset, Header, catalogue_digest, joint_digest, rebinned_shape
 from clustersweep.survey.formats.files import CATALOGUE_FILE, IMAGES_FILE, kind_of, located, not_a_source
 from clustersweep.survey.groups import groups_concern
@@ -47,7 +47,9 @@ def read_header(spec: DataSpec, *, needs_redshift: bool = True) -> Header:
         images, catalogue
     )  # a few thousand rows; all but the pixels is checked before a launch
     check_axes(images, header.shape, len(table), len(header.bands_kev))
-    found = labels(table, _column_names(spec), needs_redshift=needs_redshift)
+    choice = _column_names(spec)
+    found = labels(table, choice, needs_redshift=needs_redshift)
+    check_rows(images, header.identifiers, table, identifiers(table, choice, any_case=True)[0])
     if table.digest is not None:  # a selection that keeps its header keeps the stamp of the whole
         check_digest(str(catalogue), table.digest, catalogue_digest(table.columns))
     digest = joint_digest(header.digest, table.digest, found.decisive) if header.digest and table.digest else None

@@ -22,7 +22,7 @@ from clustersweep.survey.observations import Block, Observations
 from clustersweep.training.evaluation.calibration import Calibration, calibration
 from clustersweep.training.evaluation.metrics import Metrics, bootstrap, errors, metrics
 from clustersweep.training.evaluation.results import Clusters, Predictions
-from clustersweep.training.files.known_clusters import PARTS, TAUGHT, KnownClusters
+from clustersweep.training.files.known_clusters import PARTS, TAUGHT, KnownClusters, Misnamed
 from clustersweep.training.files.mass_table import OUTSIDE, Flag, MassTable
 from clustersweep.training.files.trained_model import TrainedModel
 
@@ -130,6 +130,7 @@ def predict(
             notes=lambda: table.notes(summary.flagged, summary.flags, summary.parts or Counter()),
             comments=[*table.comments(), f"Computed on {summary.device.encode('ascii', 'replace').decode()}."],
         )
+        _check_names(table.misnamed(), source)
     if taught := int(summary.taught.sum()):
         rule = f"{taught:,} of {len(source):,} clusters are of the model's own training and validation parts, and their"
         remedy = "Judge the model by those whose `part` is test or empty"
@@ -222,6 +223,28 @@ def compare(summary: Summary, log_mass: NDArray[np.float64], recalibration: floa
         int(outside.sum()),
         math.sqrt(float(np.mean(inside**2))) if inside.size else math.nan,
     )
+
+
+def _check_names(found: Misnamed | None, source: Observations) -> None:
+    """Refuse a catalogue whose rows stand beside other clusters' images; warn where it may only count otherwise.
+
+    The redshifts of such rows, and so the masses, would be those of other clusters.
+    """
+    if found is None:
+        return
+    column, where = source.identifier, str(source.catalogue)
+    if found.sure:
+        rule = f"the model knows the image of this row from its training, as {found.was}. So it is with {found.rows:,} "
+        rule += f"of {found.known:,} such rows: the rows are in another order than the images"
+        remedy = f"Sort the catalogue in the order of the images. If {column} is not what named the clusters of the "
+        remedy += "training, name another column with --identifier."
+        raise DataError([Problem(where, column, f"{found.own} in row {found.first}", rule, remedy)])
+    text = "%s: %s of %s images that the model knows from its training stand beside another cluster's name (row %s is "
+    text += (
+        "%s, and was %s): are the rows of the catalogue in the order of the images? This is not refused, as some of "
+    )
+    text += "their names are not in this catalogue, and it may count otherwise than the training's did"
+    log.warning(text, where, found.rows, found.known, found.first, found.own, found.was)
 
 
 def _require_place(to: Path, source: Observations, *, overwrite: bool) -> None:

@@ -593,3 +593,21 @@ def test_convert_prints_the_range_of_the_masses(typed: Type, lab: Path) -> None:
     ordered(lab, turned=False)
     done = typed("convert", "own-i.fits", "--catalogue", "own-c.fits", "--to", "survey")
     assert f"\n{TAKEN}\n" in done.out
+
+
+@pytest.mark.parametrize("verb", ["show", "convert", "plan"])
+def test_a_simulated_catalogue_sorted_without_its_images_is_refused_although_its_clusters_are_counted(
+    typed: Type, lab: Path, verb: str
+) -> None:
+    assert typed("simulate", "mock", "--clusters", 20, "--pixels", 8).code == 0
+    table = Table.read("mock/catalogue.fits")
+    table.sort("M500c")
+    table.meta.clear()
+    table.write("sorted.fits")
+    words = ["mock/images.fits", "--catalogue", "sorted.fits"] + ["--to", "survey"] * (verb == "convert")
+    if verb == "plan":
+        words = [study(lab, "images: mock/images.fits, catalogue: sorted.fits"), "--home", "home"]
+    done = typed(verb, *words)
+    assert done.code == 2
+    assert "sorted.fits: identifier: is in another order than the images" in done.err
+    assert "Sort the catalogue in the order of the images, or, if" in done.err

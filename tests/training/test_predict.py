@@ -32,7 +32,7 @@ from clustersweep.survey.formats import npz as npzfile
 from clustersweep.survey.formats.all import read_source
 from clustersweep.survey.observations import open_observations
 from clustersweep.survey.split import Split
-from clustersweep.training.files.known_clusters import clusters_csv, fingerprints
+from clustersweep.training.files.known_clusters import Misnamed, clusters_csv, fingerprints, misnamed
 from clustersweep.training.files.mass_table import Flag, MassTable
 from clustersweep.training.files.model_folder import read_clusters, write_model
 from clustersweep.training.network import NetworkSpec
@@ -758,6 +758,81 @@ def test_clusters_that_no_training_saw_are_no_reason_for_a_warning(typed, tmp_pa
     assert (code, err) == (0, "")
     assert "seen in training" not in out
     assert "look better" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("known", "own", "said"),
+    [
+        (["a", "b", "c", None], ["a", "b", "c", "x"], None),
+        (["a", "b", "c", None], ["a", "c", "b", "x"], (2, 3, 1, "c", "b", True)),
+        (["a", "b", "c", None], ["x", "a", "b", "c"], (3, 3, 0, "x", "a", True)),
+        (["a", "b", "c", None], ["11", "12", "13", "14"], None),  # other names altogether
+        (["5", "2", "9", None], ["1", "2", "3", "5"], (1, 3, 0, "1", "5", False)),  # or only by chance some of them
+        ([None, None], ["b", "a"], None),
+    ],
+)
+def test_rows_whose_image_is_known_under_another_rows_name_are_found(known, own, said):
+    found = misnamed([() if name is None else (name,) for name in known], own)
+    assert found == (said and Misnamed(*said))
+
+
+def test_an_image_that_two_clusters_share_may_have_either_name():
+    assert misnamed([("a", "b"), ("a", "b"), ("c",)], ["b", "a", "c"]) is None
+    assert misnamed([("a", "b"), ("c",)], ["c", "a"]).rows == 2
+
+
+@pytest.fixture
+def named(trained, tmp_path):
+    """A model that was trained with the first 100 of the clusters, under the names of their catalogue."""
+    images, table = counts(), columns()
+    nothing = np.zeros(len(images))
+    survey = Dataset(images, nothing, nothing, table["SRC_ID_IN"], BANDS, "d")
+    (tmp_path / "model").mkdir()
+    parts = Split(np.arange(80), np.arange(80, 90), np.arange(90, 100))
+    (tmp_path / "model" / "clusters.csv").write_bytes(clusters_csv(survey, parts))
+    write_model(trained(counts_range=(0.0, 1e6)), tmp_path / "model", ("clusters.csv",))
+    fits.PrimaryHDU(images).writeto(tmp_path / "i.fits")
+    Table(table).write(tmp_path / "c.fits")
+    return Table(table)
+
+
+@integration
+def test_a_catalogue_in_another_order_than_known_images_is_refused_with_the_first_row_and_the_remedy(
+    typed, tmp_path, named
+):
+    words = ["predict", "model", "i.fits", "--to", "m.fits", "--threads", 1, "--catalogue"]
+    assert typed(*words, "c.fits").code == 0
+    order = np.r_[0, 1, np.random.default_rng(3).permutation(np.arange(2, CLUSTERS))]
+    named[order].write(tmp_path / "shuffled.fits")
+    words[4] = "n.fits"
+    done = typed(*words, "shuffled.fits")
+    wrong = int((order[:100] != np.arange(100)).sum())
+    row = int(np.flatnonzero(order != np.arange(CLUSTERS))[0])
+    own, was = named["SRC_ID_IN"][order[row]], named["SRC_ID_IN"][row]
+    assert done.code == 2
+    assert (
+        f"shuffled.fits: SRC_ID_IN = {own} in row {row}: the model knows the image of this row from its training, as "
+        f"{was}. So it is with {wrong} of 100 such rows: the rows are in another order than the images. Sort the "
+        "catalogue in the order of the images. If SRC_ID_IN is not what named the clusters of the training, name "
+        "another column with --identifier."
+    ) in " ".join(done.err.split())
+    assert not (tmp_path / "n.fits").exists()
+    named["other"] = np.arange(CLUSTERS) + 5000
+    named[order].write(tmp_path / "shuffled.fits", overwrite=True)
+    assert typed(*words, "shuffled.fits", "--identifier", "other").code == 0
+
+
+@integration
+def test_a_catalogue_that_shares_some_names_with_the_training_is_warned_of_as_it_may_count_otherwise(
+    typed, tmp_path, named, caplog
+):
+    named["SRC_ID_IN"] = named["SRC_ID_IN"][np.random.default_rng(3).permutation(CLUSTERS)] + 50
+    named.write(tmp_path / "c.fits", overwrite=True)
+    done = typed("predict", "model", "i.fits", "--catalogue", "c.fits", "--to", "m.fits", "--threads", 1)
+    assert done.code == 0
+    said = " ".join(caplog.text.split())
+    assert "images that the model knows from its training stand beside another cluster's name" in said
+    assert "This is not refused, as some of their names are not in this catalogue, and it may count otherwise" in said
 
 
 def test_blank_images_are_nobodys_and_minus_zero_is_zero():

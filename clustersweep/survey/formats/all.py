@@ -132,7 +132,7 @@ def read_source(
         problems.clear()
     with _collected(problems):
         header, pixels = _read_images(images, len(table), progress)
-        order = check_rows(images, header.identifiers, table)
+        order = check_rows(images, header.identifiers, table, identifiers(table, choice, any_case=True)[0])
         if not drop_invalid:
             check_pixels(images, pixels)
     if problems:

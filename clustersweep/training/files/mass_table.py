@@ -17,7 +17,7 @@ from clustersweep.survey.catalogue import LARGEST_REDSHIFT
 from clustersweep.survey.formats.fitstable import Column, Notes
 from clustersweep.survey.observations import Observations
 from clustersweep.training.evaluation.results import Floats
-from clustersweep.training.files.known_clusters import PARTS, KnownClusters
+from clustersweep.training.files.known_clusters import PARTS, KnownClusters, Misnamed, misnamed
 from clustersweep.training.files.trained_model import TrainedModel
 
 if TYPE_CHECKING:  # which imports TensorFlow
@@ -70,6 +70,7 @@ class MassTable:
             names = names.astype(np.str_)  # too large for the table's whole numbers
         self._identifiers = np.char.encode(names, "utf-8") if names.dtype.kind == "U" else names
         self._date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        self._names: list[tuple[str, ...]] = []
         # Where the network takes no redshift, its range says nothing of its masses.
         takes = model.network.redshift != "none"
         self.flags = tuple(flag for flag in Flag if takes or flag != Flag.REDSHIFT)
@@ -136,8 +137,16 @@ class MassTable:
                 columns = {name: np.where(missing, np.nan, column) for name, column in columns.items()}
             columns["redshift"] = redshift
         if self._known is not None:
-            columns["part"] = _PART_NAMES[self._known.parts_of(images)]
+            parts, names = self._known.recognised(images)
+            columns["part"] = _PART_NAMES[parts]
+            self._names += names
         return {"identifier": self._identifiers[rows], **columns, "counts": counts, "flag": flag}
+
+    def misnamed(self) -> Misnamed | None:
+        """Return which rows, once all were made, stand beside the image of another cluster; None where none do."""
+        if not self._source.identifier:
+            return None  # no catalogue names them
+        return misnamed(self._names, [str(name) for name in self._source.identifiers.tolist()])
 
     def notes(self, flagged: int, flags: Mapping[Flag, int], parts: Mapping[str, int]) -> Notes:
         """Return the header's keywords, with the number of rows that have any flag, each flag, and of each part."""
