@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from clustersweep.cli.progress import Steps
+from clustersweep.report.model.text import gain_text
 from clustersweep.study.events import EpochEnd, Failed, Stopped
 from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
 from clustersweep.training.evaluation.evaluation import Evaluation
@@ -83,6 +84,8 @@ def print_training(evaluation: Evaluation, console: Console) -> None:
         console.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
     baselines = {f"RMSE of `{baseline.name}` [dex]": baseline.rmse for baseline in evaluation.baselines}
     print_metrics(f"On the test part, {test.number:,} clusters", test, console, baselines)
+    if evaluation.gain.low <= 0:  # no better than a regression: the report says so, too
+        console.print(escape(gain_text(evaluation)), highlight=False, soft_wrap=True)
     both = evaluation.test_calibration
     for sigma, before, after in zip((1, 2), both.before.coverage, both.after.coverage, strict=True):
         console.print(

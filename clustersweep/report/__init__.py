@@ -6,6 +6,7 @@ __all__, __getattr__ = public_names(
     __name__,
     {
         "model.page": ("TrainingPage", "training_figures", "write_training_page"),
+        "model.text": ("gain_text",),
         "png": ("write_pngs",),
         "survey": ("write_survey_page",),
         "sweep.listings": ("Provenance",),

@@ -617,6 +617,18 @@ def test_a_model_that_is_no_better_than_the_mean_is_told_first_on_the_screen_and
     assert "was learned" not in said.getvalue() + verdict_html(good, ())
 
 
+def test_a_model_that_is_no_better_than_a_baseline_is_told_on_the_screen_in_the_words_of_the_report() -> None:
+    for value, word in ((-0.062, "The model is worse by 0.062 dex"), (-0.005, "The model cannot be told from it")):
+        found = changed(gain=Estimate(value, value - 0.01, value + 0.01))
+        said = io.StringIO()
+        print_training(found, Console(width=80, file=said))
+        assert f"\n{gain_text(found)}\n" in said.getvalue()
+        assert word in said.getvalue()
+    said = io.StringIO()
+    print_training(changed(gain=Estimate(0.03, 0.02, 0.04)), Console(width=80, file=said))
+    assert "the best of the baselines" not in said.getvalue().lower()
+
+
 def test_a_model_that_so_few_test_clusters_cannot_tell_from_the_mean_is_told_first_too() -> None:
     train, validation, test = example_clusters(400, 1), example_predictions(100, 2), example_predictions(100, 3)
     mean = float(train.log_mass.mean())
