@@ -24,7 +24,7 @@ from clustersweep.survey.mass_unit import (
     is_mass,
     mass_unit,
 )  # fmt: skip
-from clustersweep.survey.names import ALIASES, IDENTIFIERS, PAIRS
+from clustersweep.survey.names import ALIASES, IDENTIFIERS, PAIRS, REDSHIFT_LIKE
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,8 @@ def labels(catalogue: Catalogue, choice: ColumnNames, *, needs_redshift: bool = 
         bad = ~_is_redshift(redshift)
         if needs_redshift:
             rule = f"must be a redshift above 0 and at most {LARGEST_REDSHIFT:g}"
-            problems += _bad_rows(catalogue, redshift_name, bad, rule, f"{_REMOVE} {_ALL_ROWS}")
+            rows = _bad_rows(catalogue, redshift_name, bad, rule, f"{_REMOVE} {_ALL_ROWS}")
+            problems += _no_redshifts(catalogue, redshift_name) or rows
         elif bad.any():
             notes = _odd_redshifts(catalogue, redshift_name, bad & np.isfinite(redshift))
             redshift = np.where(bad, np.nan, redshift)
@@ -177,7 +178,8 @@ def invalid_rows(catalogue: Catalogue, choice: ColumnNames) -> dict[str, NDArray
     Where there is no column of redshifts, none is missing: only networks that take none can be meant.
 
     Raises:
-        DataError: A column is missing or no number, or so many masses are impossible that their unit must be wrong.
+        DataError: A column is missing or no number, so many masses are impossible that their unit must be wrong, or
+            the column of redshifts holds something else.
     """
     mass_name, redshift_name = mass_and_redshift(catalogue, choice, needs_redshift=False)
     numbers = {"mass": mass_name} | ({"redshift": redshift_name} if redshift_name else {})
@@ -189,6 +191,8 @@ def invalid_rows(catalogue: Catalogue, choice: ColumnNames) -> dict[str, NDArray
         raise DataError(_bad_masses(catalogue, mass_name, unit, log_mass))
     bad = {f"no possible mass in `{mass_name}`": ~is_mass(log_mass)}
     if redshift_name:
+        if problems := _no_redshifts(catalogue, redshift_name):
+            raise DataError(problems)
         redshift = catalogue.columns[redshift_name].astype(np.float64)
         bad[f"no redshift in `{redshift_name}`"] = ~_is_redshift(redshift)
     return bad
@@ -259,16 +263,22 @@ def redshifts(catalogue: Catalogue, choice: ColumnNames, *, needed: bool) -> NDA
         `(cluster,)`; None where none is chosen, no known one is there, and none is needed.
 
     Raises:
-        DataError: The chosen column is missing or no number, or a redshift is needed and there is none.
+        DataError: The chosen column is missing, no number or no redshifts, or one is needed and there is none.
     """
     columns = catalogue.columns
     usual = choice.usual.redshift if choice.usual is not None else None
     paired = [redshift for mass, redshift in PAIRS if mass in columns or mass == choice.mass]
     known = [name for name in (usual, *paired, *(name for _, name in PAIRS)) if name in columns]
     if choice.redshift is None and known:
-        return _numbers(catalogue, choice, "redshift", str(known[0]))
-    _, name = mass_and_redshift(catalogue, choice, needs_redshift=needed, needs_mass=False)
-    return _numbers(catalogue, choice, "redshift", name) if name else None
+        name = str(known[0])
+    else:
+        _, name = mass_and_redshift(catalogue, choice, needs_redshift=needed, needs_mass=False)
+    if not name:
+        return None
+    found = _numbers(catalogue, choice, "redshift", name)
+    if (needed or choice.redshift) and (problems := _no_redshifts(catalogue, name, typed=True)):
+        raise DataError(problems)
+    return found
 
 
 def masses(catalogue: Catalogue, choice: ColumnNames) -> NDArray[np.float64]:
@@ -351,6 +361,32 @@ def _is_redshift(redshift: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.asarray(np.isfinite(redshift) & (redshift > 0) & (redshift <= LARGEST_REDSHIFT))
 
 
+def _no_redshifts(catalogue: Catalogue, name: str, *, typed: bool = False) -> list[Problem]:
+    """Tell of a column that holds another quantity, and which columns may hold redshifts; nothing where it is one.
+
+    Numbers that stand for none (-99, 9999) are the same in all rows: a quantity has many values.
+    """
+    values = catalogue.columns[name].astype(np.float64)
+    known = values[np.isfinite(values)]
+    odd = known[~_is_redshift(known)]
+    if odd.size <= len(values) / 2 or len(np.unique(odd)) <= _NAMED:
+        return []
+    low, high = np.quantile(known, [0.05, 0.95])
+    rule = f"holds no redshifts, which are above 0 and at most {LARGEST_REDSHIFT:g}: nine in ten of its values lie "
+    rule += f"between {low:.4g} and {high:.4g}"
+    like = [other for other in catalogue.columns if REDSHIFT_LIKE.search(other) and _may_be_redshifts(catalogue, other)]
+    seen = f"Columns that look like some: {', '.join(like[:_NAMED])}. " if like else "No column looks like some. "
+    return [Problem(catalogue.where, name, "", rule, seen + another("redshift", typed=typed))]
+
+
+def _may_be_redshifts(catalogue: Catalogue, name: str) -> bool:
+    column = catalogue.columns[name]
+    if column.dtype.kind != "f":
+        return False
+    known = column[np.isfinite(column)]
+    return bool(known.size) and bool(_is_redshift(known).mean() > 0.5)
+
+
 def _odd_redshifts(catalogue: Catalogue, name: str, odd: NDArray[np.bool_]) -> tuple[str, ...]:
     """Say which numbers are taken for no redshift: -99 is meant so, a velocity in km/s is not."""
     rows = np.flatnonzero(odd)
@@ -379,6 +415,9 @@ def _bad_masses(catalogue: Catalogue, name: str, unit: MassUnit, log_mass: NDArr
     elif low > 0.001 and high < 1000:
         rule += ": they look like units of 1e14 solar masses"
         remedy = ways.format("That", "1e14 solMass", "1e14 solMass")
+        if name.lower() not in ALIASES["mass"]:  # so do luminosities in 1e44 erg/s, and much else
+            rule += f", if {name} holds masses at all"
+            remedy = f"Check first that it does. If so, {remedy[0].lower()}{remedy[1:]}"
     else:
         remedy += ways.format("Another one", "UNIT", "UNIT")
     return [*problems, Problem(catalogue.where, name, "", rule, remedy)]

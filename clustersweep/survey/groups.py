@@ -6,12 +6,13 @@ from clustersweep.errors import DataError, Problem
 from clustersweep.survey.catalogue import Array, Catalogue, ColumnNames, Labels, identifiers, listed
 from clustersweep.survey.names import IDENTIFIERS
 
+_GALAXIES, _HEAVIEST = 3e12, 5e15  # solar masses: below no hot gas is imaged, above no cluster has been found
 _NAMED = 5  # columns that a message names
 
 
 def concerns(found: Labels) -> tuple[str, ...]:
     """List what is suspect about the labels but might be meant, each with its likely cause."""
-    messages = list(found.notes)
+    messages = [*found.notes, *_odd_masses(found)]
     if found.identifier is not None:
         values, counts = np.unique(found.identifier, return_counts=True)
         repeated = values[counts > 1]
@@ -22,6 +23,19 @@ def concerns(found: Labels) -> tuple[str, ...]:
                 "one side."
             )
     return tuple(messages)
+
+
+def _odd_masses(found: Labels) -> list[str]:
+    """Return what hints at a wrong factor, of masses that single clusters may still have."""
+    typical, high = (10**log_mass for log_mass in np.quantile(found.log_mass, [0.5, 0.95]).tolist())
+    why = ""
+    if typical < _GALAXIES:
+        why = f"half of the masses are below {typical:.2g} solar masses, as those of single galaxies are"
+    elif high > _HEAVIEST:
+        why = (
+            f"one in twenty of the masses is above {high:.2g} solar masses, and no cluster of {_HEAVIEST:.0e} is known"
+        )
+    return [f"{why.replace('e+', 'e')}: is the unit of the masses right?"] if why else []
 
 
 def groups_concern(catalogue: Catalogue, choice: ColumnNames, of_images: Array | None) -> str:

@@ -10,6 +10,10 @@ SHOWN = {"mass": ("M500c", "M500", "MASS_500", "mass"), "redshift": ("z", "REDSH
 """Some of the names, for messages."""
 OTHER_MASS = re.compile(r"200|2500|1000|180|vir", re.IGNORECASE)
 """In the name of a mass within another overdensity than 500."""
+REDSHIFT_LIKE = re.compile(
+    r"^(?!.*(?:err|sig|unc|_lo|_hi|_up|_min|_max|flag))(?:z|.*_z|.*redshift|photoz|specz)(?![a-z])", re.IGNORECASE
+)
+"""A name that may be a redshift's, and is no error's or limit's."""
 # fmt: off
 ALIASES = {
     "mass": {

@@ -611,3 +611,85 @@ def test_a_simulated_catalogue_sorted_without_its_images_is_refused_although_its
     assert done.code == 2
     assert "sorted.fits: identifier: is in another order than the images" in done.err
     assert "Sort the catalogue in the order of the images, or, if" in done.err
+
+
+@pytest.mark.parametrize("verb", ["show", "convert", "plan"])
+def test_a_column_that_is_no_usual_mass_is_first_asked_whether_it_holds_masses(
+    typed: Type, lab: Path, verb: str
+) -> None:
+    Table({"L_X": np.linspace(0.2, 30, CLUSTERS), "z": columns()["z"]}).write("l.fits")
+    words = ["i.fits", "--catalogue", "l.fits", "--mass", "L_X"] + ["--to", "survey"] * (verb == "convert")
+    if verb == "plan":
+        words = [study(lab, "images: i.fits, catalogue: l.fits, mass: L_X"), "--home", "home"]
+    done = typed(verb, *words)
+    assert done.code == 2
+    assert (
+        "they look like units of 1e14 solar masses, if L_X holds masses at all. Check first that it does. If so, that "
+        "is `mass_unit: 1e14 solMass` in a study, `--mass-unit '1e14 solMass'` to a verb."
+    ) in done.err
+
+
+NO_REDSHIFTS = (
+    "LAMBDA: holds no redshifts, which are above 0 and at most 5: nine in ten of its values lie between 15.26 and "
+    "84.74. Columns that look like some: Z_BCG. Name another column with "
+)
+
+
+def of_richness() -> Table:
+    own, redshift = columns(), columns()["z"]
+    return Table({"LAMBDA": np.linspace(11.4, 88.6, CLUSTERS), "Z_BCG": redshift, "z_err": redshift / 100,
+                  "M500c": own["M500c"], "NAME": [f"X {number}" for number in range(CLUSTERS)]})  # fmt: skip
+
+
+def test_a_column_that_holds_no_redshifts_is_refused_with_its_values_and_those_that_look_like_some(
+    typed: Type, lab: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_richness().write("r.fits")
+    words = ["i.fits", "--catalogue", "r.fits", "--redshift", "LAMBDA", "--to", "survey"]
+    done = typed("convert", *words, "--drop-invalid")
+    assert done.code == 2
+    assert NO_REDSHIFTS in done.err
+    assert "dropped" not in caplog.text
+    assert not Path("survey").exists()
+    needing = study(lab, "images: i.fits, catalogue: r.fits, redshift: LAMBDA").read_text()
+    (lab / "study.yaml").write_text(needing.replace("kernel_size: 3", "kernel_size: 3, redshift: head"))
+    planned = typed("plan", "study.yaml", "--home", "home")
+    assert planned.code == 2
+    assert NO_REDSHIFTS in planned.err
+    assert "in row 0" not in planned.err
+
+
+def test_redshifts_that_are_all_missing_are_no_other_quantity(
+    typed: Type, lab: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in (("nan", np.nan), ("minus", -99.0), ("nines", 9999.0)):
+        table = of_richness()
+        table["LAMBDA"] = value
+        table.write(f"{name}.fits")
+        done = typed("convert", "i.fits", "--catalogue", f"{name}.fits", "--redshift", "LAMBDA", "--to", name)
+        assert done.code == 0, done.err
+        assert "12 of 12 clusters have no redshift" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        ("1e14 solMass", ""),
+        ("1e13 solMass", ""),  # groups: only the look at the range tells
+        ("1e12 solMass", "half of the masses are below 2e12 solar masses, as those of single galaxies are"),
+        ("1e15 Msun", "one in twenty of the masses is above 8.5e15 solar masses, and no cluster of 5e15 is known"),
+    ],
+)
+def test_masses_that_hardly_any_cluster_has_are_suspected_of_a_wrong_factor(
+    typed: Type, lab: Path, caplog: pytest.LogCaptureFixture, unit: str, said: str
+) -> None:
+    mass = np.geomspace(0.4, 10, CLUSTERS)
+    Table({"mass": mass, "z": columns()["z"]}).write("m.fits")
+    done = typed("convert", "i.fits", "--catalogue", "m.fits", "--mass-unit", unit, "--to", "survey")
+    assert done.code == 0, done.err
+    assert said in caplog.text
+    assert ("is the unit of the masses right" in caplog.text) == bool(said)
+    low, high = {"12": ("4e11", "1e13"), "13": ("4e12", "1e14"), "14": ("4e13", "1e15"), "15": ("4e14", "1e16")}[
+        unit[2:4]
+    ]
+    assert f": {low} to {high} solMass, nine in ten between" in done.out
