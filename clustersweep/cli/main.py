@@ -28,6 +28,7 @@ from clustersweep.errors import INTERRUPTED, ClusterSweepError
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
 # Ray and plotly.
 if TYPE_CHECKING:
+    from clustersweep.errors import DataError
     from clustersweep.home import Home
     from clustersweep.postgres.location import Database
     from clustersweep.storage.store import Storage
@@ -318,7 +319,7 @@ def export(
     from clustersweep.training.device import configure_device
 
     study = _study(study_file)
-    stored = _stored(study, storage, home_of(home_folder, make=False))
+    stored = _stored(study, storage, home_of(home_folder, make=False), needs_data=True)
     results, home = stored.results, home_of(home_folder)
     chosen, found_rank = choose(results, rank=rank, number=trial)
     # First what can be told without the data, which may be large, or not there.
@@ -329,6 +330,8 @@ def export(
         rule = f"is not to be found here, and export computes the validation loss of {trial_text} again from the data"
         remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
         raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])
+    if stored.refused is not None:
+        raise stored.refused
     planned = read_plan(study, home, str(study_file), Display(_err()))
     configure_device(study.resources.cpus_per_worker)
     data = masses_of(study).load(study.axes, home.surveys)
@@ -374,7 +377,10 @@ def _study(path: Path) -> "Study":
 
 
 class _Stored(NamedTuple):
-    """What is stored of a study, and what its data are; `absent` is a file of theirs that is not there."""
+    """What is stored of a study, and what its data are.
+
+    `absent` is a file of theirs that is not there, `refused` is why they cannot be used.
+    """
 
     database: "Database"
     storage: "Storage"
@@ -382,13 +388,14 @@ class _Stored(NamedTuple):
     data_digest: str
     header: "Header | None"
     absent: Path | None
+    refused: "DataError | None"
 
 
-def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
+def _stored(study: "Study", storage: str | None, home: "Home", *, needs_data: bool = False) -> _Stored:
     """Return a study's results, having made sure that the file is still the study that they belong to.
 
     Where the data are not there, or a launch would refuse them, all else is compared, and stderr says so: what an
-    earlier version trained on stays readable.
+    earlier version trained on stays readable. A verb that needs the data tells of them itself.
     """
     from clustersweep.errors import DataError
     from clustersweep.masses.task import masses_of, tasks
@@ -405,11 +412,11 @@ def _stored(study: "Study", storage: str | None, home: "Home") -> _Stored:
         refused = error
     data_digest = opened.require_same(study, header.digest if header else None)
     compared = "all but the data was compared with what is stored"
-    if absent:
+    if absent and not needs_data:
         print(f"{absent} is not to be found here: {compared}", file=sys.stderr)
-    if refused:
+    if refused and not needs_data:
         print(f"{refused}\nthese data cannot be used: {compared}", file=sys.stderr)
-    return _Stored(database, opened, opened.results(study.name), data_digest, header, absent)
+    return _Stored(database, opened, opened.results(study.name), data_digest, header, absent, refused)
 
 
 def _left(planned: "Plan", storage: str | None, home: "Home") -> tuple["Left | None", str]:

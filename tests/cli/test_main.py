@@ -541,7 +541,7 @@ def test_status_and_report_of_what_is_stored_go_on_where_the_data_would_now_be_r
         for verb in ("plan", "launch", "export"):
             done = run(verb, study, home=embedded_home.path)
             assert done.returncode == 2
-            assert "they look like units of 1e14 solar masses" in done.stderr
+            assert done.stderr.count("they look like units of 1e14 solar masses") == 1
     finally:
         shutil.rmtree(survey)
 
