@@ -45,7 +45,9 @@ def show(
     images: Images,
     *,
     catalogue: Catalogue = None,
-    to: Annotated[Path, typer.Option(help="HTML page to write (works offline).")] = Path("survey.html"),
+    to: Annotated[
+        Path | None, typer.Option(help="HTML page to write (works offline). \\[default: the survey's name, and .html]")
+    ] = None,
     mass: Mass = None,
     redshift: Redshift = None,
     identifier: Identifier = None,
@@ -56,7 +58,7 @@ def show(
     from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.survey.figures import summary
     from clustersweep.survey.formats.all import read_source
-    from clustersweep.survey.formats.files import located
+    from clustersweep.survey.formats.files import located, survey_name
 
     choice = ColumnNames(mass, redshift, identifier, mass_unit)
     with progress_bar("reading") as progress:
@@ -72,7 +74,7 @@ def show(
         print(f"{name:<24} {value}")
     for suspicion in found.agreement.suspicions():
         log.warning("%s: %s", images, suspicion)
-    print(write_survey_page(dataset, to, str(images)))
+    print(write_survey_page(dataset, to or Path(f"{survey_name(images)}.html"), str(images)))
 
 
 def convert(

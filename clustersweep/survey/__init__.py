@@ -10,7 +10,7 @@ __all__, __getattr__ = public_names(
         "dataset": ("Array", "CHUNK_BYTES", "Dataset", "Header", "chunks"),
         "figures": ("Example", "Histogram", "MassRedshift", "summary"),
         "formats.all": ("convert", "read_catalogue", "read_source"),
-        "formats.files": ("located", "written_beside"),
+        "formats.files": ("located", "survey_name", "written_beside"),
         "formats.fitstable": ("Column", "Notes", "write_table"),
         "observations": ("Block", "Observations", "open_observations"),
         "simulator.simulate": ("write_survey",),

@@ -255,6 +255,21 @@ def test_an_npz_of_images_alone_needs_a_catalogue_which_is_named_by_an_option(ty
     assert said in done.err
 
 
+def test_the_page_that_show_writes_has_the_name_of_the_survey(typed: Type, lab: Path) -> None:
+    for to in ("w15", "x/w16"):
+        assert typed("convert", "i.npz", "--to", to).code == 0
+    for words, page in (
+        (["w15"], "w15.html"),
+        (["x/w16/images.fits"], "w16.html"),  # a folder's files are all called so
+        (["i.fits", "--catalogue", "c.fits"], "i.html"),
+        (["i.npz"], "i.html"),
+    ):
+        done = typed("show", *words)
+        assert (done.code, done.out.splitlines()[-1]) == (0, page)
+        assert (lab / page).exists()
+    assert not (lab / "survey.html").exists()
+
+
 @pytest.mark.parametrize("verb", ["convert", "show"])
 def test_masses_in_another_unit_exit_2_with_the_remedy_which_works(typed: Type, lab: Path, verb: str) -> None:
     table = columns()

@@ -78,6 +78,13 @@ def not_a_source(path: Path, kind: Kind) -> DataError:
     return DataError([Problem(str(path), "", "", rule, remedy)])
 
 
+def survey_name(images: Path) -> str:
+    """Return what a person calls a survey: its folder's name, also where its images were named, else the file's."""
+    path = images.resolve()
+    folder = path if path.is_dir() else path.parent if path.name == IMAGES_FILE else None
+    return (path.stem if folder is None else folder.name) or "survey"
+
+
 def located(images: Path, catalogue: Path | None = None) -> tuple[Path, Path]:
     """Return the files of images and catalogue that a person means: a survey's folder, an npz, or two files.
 
