@@ -835,6 +835,15 @@ def test_a_catalogue_that_shares_some_names_with_the_training_is_warned_of_as_it
     assert "This is not refused, as some of their names are not in this catalogue, and it may count otherwise" in said
 
 
+def test_a_column_that_holds_no_redshifts_is_refused_before_anything_is_predicted(tmp_path):
+    table = columns(40)
+    table["LAMBDA"] = np.linspace(10, 90, 40)
+    survey = write_fits(tmp_path / "s", counts(40), table)
+    match = "LAMBDA: holds no redshifts, .* between 14 and 86. Columns that look like some: z. Name another column"
+    refused(match, opened, survey, redshift="LAMBDA")
+    assert opened(survey).redshift.max() < 1
+
+
 def test_blank_images_are_nobodys_and_minus_zero_is_zero():
     images = np.zeros((3, 2, 2, 1), np.float32)
     images[1:, 0, 0] = 1.5
