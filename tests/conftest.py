@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from children import Children, give_children_default_signals
+from places import TESTS
 from playwright.sync_api import Browser, sync_playwright
 from servers import TcpServer, short_folder
 from xdist.remote import Producer
@@ -22,13 +23,11 @@ from clustersweep.postgres.location import stop_embedded
 from clustersweep.postgres.programs import find_programs, reachable_programs, run_program, server_user
 from clustersweep.sweep.turns import FOLDER as TURNS
 
-# Each of these has several processes of its own most of the time: where tests are shared among processes, one process
-# takes all of them, from the beginning, so that no two run side by side.
-CROWDED = [
-    "test_images.py", "test_workers.py", "test_launch.py", "test_quickstart.py", "test_hosts.py", "test_chaos.py",
-    "test_full_disk.py", "test_slurm.py",
-]  # fmt: skip
+# Each of these has several processes of its own most of the time: they are the first where tests are shared among
+# processes. One process takes all of the deployments, which may not run side by side.
+LONG = ["deployment/test_images.py", "workers/test_workers.py", "sweep/test_launch.py", "test_quickstart.py"]
 _NOBODY = 65534
+DEPLOYMENT = "deployment/"
 REAL_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
 
 
@@ -51,19 +50,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needs_gpu = [item for item in items if item.get_closest_marker("gpu")]
         config.hook.pytest_deselected(items=needs_gpu)
         items[:] = [item for item in items if item not in needs_gpu]
-    items.sort(key=lambda item: CROWDED.index(item.path.name) if item.path.name in CROWDED else len(CROWDED))
+    items.sort(key=_rank)
     for item in items:
         real = item.get_closest_marker("integration") or item.get_closest_marker("deployment")
         if real and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(REAL_TIMEOUT_S))
 
 
+def _rank(item: pytest.Item) -> int:
+    """Return where a test comes: deployments and other long ones first."""
+    file = str(item.path.relative_to(TESTS))
+    return LONG.index(file) if file in LONG else 1 if file.startswith(DEPLOYMENT) else len(LONG)
+
+
 class ByFile(LoadFileScheduling):
-    """Shares the files of tests among processes, the crowded ones as if they were one."""
+    """Shares the files of tests among processes, those of deployments as if they were one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "crowded" if Path(file).name in CROWDED else file
+        return DEPLOYMENT if file.startswith(f"tests/{DEPLOYMENT}") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:

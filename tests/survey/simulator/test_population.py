@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from places import ROOT
 
 from clustersweep.survey.dataset import Dataset
 from clustersweep.survey.formats import fits as fitsfile
@@ -133,11 +133,12 @@ def test_the_references_that_a_network_must_beat(survey: tuple[Dataset, Columns]
 
 def test_the_page_of_the_physics_has_the_measured_references(survey: tuple[Dataset, Columns]) -> None:
     dataset, columns = survey
-    page = (Path(fitsfile.__file__).parent / "PHYSICS.md").read_text()
+    folder = ROOT / "clustersweep" / "survey"
+    page = (folder / "PHYSICS.md").read_text()
     found = verification.references(dataset.images, columns, make_split(len(dataset), SplitSpec()))
     for name, error in found.items():
         written = re.search(rf"\| {re.escape(name)} \| ([0-9.]+) \|", page)
         assert written, f"benchmarks/physics.py has not been run: {name}"
         assert float(written[1]) == pytest.approx(error, abs=0.003)
     for drawn in re.findall(r"\]\((physics/[a-z-]+\.svg)\)", page):
-        assert (Path(fitsfile.__file__).parent / drawn).exists()
+        assert (folder / drawn).exists()
