@@ -14,7 +14,7 @@ from chaos import LONG, STUDY, table, undisturbed
 from hosts import network, require_root
 from lab import ROOT, Lab
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 
 READ = """
 import sys
@@ -63,7 +63,7 @@ def said(lab):
     return lab.network.hosts["launch"].said("launch.log")
 
 
-def wait_for(lab, text, process, patience_s=60.0):
+def wait_for(lab, text, process, patience_s=200.0):  # also beside busy processes
     deadline = time.monotonic() + patience_s
     while not re.search(text, said(lab)):
         assert time.monotonic() < deadline, f"no {text!r} in\n{said(lab)}"
@@ -82,7 +82,7 @@ def test_a_launch_that_has_not_the_clusters_token_is_told_how_to_come_in(lab):
 
 def test_a_sweep_across_hosts_gives_bit_for_bit_the_losses_of_one_machine(lab):
     process = launch(lab, STUDY)
-    assert process.wait(120) == 0, said(lab)
+    assert process.wait(250) == 0, said(lab)
     assert read(lab, "chaos", "table") == repr(sorted(table(undisturbed(STUDY)).items()))
     workers = {worker.split(":")[0] for worker in re.findall(r"worker-\d:\d+", read(lab, "chaos", "trained"))}
     assert workers == {"worker-1", "worker-2"}
@@ -119,7 +119,7 @@ def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab):
 
     # The head's: there is no cluster any more. It is made anew, and the same command goes on.
     hosts["head"].power_off()
-    assert process.wait(90) == 3, said(lab)
+    assert process.wait(200) == 3, said(lab)
     before = read(lab, "long", "trained")
     assert re.search("the head of the Ray cluster at .* does not answer any more: .* launch again", said(lab))
     lab.network.hosts.pop("head")
