@@ -196,7 +196,7 @@ def test_images_in_variables_give_the_same_losses_to_the_last_bit(network, train
 def test_every_network_and_training_also_runs_where_operations_must_be_deterministic():
     """TensorFlow refuses operations that cannot be, and random ones without a seed, on CPUs as on GPUs."""
     script = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        "import sys; sys.path[:0] = ['tests/training', 'tests/support']\n"
         "import test_gpu\n"
         "from clustersweep.training.device import configure_device, tf\n"
         "configure_device(1)\n"
@@ -276,7 +276,7 @@ def test_a_worker_in_this_process_has_the_share_that_is_asked_for_and_a_whole_gp
 def on_gpu(script, **options):
     """Run a script in a process of its own that computes on a GPU, and give what it prints as JSON."""
     begin = (
-        "import dataclasses, json, sys; sys.path.insert(0, 'tests')\n"
+        "import dataclasses, json, sys; sys.path[:0] = ['tests/training', 'tests/support']\n"
         "import test_gpu\n"
         "from clustersweep.training.device import configure_device, device_in_use, has_gpu, tf\n"
         f"configure_device(1, {options.get('share', 1.0)}, deterministic={options.get('deterministic', True)})\n"
