@@ -278,7 +278,7 @@ def test_predicting_for_the_survey_that_trained_the_model_tells_which_rows_were_
     from clustersweep.training.files.known_clusters import PARTS
     from clustersweep.training.files.model_folder import read_clusters
 
-    found = read_clusters(trained[1]).parts_of(dataset.images.astype(np.float32))
+    found, _ = read_clusters(trained[1]).recognised(dataset.images.astype(np.float32))
     split = make_split(len(dataset), CONFIGURATION.split)
     for number, part in enumerate(PARTS):
         assert np.flatnonzero(found == number).tolist() == sorted(getattr(split, part))
