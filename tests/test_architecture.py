@@ -1,7 +1,6 @@
 """The import table of the package: who may know whom, and which door each heavy library has."""
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -59,7 +58,7 @@ MAY_IMPORT = {
 
 
 # Those whose `__init__` names what is public in them.
-FOLDERS_OF_NAMES = ("survey", "postgres", "settings", "report", "masses", "training")
+FOLDERS_OF_NAMES = ("survey", "postgres", "settings", "study", "storage", "report", "masses", "training")
 
 
 def name_of(path):
@@ -145,14 +144,14 @@ def test_a_public_name_is_one_modules_and_hides_none(folder):
     modules = {path.stem for path in (PACKAGE / folder).iterdir()}
     names = [name for names in public_of(folder).values() for name in names]
     assert len(names) == len(set(names))
-    assert not modules & set(names)
+    assert not modules & set(names), "a module of that name hides it"
 
 
 def test_public_names_are_there_and_their_modules_wait_until_they_are_asked_for():
     script = (
         "import sys, importlib\n"
         f"folders = [importlib.import_module('clustersweep.' + name) for name in {FOLDERS_OF_NAMES}]\n"
-        "assert not {'numpy', 'pydantic', 'yaml', 'psycopg2', 'plotly', 'tensorflow'} & set(sys.modules)\n"
+        "assert not {'numpy', 'pydantic', 'yaml', 'psycopg2', 'optuna', 'plotly', 'tensorflow'} & set(sys.modules)\n"
         "for folder in folders[:-1]:\n"
         "    for name in folder.__all__: getattr(folder, name)\n"
         "assert folders[0].Dataset is sys.modules['clustersweep.survey.dataset'].Dataset\n"
@@ -204,26 +203,37 @@ def test_user_input_is_never_checked_by_assert():
     assert found == []
 
 
-@pytest.mark.parametrize("folder", ["study", "storage"])
-def test_the_public_names_of_a_folder_are_its_own_and_may_be_imported_from_it(folder):
-    package = importlib.import_module(f"clustersweep.{folder}")
-    given = {
-        alias.name
-        for node in ast.walk(ast.parse((PACKAGE / folder / "__init__.py").read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module.startswith(f"clustersweep.{folder}.")
-        for alias in node.names
-    }
-    assert set(package.__all__) == given
-    assert not given & {path.stem for path in (PACKAGE / folder).glob("*.py")}, "a module of that name hides it"
-
-
 def test_what_a_study_is_imports_nothing_that_trains_keeps_or_draws():
     script = (
-        "import sys, clustersweep.study\n"
+        "import sys, clustersweep.study as study\n"
+        "for name in set(study.__all__) - {'PARTS', 'Speed', 'SpeedMeter', 'Sums', 'fitted'}: getattr(study, name)\n"
         "heavy = {'tensorflow', 'keras', 'ray', 'plotly', 'optuna', 'sqlalchemy', 'astropy', 'scipy', 'numpy'}\n"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+WORKERS_MODULES = ("workers.protocol", "masses.task", "training.files.checkpoint")
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        pytest.param(WORKERS_MODULES, id="before-training"),
+        pytest.param(
+            ("workers.ray_pool", *WORKERS_MODULES, "training.engine"), id="all", marks=pytest.mark.integration
+        ),
+    ],
+)
+def test_what_a_worker_imports_reads_no_study_file(modules):
+    """pydantic takes a quarter of a second of every worker's start."""
+    script = (
+        "import sys, importlib\n"
+        f"for name in {modules}: importlib.import_module('clustersweep.' + name)\n"
+        "sys.exit(str({'pydantic', 'optuna', 'plotly'} & set(sys.modules) or '') or None)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

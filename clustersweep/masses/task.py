@@ -14,7 +14,6 @@ from clustersweep.masses.rules import cross_checks
 from clustersweep.settings.document import Fault
 from clustersweep.study.definition import plain, written
 from clustersweep.study.keys import Axis, Params, axes_of
-from clustersweep.study.study import Study, read_study
 from clustersweep.study.task import Axes, Candidate, Infeasible, Task
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import check_split, open_dataset, read_header
@@ -31,7 +30,8 @@ from clustersweep.training.network import (
 )
 from clustersweep.training.spec import TrainingSpec
 
-if TYPE_CHECKING:  # TensorFlow is imported by the workers, not by the driver
+if TYPE_CHECKING:  # TensorFlow is imported by the workers, not by the driver; pydantic the other way round
+    from clustersweep.study.study import Study
     from clustersweep.training.data import TrainingData
     from clustersweep.training.engine import Trainer
 
@@ -250,16 +250,18 @@ def tasks(content: Mapping[str, Any]) -> type[Task]:
     return ClusterMasses
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path) -> "Study":
     """Read a study file. Relative paths in it start from its own folder.
 
     Raises:
         StudyError: With every problem of the file.
     """
+    from clustersweep.study.study import read_study
+
     return read_study(path, tasks)
 
 
-def masses_of(study: Study) -> ClusterMasses:
+def masses_of(study: "Study") -> ClusterMasses:
     """Return what a study of galaxy clusters trains.
 
     Raises:

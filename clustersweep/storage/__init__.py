@@ -1,5 +1,5 @@
 """How a study is kept: the door to Optuna and SQLAlchemy."""
 
-from clustersweep.storage.store import OpenTrial, Storage, serve_dashboard
+from clustersweep import public_names
 
-__all__ = ["OpenTrial", "Storage", "serve_dashboard"]
+__all__, __getattr__ = public_names(__name__, {"store": ("LOCK_TABLES", "OpenTrial", "Storage", "serve_dashboard")})

@@ -1,64 +1,61 @@
 """What was asked for and what came of it: study files, plans, events and results, as plain values.
 
 `task` is the seam to what is trained. Not here: functions that their module is named after (`definition.definition`,
-`reconcile.reconcile`), and `cost`, which needs numpy.
+`reconcile.reconcile`).
 """
 
-from clustersweep.study.events import Checkpoint, Device, EpochEnd, Event, Failed, Finished, Stopped
-from clustersweep.study.keys import Axis, Params, Scalar
-from clustersweep.study.plan import Left, Plan, make_plan, require_feasible
-from clustersweep.study.reconcile import OpenWork, Reconciled
-from clustersweep.study.results import (
-    CompleteReplicate,
-    FailedReplicate,
-    LaunchTime,
-    Replicate,
-    ReplicateResult,
-    ReplicateState,
-    SweepResults,
-    Trial,
-    TrialResult,
-    TrialState,
-)
-from clustersweep.study.study import ObjectiveSpec, Study, read_study
-from clustersweep.study.task import Candidate, Infeasible, Task, Tasks, Trainer, Trainers
-from clustersweep.study.watcher import Watcher
+from clustersweep import public_names
 
-__all__ = [
-    "Axis",
-    "Candidate",
-    "Checkpoint",
-    "CompleteReplicate",
-    "Device",
-    "EpochEnd",
-    "Event",
-    "Failed",
-    "FailedReplicate",
-    "Finished",
-    "Infeasible",
-    "LaunchTime",
-    "Left",
-    "ObjectiveSpec",
-    "OpenWork",
-    "Params",
-    "Plan",
-    "Reconciled",
-    "Replicate",
-    "ReplicateResult",
-    "ReplicateState",
-    "Scalar",
-    "Stopped",
-    "Study",
-    "SweepResults",
-    "Task",
-    "Tasks",
-    "Trainer",
-    "Trainers",
-    "Trial",
-    "TrialResult",
-    "TrialState",
-    "Watcher",
-    "make_plan",
-    "read_study",
-    "require_feasible",
-]
+__all__, __getattr__ = public_names(
+    __name__,
+    {
+        "cost": ("PARTS", "Speed", "SpeedMeter", "Sums", "fitted"),
+        "definition": ("changes", "extends", "filled", "plain", "replicate_key", "written"),
+        "events": (
+            "Checkpoint",
+            "DIVERGED",
+            "DamagedCheckpointError",
+            "Device",
+            "EpochEnd",
+            "Event",
+            "Failed",
+            "Finished",
+            "OUT_OF_MEMORY",
+            "Stopped",
+            "failure_of",
+        ),
+        "keys": ("Axis", "Params", "Scalar", "axes_of"),
+        "plan": ("Left", "Plan", "make_plan", "require_feasible"),
+        "ranking": (
+            "NOISE_OF_CLUSTERS",
+            "Ties",
+            "best_learned_nothing",
+            "learned_nothing",
+            "nothing_learned",
+            "same_words",
+            "ties_of",
+            "trial_learned_nothing",
+        ),
+        "reconcile": ("Newest", "OpenWork", "Reconciled", "left_to_train"),
+        "results": (
+            "CompleteReplicate",
+            "FailedReplicate",
+            "LaunchTime",
+            "Replicate",
+            "ReplicateResult",
+            "ReplicateState",
+            "SweepResults",
+            "Trial",
+            "TrialResult",
+            "TrialState",
+            "aggregate",
+            "combination",
+            "complete_of",
+            "loss_of",
+            "losses",
+        ),
+        "study": ("NAME", "ObjectiveSpec", "Study", "read_study", "study_schema"),
+        "task": ("Axes", "Candidate", "Data", "Infeasible", "Task", "Tasks", "Trainer", "Trainers", "same"),
+        "watcher": ("Watcher",),
+    },
+)

@@ -2,19 +2,21 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clustersweep.files import json_digest
 from clustersweep.study.keys import Params
-from clustersweep.study.study import ObjectiveSpec, Study
 from clustersweep.study.task import Task
+
+if TYPE_CHECKING:  # pydantic, by which study files are read: workers, whose tasks write definitions, read none
+    from clustersweep.study.study import Study
 
 Definition = dict[str, Any]
 FIRST_KEYS = frozenset({"metric", "over_seeds"})
 """Of the objective; see `Task.first_keys`."""
 
 
-def definition(study: Study, data_digest: str) -> Definition:
+def definition(study: "Study", data_digest: str) -> Definition:
     """Return everything that decides what a study's results mean, defaults filled in, as JSON values.
 
     Leaves out where the data are, the seeds and the resources. The values of an axis are sorted; a key that
@@ -26,7 +28,7 @@ def definition(study: Study, data_digest: str) -> Definition:
     return {**study.task.definition(data_digest, axes), "search_space": axes, "objective": objective}
 
 
-def replicate_key(study: Study, data_digest: str, params: Params, seed: int) -> str:
+def replicate_key(study: "Study", data_digest: str, params: Params, seed: int) -> str:
     """Return the digest of what decides the numbers of one replicate, and of nothing else.
 
     It stays when axes, their values or the seeds of the study change around it.
@@ -51,6 +53,8 @@ def extends(task: type[Task], old: Definition, new: Definition) -> bool:
 
 def filled(task: type[Task], definition: Mapping[str, Any]) -> Definition:
     """Return keys that did not exist when a definition was stored the default, which is what they did then."""
+    from clustersweep.study.study import ObjectiveSpec
+
     axes = definition["search_space"]
     sections = {
         section: {k: v for k, v in plain(spec).items() if k not in axes} | definition.get(section, {})
