@@ -36,6 +36,7 @@ class Trained:
     no_png: str
 
 
+@interrupt_on_signals()
 def train_model(
     path: Path, to: Path, home: Home, threads: int, watcher: TrainingWatcher, *, device: str = "auto"
 ) -> Trained | None:
@@ -46,13 +47,6 @@ def train_model(
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
-    with interrupt_on_signals():
-        return _train_model(path, to, home, threads, watcher, device=device)
-
-
-def _train_model(
-    path: Path, to: Path, home: Home, threads: int, watcher: TrainingWatcher, *, device: str
-) -> Trained | None:
     configuration = load_configuration(path)
     require_free(to)
     check_split(configuration.data, configuration.split)

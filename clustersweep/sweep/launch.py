@@ -116,6 +116,7 @@ def read_plan(study: Study, home: Home, where: str, watcher: Watcher) -> Plan:
     return plan
 
 
+@interrupt_on_signals()
 def launch(
     study: Study,
     where: str,
@@ -143,20 +144,6 @@ def launch(
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
-    with interrupt_on_signals():
-        return _launch(study, where, home, database, options, watcher=watcher, write_report=write_report)
-
-
-def _launch(
-    study: Study,
-    where: str,
-    home: Home,
-    database: Callable[[], Database],
-    options: Options,
-    *,
-    watcher: LaunchWatcher,
-    write_report: WriteReport,
-) -> Launched:
     study.task.check_data()
     plan = read_plan(study, home, where, watcher)
     files = RunFolder(home.run(study.name))
