@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from clustersweep.storage.public import PublicAccess
+from clustersweep.storage.records import TrialUpdate
 
 _log = logging.getLogger(__name__)
 
@@ -31,25 +32,8 @@ class Access(Protocol):
             KeyError: There is no such study any more.
         """
 
-    def update_trial(
-        self,
-        trial_id: int,
-        *,
-        curve: Mapping[int, float] | None = None,
-        user_attributes: Mapping[str, Any] | None = None,
-        system_attributes: Mapping[str, Any] | None = None,
-        state: TrialState | None = None,
-        value: float | None = None,
-    ) -> None:
+    def update_trial(self, trial_id: int, update: TrialUpdate) -> None:
         """Change a trial that is not finished.
-
-        Args:
-            trial_id: Which.
-            curve: Intermediate values by step.
-            user_attributes: Attributes that the dashboard shows.
-            system_attributes: Attributes that it does not.
-            state: The state it gets in the end. One that is running already stays as it is when it is started.
-            value: Its value, where it is complete.
 
         Raises:
             optuna.exceptions.UpdateFinishedTrialError: It is finished, and finished trials cannot be changed. One that

@@ -5,7 +5,9 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+
+from clustersweep.storage.records import TrialUpdate
 
 
 class PublicAccess:
@@ -19,30 +21,22 @@ class PublicAccess:
         identities = [self._backend.create_new_trial(study_id, trial) for trial in trials]
         return [(trial_id, self._backend.get_trial_number_from_id(trial_id)) for trial_id in identities]
 
-    def update_trial(
-        self,
-        trial_id: int,
-        *,
-        curve: Mapping[int, float] | None = None,
-        user_attributes: Mapping[str, Any] | None = None,
-        system_attributes: Mapping[str, Any] | None = None,
-        state: TrialState | None = None,
-        value: float | None = None,
-    ) -> None:
+    def update_trial(self, trial_id: int, update: TrialUpdate) -> None:
         """See `Access`. Attributes that the dashboard shows say that a replicate has ended: written after its curve."""
         try:
-            for step, loss in (curve or {}).items():
+            for step, loss in update.curve.items():
                 self._backend.set_trial_intermediate_value(trial_id, step, loss)
-            for name, content in (system_attributes or {}).items():
+            for name, content in update.system_attributes.items():
                 self._backend.set_trial_system_attr(trial_id, name, content)
-            for name, content in (user_attributes or {}).items():
+            for name, content in update.user_attributes.items():
                 self._backend.set_trial_user_attr(trial_id, name, content)
-            if state is not None:
-                self._backend.set_trial_state_values(trial_id, state, None if value is None else [value])
+            if update.state is not None:
+                values = None if update.value is None else [update.value]
+                self._backend.set_trial_state_values(trial_id, update.state, values)
         except optuna.exceptions.UpdateFinishedTrialError:
             # A connection that was lost as it committed: the caller could not know that it had.
             stored = self._backend.get_trial(trial_id)
-            if state is None or (stored.state, stored.value) != (state, value):
+            if update.state is None or (stored.state, stored.value) != (update.state, update.value):
                 raise
 
     def read_trials(self, study_id: int) -> list[FrozenTrial]:

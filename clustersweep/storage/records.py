@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -31,6 +32,26 @@ LAUNCHES = "launches"
 # The dashboard looks through all notes of a study for every one of its trials; the attribute says the same.
 MAX_NOTES = 100
 NOTE_PART = 2045  # characters; the dashboard cuts longer notes like this, for databases with short columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialUpdate:
+    """What is changed of a trial that is not finished.
+
+    Attributes:
+        curve: Intermediate values by step.
+        user_attributes: Attributes that the dashboard shows.
+        system_attributes: Attributes that it does not.
+        state: The state it gets in the end. One that is running already stays as it is when it is started.
+        value: Its value, where it is complete.
+    """
+
+    curve: Mapping[int, float] = field(default_factory=dict)
+    user_attributes: Mapping[str, Any] = field(default_factory=dict)
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    state: TrialState | None = None
+    value: float | None = None
+
 
 _STATES: dict[TrialState, State] = {
     TrialState.WAITING: State.WAITING,
@@ -104,6 +125,11 @@ def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
 def curve_attribute(result: ReplicateResult) -> dict[str, Any]:
     """Write a replicate's curve as a system attribute: the dashboard, which sends every other, does not send these."""
     return {f"curve:{result.seed}": result.curve}
+
+
+def replicate_update(result: ReplicateResult) -> TrialUpdate:
+    """Return what is written of a trial when a replicate of it has ended."""
+    return TrialUpdate(user_attributes=replicate_attribute(result), system_attributes=curve_attribute(result))
 
 
 def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:

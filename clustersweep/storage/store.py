@@ -18,11 +18,11 @@ from clustersweep.storage.errors import translated
 from clustersweep.storage.records import (
     LAUNCHES,
     RECORD,
-    curve_attribute,
+    TrialUpdate,
     distribution,
     infeasible_trial,
     notes,
-    replicate_attribute,
+    replicate_update,
     require_extension,
     same_networks,
     trial_result,
@@ -189,37 +189,30 @@ class Storage:
     def start(self, trial: OpenTrial) -> None:
         """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over."""
         with translated():
-            self._access.update_trial(trial.trial_id, state=TrialState.RUNNING)
+            self._access.update_trial(trial.trial_id, TrialUpdate(state=TrialState.RUNNING))
 
     def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
         """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
         new = self._new(trial, curve)
         if new:
             with translated():
-                self._access.update_trial(trial.trial_id, curve=new)
+                self._access.update_trial(trial.trial_id, TrialUpdate(curve=new))
             self._written.setdefault(trial.trial_id, {}).update(new)
 
     def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
         """Write what one replicate came to; from then on it is not trained again."""
         with translated():
-            self._access.update_trial(
-                trial.trial_id,
-                user_attributes=replicate_attribute(result), system_attributes=curve_attribute(result),
-            )  # fmt: skip
+            self._access.update_trial(trial.trial_id, replicate_update(result))
 
     def finish(
         self, trial: OpenTrial, value: float | None, *, curve: Mapping[int, float], last: ReplicateResult | None = None
     ) -> None:
         """Finish a trial: COMPLETE with its value, or FAIL with None; with its whole curve and its last replicate."""
         with translated():
-            self._access.update_trial(
-                trial.trial_id,
-                curve=self._new(trial, curve),
-                user_attributes=replicate_attribute(last) if last else {},
-                system_attributes=curve_attribute(last) if last else {},
-                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
-                value=value,
-            )  # fmt: skip
+            state = TrialState.FAIL if value is None else TrialState.COMPLETE
+            update = replicate_update(last) if last else TrialUpdate()
+            update = dataclasses.replace(update, curve=self._new(trial, curve), state=state, value=value)
+            self._access.update_trial(trial.trial_id, update)
         self._written.pop(trial.trial_id, None)
 
     def results(self, study: str) -> SweepResults:

@@ -15,9 +15,11 @@ import sqlalchemy
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.postgresql import insert
+
+from clustersweep.storage.records import TrialUpdate
 
 _TRIALS: Table = models.TrialModel.__table__
 _PARAMS: Table = models.TrialParamModel.__table__
@@ -71,9 +73,7 @@ class TableAccess:
             return []
         with self._backend.engine.begin() as connection:
             # As Optuna does: numbers are counted, and two that count at the same time would give the same.
-            locked = sqlalchemy.select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id).with_for_update()
-            if connection.execute(locked).scalar_one_or_none() is None:
-                raise KeyError(f"no study {study_id} exists")
+            _lock_study(connection, study_id)
             counted = sqlalchemy.select(sqlalchemy.func.count()).where(_TRIALS.c.study_id == study_id)
             first = connection.execute(counted).scalar_one()
             rows = [
@@ -95,34 +95,26 @@ class TableAccess:
                 _insert(connection, table, (row for i, trial in pairs for row in _attributes(i, getattr(trial, kind))))
         return list(zip(identities, range(first, first + len(identities)), strict=True))
 
-    def update_trial(
-        self,
-        trial_id: int,
-        *,
-        curve: Mapping[int, float] | None = None,
-        user_attributes: Mapping[str, Any] | None = None,
-        system_attributes: Mapping[str, Any] | None = None,
-        state: TrialState | None = None,
-        value: float | None = None,
-    ) -> None:
+    def update_trial(self, trial_id: int, update: TrialUpdate) -> None:
         """See `Access`. All or nothing."""
         with self._backend.engine.begin() as connection:
             this = _TRIALS.c.trial_id == trial_id
             before = connection.execute(sqlalchemy.select(_TRIALS.c.state).where(this).with_for_update()).scalar()
             if before is None:
                 raise KeyError(f"no trial {trial_id} exists")  # as Optuna's own methods do
-            if before.is_finished() and before == state and _stored_value(connection, trial_id) == value:
+            if before.is_finished() and before == update.state and _stored_value(connection, trial_id) == update.value:
                 return  # a connection that was lost as it committed: the caller could not know that it had
             if before.is_finished():
                 raise optuna.exceptions.UpdateFinishedTrialError(f"trial {trial_id} is finished")
-            _upsert(connection, _CURVES, "step", (_intermediate(trial_id, *item) for item in (curve or {}).items()))
-            _upsert(connection, _USER_ATTRIBUTES, "key", _attributes(trial_id, user_attributes or {}))
-            _upsert(connection, _SYSTEM_ATTRIBUTES, "key", _attributes(trial_id, system_attributes or {}))
-            if value is not None:
-                _upsert(connection, _VALUES, "objective", [_value(trial_id, value)])
-            if state is not None and state != before:
-                when = "datetime_complete" if state.is_finished() else "datetime_start"
-                connection.execute(_TRIALS.update().where(this).values({"state": state, when: _utc(datetime.now())}))
+            _upsert(connection, _CURVES, "step", (_intermediate(trial_id, *item) for item in update.curve.items()))
+            _upsert(connection, _USER_ATTRIBUTES, "key", _attributes(trial_id, update.user_attributes))
+            _upsert(connection, _SYSTEM_ATTRIBUTES, "key", _attributes(trial_id, update.system_attributes))
+            if update.value is not None:
+                _upsert(connection, _VALUES, "objective", [_value(trial_id, update.value)])
+            if update.state is not None and update.state != before:
+                when = "datetime_complete" if update.state.is_finished() else "datetime_start"
+                new = {"state": update.state, when: _utc(datetime.now())}
+                connection.execute(_TRIALS.update().where(this).values(new))
 
     def read_trials(self, study_id: int) -> list[FrozenTrial]:
         """See `Access`. Without intermediate values, most of the rows, which nothing here needs."""
@@ -161,14 +153,23 @@ class TableAccess:
         """See `Access`."""
         trials = sqlalchemy.select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
         with self._backend.engine.begin() as connection:
-            locked = sqlalchemy.select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id).with_for_update()
-            if connection.execute(locked).scalar_one_or_none() is None:
-                raise KeyError(f"no study {study_id} exists")
+            _lock_study(connection, study_id)
             for table in reversed(models.BaseModel.metadata.sorted_tables):  # what refers to a row goes before the row
                 if "study_id" in table.c:
                     connection.execute(table.delete().where(table.c.study_id == study_id))
                 elif "trial_id" in table.c:
                     connection.execute(table.delete().where(table.c.trial_id.in_(trials)))
+
+
+def _lock_study(connection: Connection, study_id: int) -> None:
+    """Let nobody else change a study before the transaction ends.
+
+    Raises:
+        KeyError: There is no such study any more; as Optuna's own methods do.
+    """
+    row = sqlalchemy.select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id).with_for_update()
+    if connection.execute(row).scalar_one_or_none() is None:
+        raise KeyError(f"no study {study_id} exists")
 
 
 def _of_study(table: Table, study_id: int, *columns: str) -> sqlalchemy.Select[Any]:

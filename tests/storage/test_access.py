@@ -13,6 +13,7 @@ from clustersweep.masses.task import tasks
 from clustersweep.storage import tables
 from clustersweep.storage.access import KNOWN_SERIES, access_to, unknown_tables
 from clustersweep.storage.public import PublicAccess
+from clustersweep.storage.records import TrialUpdate
 from clustersweep.storage.store import Storage
 from clustersweep.study.results import CompleteReplicate
 
@@ -125,7 +126,7 @@ def test_a_replicate_counts_as_done_only_once_its_curve_is_written(monkeypatch):
     trial = backend.create_new_trial(study)
     with pytest.raises(KeyboardInterrupt):
         PublicAccess(Killed(backend)).update_trial(
-            trial, user_attributes={"seed:0": 1}, system_attributes={"curve:0": 2}
+            trial, TrialUpdate(user_attributes={"seed:0": 1}, system_attributes={"curve:0": 2})
         )
     assert (backend.get_trial(trial).user_attrs, backend.get_trial(trial).system_attrs) == ({}, {"curve:0": 2})
 

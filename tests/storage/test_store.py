@@ -15,7 +15,7 @@ from small_study import DROPOUT, small_plan
 from clustersweep.errors import StorageError, StudyChangedError
 from clustersweep.masses.task import tasks
 from clustersweep.storage.access import access_to
-from clustersweep.storage.records import MAX_NOTES, curve_attribute, notes, replicate_attribute, replicates
+from clustersweep.storage.records import MAX_NOTES, TrialUpdate, curve_attribute, notes, replicate_attribute, replicates
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import Device
 from clustersweep.study.results import CompleteReplicate, FailedReplicate, LaunchTime
@@ -373,13 +373,14 @@ def test_what_is_written_at_once_is_what_optuna_would_have_written_one_by_one(st
     first = ({1: 0.5, 2: math.inf, 3: math.nan}, {"seed:0": {"value": 0.1, "curve": [[1, 2]]}, "text": 'é "quoted"'})
     second = ({2: 0.25, 4: -math.inf}, {"seed:0": None, "more": [1.5, True]})
     for curve, attributes in (first, second, ({}, {}), ({5: 1.0}, {}), ({}, {"last": 1})):
-        access.update_trial(at_once, curve=curve, user_attributes=attributes, system_attributes=attributes)
+        update = TrialUpdate(curve=curve, user_attributes=attributes, system_attributes=attributes)
+        access.update_trial(at_once, update)
         for step, value in curve.items():
             backend.set_trial_intermediate_value(one_by_one, step, value)
         for name, content in attributes.items():
             backend.set_trial_user_attr(one_by_one, name, content)
             backend.set_trial_system_attr(one_by_one, name, content)
-    access.update_trial(at_once, state=TrialState.COMPLETE, value=0.5)
+    access.update_trial(at_once, TrialUpdate(state=TrialState.COMPLETE, value=0.5))
     backend.set_trial_state_values(one_by_one, TrialState.COMPLETE, [0.5])
     assert_alike(backend.get_trial(at_once), backend.get_trial(one_by_one))
     assert len(backend.get_trial(at_once).intermediate_values) == 5
