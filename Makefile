@@ -62,7 +62,7 @@ chaos: setup  ## Kill workers, launches, connections and the server of small swe
 	@$(BIN)/python tests/support/chaos.py --rounds 100
 
 .PHONY: bench
-bench: $(BENCH)/ready  ## Measure the speed beside the peers', and print the README's tables (over an hour, machine idle)
+bench: $(BENCH)/ready  ## Measure the speed beside the peers', and print the tables of docs/speed.md (over an hour, machine idle)
 	@$(BIN)/python benchmarks/run.py
 
 .PHONY: bench-quick

@@ -1,4 +1,4 @@
-"""Draw the figures of clustersweep/survey/PHYSICS.md and fill in its measured numbers.
+"""Draw the figures of docs/physics.md and fill in its measured numbers.
 
 Run as `python benchmarks/physics.py`; it simulates the 7,946 clusters of seed 42 and measures them with the functions
 that the tests use (`clustersweep.survey.simulator.verification`). The charts are plain SVG: the page needs nothing.
@@ -19,7 +19,7 @@ from clustersweep.survey.source import open_dataset
 from clustersweep.survey.spec import DataSpec, SimulateSpec, SplitSpec
 from clustersweep.survey.split import make_split
 
-PAGE = Path(__file__).parents[1] / "clustersweep" / "survey" / "PHYSICS.md"
+PAGE = Path(__file__).parents[1] / "docs" / "physics.md"
 FIGURES = PAGE.parent / "physics"
 BEGIN, END = "<!-- measured by benchmarks/physics.py -->", "<!-- end -->"
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"

@@ -1,4 +1,4 @@
-"""Run every benchmark of speed, one after the other, and print the README's small tables. `make bench` runs this.
+"""Run every benchmark of speed, one after the other, and print the tables of docs/speed.md. `make bench` runs this.
 
 About an hour and a quarter on two cores; nothing else should run meanwhile. `--quick` shows in minutes that all of them
 work, and its numbers mean nothing; `--tables` prints the tables of the last results and measures nothing.
@@ -75,7 +75,7 @@ def single_rows(folder: Path) -> Iterator[Row]:
 
 
 def tables(folder: Path) -> str:
-    """Return the README's tables of what has been measured."""
+    """Return the tables of docs/speed.md, of what has been measured."""
     parts = []
     found = read_result("sweep", folder)
     if found:

@@ -1,4 +1,4 @@
-"""The README cannot rot: every verb, module and shipped study is in it, and its numbers are the program's."""
+"""README and docs cannot rot: every verb, module and shipped study is in them, and their numbers are the program's."""
 
 import os
 import re
@@ -18,6 +18,7 @@ from clustersweep.survey.source import read_header
 
 MOST_COLUMNS = 120  # of a line that a snippet prints
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHIPPED = sorted((ROOT / "sweeps").glob("*.yaml"))
 STUDIES = [path for path in SHIPPED if "\nstudy: " in path.read_text()]
 
@@ -38,21 +39,23 @@ def test_the_readme_says_where_home_goes_and_which_verbs_have_none():
     assert set(re.findall(r"`(\w+)`", said)) == without
 
 
-def test_the_readme_announces_the_stage_that_an_export_adds():
-    described = README.partition("## From the best architecture to masses")[2].partition("`train` shows every stage")[0]
+def test_the_page_on_training_announces_the_stage_that_an_export_adds():
+    described = (ROOT / "docs" / "training.md").read_text().partition("`train` shows every stage")[0]
     assert re.search(r"`export` writes asks `train` for one\s+stage more.*`probabilistic`", described, re.DOTALL)
 
 
-def test_every_folder_of_the_package_and_every_file_of_its_root_is_in_the_readmes_table():
+def test_every_folder_of_the_package_and_every_file_of_its_root_is_in_the_table_for_those_who_work_on_it():
+    page = (ROOT / "docs" / "development.md").read_text()
     for path in (ROOT / "clustersweep").iterdir():
         if path.name not in {"__init__.py", "__main__.py", "__pycache__"}:
-            assert f"`{path.name}/`" in README if path.is_dir() else f"`{path.name}`" in README, path.name
+            assert f"`{path.name}/`" in page if path.is_dir() else f"`{path.name}`" in page, path.name
 
 
-def test_the_readmes_modules_exist():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_modules_that_a_page_names_exist(page):
     folders = ("clustersweep", "tests", "benchmarks")
     there = [f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    for name in re.findall(r"`([\w/]+\.py)`", README):
+    for name in re.findall(r"`([\w/]+\.py)`", page.read_text()):
         assert any(path.endswith(f"/{name}") for path in there), name
 
 
@@ -75,16 +78,16 @@ def test_the_readmes_study_is_the_quick_start(tmp_path):
     assert load_study(tmp_path / "shown.yaml") == load_study(ROOT / "sweeps" / "quickstart.yaml")
 
 
-def test_every_link_of_the_readme_leads_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
 
 
 def test_no_file_names_a_host_of_packages():
     assert "http" not in (ROOT / "requirements.lock").read_text()
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = [
     pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES

@@ -39,11 +39,11 @@ def test_the_quick_start_completes_63_combinations_with_three_seeds_and_records_
 
 @pytest.mark.integration
 @pytest.mark.timeout(900)
-def test_from_the_sweep_to_masses_as_the_readme_says(embedded_home, tmp_path):
-    """Needs the sweep above, which it launches again; every command of the README's chapter, as it stands there."""
+def test_from_the_sweep_to_masses_as_the_page_says(embedded_home, tmp_path):
+    """Needs the sweep above, which it launches again; the commands that docs/training.md begins with, as they stand."""
     env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
-    chapter = (ROOT / "README.md").read_text().partition("## From the best architecture to masses\n")[2]
-    commands = [line.strip() for line in re.match(r"\n((?:    .*\n)+)", chapter).group(1).splitlines()]
+    page = (ROOT / "docs" / "training.md").read_text()
+    commands = [line.strip() for line in re.search(r"\n((?:    .*\n)+)", page).group(1).splitlines()]
     assert [shlex.split(line)[1] for line in commands] == ["export", "train", "simulate", "predict"]
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
     for line in ["clustersweep launch sweeps/quickstart.yaml", *commands]:

@@ -226,9 +226,9 @@ def test_ray_lets_nobody_in_without_the_token_and_workers_do_not_reach_the_datab
     ]
 
 
-def test_what_listens_is_what_the_readme_says(stack):
-    readme = (ROOT / "README.md").read_text()
-    table = re.findall(r"^\| `(\w+)` \| ([\d, to]+) \|", readme, re.MULTILINE)
+def test_what_listens_is_what_the_page_on_clusters_says(stack):
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    table = re.findall(r"^\| `(\w+)` \| ([\d, to]+) \|", page, re.MULTILINE)
     known = {(service, int(port)) for service, ports in table for port in re.findall(r"\d+", ports)}
     spans = [(service, *map(int, re.findall(r"\d+", ports))) for service, ports in table if " to " in ports]
     found = set()

@@ -21,7 +21,7 @@ UNVIGNETTED_RATIO = 2200.0 / 1250.0
 def draw_exposure_s(rng: np.random.Generator) -> float:
     """Draw a vignetted exposure in seconds: N(1250, 200), at least 600.
 
-    Inferred (PHYSICS.md); the field and its exposure: Brunner et al. 2022 (A&A 661, A1).
+    Inferred (docs/physics.md); the field and its exposure: Brunner et al. 2022 (A&A 661, A1).
     """
     return max(EXPOSURE_FLOOR_S, EXPOSURE_S + EXPOSURE_SCATTER_S * rng.standard_normal())
 

@@ -109,7 +109,7 @@ def draw_haloes(rng: np.random.Generator, count: int) -> Haloes:
 def found(rng: np.random.Generator, haloes: Haloes) -> NDArray[np.bool_]:
     """Whether the survey finds each halo: log10 F > -13.20 + N(0, 0.387).
 
-    Measured: with these two numbers masses, redshifts and counts come out as in the real set (PHYSICS.md).
+    Measured: with these two numbers masses, redshifts and counts come out as in the real set (docs/physics.md).
     """
     limit = FLUX_LIMIT_DEX + FLUX_LIMIT_SCATTER_DEX * rng.standard_normal(len(haloes.redshift))
     return np.log10(haloes.flux_erg_s_cm2) > limit
@@ -128,7 +128,7 @@ def draw_shape(rng: np.random.Generator, luminosity_residual: float) -> Shape:
     """Draw a cluster's shape; small cores are bright (cool cores), hence the luminosity's residual.
 
     ln(rc/R500) ~ N(-1.92, 0.78), beta = 1.077 + 0.212 ln(rc/R500) +- 0.14, axis ratios with their weights: measured
-    and published values (PHYSICS.md); the ranges to which they are clipped are a choice.
+    and published values (docs/physics.md); the ranges to which they are clipped are a choice.
     """
     rho = CORE_LUMINOSITY_CORRELATION
     deviate = rho * luminosity_residual + np.sqrt(1 - rho**2) * rng.standard_normal()

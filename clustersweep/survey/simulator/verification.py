@@ -1,6 +1,6 @@
 """Measures a simulated survey against what is known: spectra, PSF, scaling relations, population, references.
 
-What the tests assert and the figures of PHYSICS.md show; nothing here is used to simulate.
+What the tests assert and the figures of docs/physics.md show; nothing here is used to simulate.
 """
 
 from collections.abc import Mapping

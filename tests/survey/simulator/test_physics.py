@@ -27,7 +27,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-SOURCE = re.compile(r"\b(19|20)\d\d\b|lab report|`[a-z./_]*[a-zA-Z_0-9.]+`|PHYSICS\.md|a choice")
+SOURCE = re.compile(r"\b(19|20)\d\d\b|lab report|`[a-z./_]*[a-zA-Z_0-9.]+`|docs/physics\.md|a choice")
 
 
 @pytest.mark.parametrize("module", [cosmology, gas, spectrum, instrument, points, population])

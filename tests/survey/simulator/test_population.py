@@ -133,8 +133,8 @@ def test_the_references_that_a_network_must_beat(survey: tuple[Dataset, Columns]
 
 def test_the_page_of_the_physics_has_the_measured_references(survey: tuple[Dataset, Columns]) -> None:
     dataset, columns = survey
-    folder = ROOT / "clustersweep" / "survey"
-    page = (folder / "PHYSICS.md").read_text()
+    folder = ROOT / "docs"
+    page = (folder / "physics.md").read_text()
     found = verification.references(dataset.images, columns, make_split(len(dataset), SplitSpec()))
     for name, error in found.items():
         written = re.search(rf"\| {re.escape(name)} \| ([0-9.]+) \|", page)
