@@ -323,7 +323,7 @@ def export(
     results, home = stored.results, home_of(home_folder)
     chosen, found_rank = choose(results, rank=rank, number=trial)
     # First what can be told without the data, which may be large, or not there.
-    files, best = RunFolder(home.run(study.name)), chosen.best_replicate
+    files, best = RunFolder(home.run(study.name)), chosen.best_replicate(results.metric)
     read_weights(chosen, replicate_key(study, stored.data_digest, chosen.params, best.seed), files)
     if stored.absent is not None:
         trial_text = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"

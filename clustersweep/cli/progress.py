@@ -86,6 +86,7 @@ class Display(Steps):
 
     def begin(self, plan: Plan, open_trials: list[OpenTrial]) -> None:
         """Show what is to be done."""
+        self._metric = plan.study.metric
         seeds = plan.study.seeds
         missing = [(t, len(set(seeds) - set(t.done))) for t in open_trials]
         replicates = sum(count for _, count in missing)
@@ -157,14 +158,14 @@ class Display(Steps):
     def _trial_done(self, event: TrialDone) -> None:
         self._trials_done += 1
         params = event.replicate.trial.params
-        if event.value is not None and (self._best is None or event.value < self._best[0]):
+        if event.value is not None and (self._best is None or self._metric.better(event.value, self._best[0])):
             self._best = (event.value, params)
         if event.value is None:
             errors = {first_line(r.error) for r in event.results if isinstance(r, FailedReplicate) and r.error}
             text = f"[red]failed[/red]: {escape('; '.join(sorted(errors)))}"
         else:
             values = [r.value for r in event.results if isinstance(r, CompleteReplicate)]
-            text = f"val_loss {event.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
+            text = f"{escape(self._metric.name)} {event.value:.4f} (seeds {min(values):.4f} to {max(values):.4f})"
         if self._live is None or event.value is None:
             seconds = sum(r.seconds for r in event.results)
             left = f", {self._left()}" if self._left() else ""
@@ -182,8 +183,8 @@ class Display(Steps):
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in ("worker", "combination", "seed", "epoch", "val_loss"):
-            table.add_column(title)
+        for title in ("worker", "combination", "seed", "epoch", self._metric.name):
+            table.add_column(escape(title))
         for worker in sorted(self._workers):
             table.add_row(worker, *self._workers[worker])
         best = (

@@ -132,8 +132,12 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
     ranked = results.networks()
     if not ranked:
         return
-    title = "Best combinations (val_loss and its sd over the seeds in dex², RMSE in dex)"
-    table = _table(title, "rank", "trial", *results.axes, "val_loss", "sd", "RMSE")
+    metric = results.metric
+    unit = f" in {metric.unit}" if metric.unit else ""
+    root = f", RMSE in {metric.square_of}" if metric.square_of else ""
+    title = f"Best combinations ({metric.name} and its sd over the seeds{unit}{root})"
+    columns = (metric.name, "sd", *(["RMSE"] if root else []))
+    table = _table(escape(title), "rank", "trial", *map(escape, (*results.axes, *columns)))
     for rank, trial in enumerate(ranked[:5], start=1):
         value = loss_of(trial)
         spread = trial.spread()
@@ -143,16 +147,17 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
             *map(str, (trial.params[name] for name in results.axes)),
             f"{value:.4f}",
             "-" if math.isnan(spread) else f"{spread:.4f}",
-            f"{math.sqrt(value):.3f}",
+            *([f"{math.sqrt(value):.3f}"] if root else []),
         )
     out.print(table)
     if results.label_variance is not None:
-        out.print(f"predicting the mean mass gives {results.label_variance:.4f} dex²", highlight=False, soft_wrap=True)
+        constant = f"{metric.constant} gives {results.label_variance:.4f}{metric.with_unit}"
+        out.print(escape(constant), highlight=False, soft_wrap=True)
     near = ties_of(results, ranked[0])
     if near.trials and not nothing:
         words = f"{near.count()}, may be as good" if "," in near.count() else f"{near.count()} may be as good"
-        words += f": within {near.margin:.4f} dex² of the best, the noise of the seeds"
-        out.print(words, highlight=False, soft_wrap=True)
+        words += f": within {near.margin:.4f}{metric.with_unit} of the best, the noise of the seeds"
+        out.print(escape(words), highlight=False, soft_wrap=True)
     for line in same_words(results):
         out.print(escape(line), highlight=False, soft_wrap=True)
 

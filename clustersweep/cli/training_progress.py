@@ -15,6 +15,7 @@ from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate, Metrics
 from clustersweep.training.evaluation.results import StageResult
+from clustersweep.training.metric import VAL_LOSS
 from clustersweep.training.stages import StageBegan, StageEnded, TrainingEvent
 from clustersweep.words import duration
 
@@ -80,7 +81,8 @@ def print_training(evaluation: Evaluation, console: Console) -> None:
     """Print what the training is worth, measured on the test part."""
     test = evaluation.test
     mse, mean_mse, margin = test.mse.value, evaluation.constant_mse, evaluation.constant_margin
-    if nothing := nothing_learned("the model, on the test part,", mse, mean_mse, margin, NOISE_OF_CLUSTERS):
+    what = "the model, on the test part,"
+    if nothing := nothing_learned(what, mse, mean_mse, margin, NOISE_OF_CLUSTERS, metric=VAL_LOSS):
         console.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
     baselines = {f"RMSE of `{baseline.name}` [dex]": baseline.rmse for baseline in evaluation.baselines}
     print_metrics(f"On the test part, {test.number:,} clusters", test, console, baselines)

@@ -17,10 +17,10 @@ from clustersweep.files import write_atomically
 from clustersweep.masses.task import masses_of
 from clustersweep.provenance import commit, versions
 from clustersweep.study.events import Device
+from clustersweep.study.objective import ObjectiveSpec
 from clustersweep.study.plan import Plan
 from clustersweep.study.ranking import ties_of
 from clustersweep.study.results import FailedReplicate, SweepResults, TrialResult, combination, loss_of
-from clustersweep.study.study import ObjectiveSpec
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import TrainingData
 from clustersweep.training.files.configuration import (
@@ -32,6 +32,7 @@ from clustersweep.training.files.configuration import (
     configuration_yaml,
     load_configuration,
 )
+from clustersweep.training.metric import VAL_LOSS
 from clustersweep.training.spec import ProbabilisticSpec
 
 # How closely, relative to it, the reloaded network must give the recorded loss: another machine may sum otherwise.
@@ -166,7 +167,7 @@ def export(
     from clustersweep.training.files.checkpoint import unpack_weights
     from clustersweep.training.model import load_weights, save_model
 
-    best = trial.best_replicate
+    best = trial.best_replicate(VAL_LOSS)
     planned = next(t for t in plan.trials if combination(t.params) == combination(trial.params))
     weights = read_weights(trial, plan.replicate(planned, best.seed).key, files)
     try:
@@ -204,8 +205,9 @@ def read_weights(trial: TrialResult, key: str, files: RunFolder) -> bytes:
     """
     weights = files.weights(key)
     if weights is None:
+        seed = trial.best_replicate(VAL_LOSS).seed
         raise StorageError(
-            f"the weights of trial {trial.number}, seed {trial.best_replicate.seed}, are not below {files.path}. They "
+            f"the weights of trial {trial.number}, seed {seed}, are not below {files.path}. They "
             "stay on the machine that launched the sweep: export there, with the same --home"
         )
     return weights
@@ -297,7 +299,7 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
         objective=f"{objective.over_seeds} of {objective.metric} over the seeds, dex^2",
         value=loss_of(trial),
         seeds=found,
-        weights_of_seed=trial.best_replicate.seed,
+        weights_of_seed=trial.best_replicate(VAL_LOSS).seed,
         margin=None if math.isnan(near.margin) else near.margin,
         ties=tuple(itertools.islice(ties, MOST_LISTED)),
         failed_seeds=tuple(itertools.islice(failed, MOST_LISTED)),

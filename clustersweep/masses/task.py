@@ -14,6 +14,7 @@ from clustersweep.masses.rules import cross_checks
 from clustersweep.settings.document import Fault
 from clustersweep.study.definition import plain, written
 from clustersweep.study.keys import Axis, Params, axes_of
+from clustersweep.study.objective import Metric, ObjectiveSpec
 from clustersweep.study.task import Axes, Candidate, Infeasible, Task
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import check_split, open_dataset, read_header
@@ -21,6 +22,7 @@ from clustersweep.survey.spec import DataSpec, SplitSpec, with_absolute_paths
 from clustersweep.survey.split import make_split
 from clustersweep.training.effective import Specs, effective, why_same
 from clustersweep.training.keys import SHARED_KEYS
+from clustersweep.training.metric import VAL_LOSS
 from clustersweep.training.network import (
     NetworkSpec,
     flops_per_image,
@@ -60,6 +62,7 @@ class ClusterMasses:
         network: The architecture, but for what is an axis.
         training: How it is trained, likewise.
         limits: What else makes a combination impossible.
+        objective: What makes one trial better than another.
     """
 
     data: DataSpec
@@ -67,6 +70,7 @@ class ClusterMasses:
     network: NetworkSpec = field(default_factory=NetworkSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
     limits: LimitsSpec = field(default_factory=LimitsSpec)
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
 
     axes: ClassVar[Mapping[str, Axis]] = axes_of(network=NetworkSpec, training=TrainingSpec)
     keys: ClassVar[Mapping[str, str]] = KEYS
@@ -81,6 +85,11 @@ class ClusterMasses:
         ),
         "limits": frozenset({"max_parameters"}),
     }  # fmt: skip
+
+    @property
+    def metric(self) -> Metric:
+        """See `Task`."""
+        return VAL_LOSS
 
     # --- the study file and the definition: see `study.task.Task`
 
@@ -100,13 +109,15 @@ class ClusterMasses:
         network = {**definition["network"]}
         if "dense_units" in network:
             network["dense_units"] = tuple(network["dense_units"])
-        return cls(data=DataSpec(), network=NetworkSpec(**network), training=TrainingSpec(**definition["training"]))
+        training, objective = TrainingSpec(**definition["training"]), ObjectiveSpec(**definition["objective"])
+        return cls(data=DataSpec(), network=NetworkSpec(**network), training=training, objective=objective)
 
     @classmethod
     def defaults(cls) -> Mapping[str, Any]:
         """See `Task`."""
         return {
-            "split": SplitSpec(), "network": NetworkSpec(), "training": TrainingSpec(), "limits": LimitsSpec()
+            "split": SplitSpec(), "network": NetworkSpec(), "training": TrainingSpec(), "limits": LimitsSpec(),
+            "objective": ObjectiveSpec(),
         }  # fmt: skip
 
     def definition(self, data_digest: str, axes: Collection[str]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ DASHES = ("solid", "dash", "dot", "longdashdot")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "star")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _MOST_DECADES = 10
-LOSS = "validation loss [dex²]"
 LEGEND_ABOVE = {
     "orientation": "h",
     "x": 0,
@@ -74,11 +73,11 @@ def domain(start: float, end: float) -> list[float]:
 
 
 def loss_axis(low: float, high: float) -> dict[str, Any]:
-    """Return an axis for losses from `low` to `high`: logarithmic where they span a factor of three."""
+    """Return an axis for values from `low` to `high`: logarithmic where they span a factor of three."""
     if low > 0 and high / low >= 3:
         many, some, few = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5)
         return log_axis(low, high, few if high / low >= 50 else some if high / low >= 8 else many)
-    pad = 0.05 * (high - low) or 0.05 * high or 1.0
+    pad = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return {"type": "linear", "range": [low - pad, high + pad], "nticks": 8}
 
 

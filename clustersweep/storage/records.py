@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from clustersweep.errors import StudyChangedError
-from clustersweep.study.definition import changes, extends, filled
+from clustersweep.study.definition import changes, extends
 from clustersweep.study.events import Device
 from clustersweep.study.keys import Axis, Params, Scalar
 from clustersweep.study.results import (
@@ -201,14 +201,11 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
     )
 
 
-def same_networks(
-    task: type[Task], definition: Mapping[str, Any], trials: list[TrialResult]
-) -> tuple[TrialResult, ...]:
+def same_networks(task: Task, trials: list[TrialResult]) -> tuple[TrialResult, ...]:
     """Return the trials, those marked that are trained as an earlier one is."""
     possible = [trial for trial in trials if trial.infeasible is None]
     marked = {trial.number: trial for trial in trials}
-    stored = task.of_definition(filled(task, definition))
-    for place, of, why in same(stored, [trial.params for trial in possible]):
+    for place, of, why in same(task, [trial.params for trial in possible]):
         trial = possible[place]
         marked[trial.number] = dataclasses.replace(trial, same_as=possible[of].number, same_why=why)
     return tuple(marked.values())

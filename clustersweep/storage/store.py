@@ -28,7 +28,7 @@ from clustersweep.storage.records import (
     trial_result,
     waiting_trial,
 )
-from clustersweep.study.definition import definition
+from clustersweep.study.definition import definition, filled
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.reconcile import Newest, left_to_train, reconcile
 from clustersweep.study.results import LaunchTime, ReplicateResult, SweepResults, Trial, combination
@@ -174,7 +174,7 @@ class Storage:
             return record, _plain(_newest(self._access.read_trials(study_id)))
 
     def describe_data(self, study: str, label_variance: float) -> None:
-        """Keep with a study what predicting a constant gives (dex^2), to judge its losses by."""
+        """Keep with a study what predicting a constant gives, to judge its values by."""
         with translated():
             study_id = self._backend.get_study_id_from_name(study)
             self._backend.set_study_user_attr(study_id, "label_variance", label_variance)
@@ -192,7 +192,7 @@ class Storage:
             self._access.update_trial(trial.trial_id, TrialUpdate(state=TrialState.RUNNING))
 
     def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
-        """Write the intermediate values (epoch to mean validation loss over the seeds) that are new or changed."""
+        """Write the intermediate values (epoch to the metric's mean over the seeds) that are new or changed."""
         new = self._new(trial, curve)
         if new:
             with translated():
@@ -227,6 +227,8 @@ class Storage:
             study_id, attributes = self._stored(study)
             frozen = self._access.read_trials(study_id)
         record = attributes[RECORD]
+        kind = self._tasks(record["definition"])
+        task = kind.of_definition(filled(kind, record["definition"]))
         newest = _newest(frozen)
         complete = {combination(t.params): t for t in frozen if t.state == TrialState.COMPLETE}
         # While a new seed is being added, or a trial continued, what was complete before is still the answer.
@@ -237,7 +239,8 @@ class Storage:
             digest=record["digest"],
             axes={name: tuple(values) for name, values in record["definition"]["search_space"].items()},
             seeds=tuple(record["seeds"]),
-            trials=same_networks(self._tasks(record["definition"]), record["definition"], trials),
+            trials=same_networks(task, trials),
+            metric=task.metric,
             label_variance=attributes.get("label_variance"),
             over_seeds=record["definition"]["objective"]["over_seeds"],
             launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),
@@ -319,7 +322,8 @@ class Storage:
         try:
             study_id = self._backend.get_study_id_from_name(name)
         except KeyError:
-            return self._backend.create_new_study([optuna.study.StudyDirection.MINIMIZE], name)
+            direction = optuna.study.StudyDirection[plan.study.metric.direction.upper()]
+            return self._backend.create_new_study([direction], name)
         record = self._record(study_id, name)
         if record is not None:
             require_extension(plan.study, record, defined)

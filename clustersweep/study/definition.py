@@ -53,12 +53,10 @@ def extends(task: type[Task], old: Definition, new: Definition) -> bool:
 
 def filled(task: type[Task], definition: Mapping[str, Any]) -> Definition:
     """Return keys that did not exist when a definition was stored the default, which is what they did then."""
-    from clustersweep.study.study import ObjectiveSpec
-
     axes = definition["search_space"]
     sections = {
         section: {k: v for k, v in plain(spec).items() if k not in axes} | definition.get(section, {})
-        for section, spec in {**task.defaults(), "objective": ObjectiveSpec()}.items()
+        for section, spec in task.defaults().items()
     }
     return {**definition, **sections}
 

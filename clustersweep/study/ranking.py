@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clustersweep.study.results import Aggregate, SweepResults, TrialResult, loss_of, losses
+from clustersweep.study.objective import Aggregate, Metric
+from clustersweep.study.results import SweepResults, TrialResult, loss_of, losses
 from clustersweep.words import counted
 
 _FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
@@ -20,8 +21,8 @@ class Ties:
     """What the noise of the seeds cannot tell from a trial.
 
     Attributes:
-        noise: Typical standard deviation of a replicate's loss over the seeds, dex^2; NaN with one seed.
-        margin: Two trials closer than this cannot be told apart, dex^2; NaN with one seed.
+        noise: Typical standard deviation of a replicate's value over the seeds; NaN with one seed.
+        margin: Two trials closer than this cannot be told apart; NaN with one seed.
         trials: The others within the margin that learned something, best first, all trials of a network.
         same: Complete trials that are the same network as this one.
     """
@@ -70,23 +71,31 @@ def learned_nothing(loss: float, label_variance: float | None) -> bool:
 
 
 def nothing_learned(
-    what: str, loss: float, label_variance: float | None, margin: float = math.nan, noise: str = NOISE_OF_SEEDS
+    what: str,
+    loss: float,
+    label_variance: float | None,
+    margin: float = math.nan,
+    noise: str = NOISE_OF_SEEDS,
+    *,
+    metric: Metric,
 ) -> str:
     """Return the sentence that comes before all others where it is not sure that anything was learned; else nothing.
 
     Args:
         what: Of what the loss is.
-        loss: Its mean squared error, dex^2.
-        label_variance: What predicting the mean mass gives, dex^2; None where that is not known.
-        margin: Differences up to this may be chance, dex^2; NaN where that is not known, as with one seed.
+        loss: Its mean squared error.
+        label_variance: What predicting a constant gives; None where that is not known.
+        margin: Differences up to this may be chance; NaN where that is not known, as with one seed.
         noise: What makes them.
+        metric: What it is.
     """
     if label_variance is None or not loss + max(0.0, margin) >= label_variance:  # max(0, NaN) is 0
         return ""
-    both = f"{what} has {loss:.4f} dex², and predicting the mean mass for every cluster gives {label_variance:.4f} dex²"
+    unit = metric.with_unit
+    both = f"{what} has {loss:.4f}{unit}, and {metric.constant_in_full} gives {label_variance:.4f}{unit}"
     if learned_nothing(loss, label_variance):
         return f"Nothing was learned: {both}."
-    return f"It is not sure that anything was learned: {both}, a difference within {noise} ({margin:.4f} dex²)."
+    return f"It is not sure that anything was learned: {both}, a difference within {noise} ({margin:.4f}{unit})."
 
 
 def trial_learned_nothing(what: str, results: SweepResults, trial: TrialResult) -> str:
@@ -95,7 +104,8 @@ def trial_learned_nothing(what: str, results: SweepResults, trial: TrialResult) 
     The margin is that of ties, as wide as if predicting the mean had seeds too: the best of many was chosen for its
     loss, and is flattered by that.
     """
-    return nothing_learned(what, loss_of(trial), results.label_variance, ties_of(results, trial).margin)
+    margin = ties_of(results, trial).margin
+    return nothing_learned(what, loss_of(trial), results.label_variance, margin, metric=results.metric)
 
 
 def best_learned_nothing(results: SweepResults) -> str:
@@ -114,7 +124,7 @@ def same_words(results: SweepResults) -> tuple[str, ...]:
 
 
 def typical_spread(trials: Iterable[TrialResult]) -> float:
-    """Estimate the standard deviation over the seeds, common to all trials, dex^2; NaN with one seed.
+    """Estimate the standard deviation over the seeds, common to all trials; NaN with one seed.
 
     From the median of the trials' variances, so that a few networks that died in one seed do not count.
     A variance of d degrees of freedom has its median at about (1 - 2 / 9d)^3 of the true one
@@ -129,7 +139,7 @@ def typical_spread(trials: Iterable[TrialResult]) -> float:
 
 
 def margin_of(trial: TrialResult, noise: float, over_seeds: Aggregate) -> float:
-    """Return how close another trial must be not to be told from this one, dex^2; NaN with one seed.
+    """Return how close another trial must be not to be told from this one; NaN with one seed.
 
     Two objectives over n seeds differ by chance with a standard error of `sqrt(2)` times that of one, `noise` being
     the standard deviation over the seeds; the margin is twice that, about 95 % confidence for a single comparison.

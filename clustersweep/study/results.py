@@ -2,16 +2,15 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from clustersweep.study.events import Device
 from clustersweep.study.keys import Params, Scalar
+from clustersweep.study.objective import Aggregate, Metric
 from clustersweep.study.task import Candidate, Infeasible
-
-Aggregate = Literal["mean", "median", "min", "max"]
 
 
 def combination(params: Params) -> tuple[tuple[str, Scalar], ...]:
@@ -47,12 +46,12 @@ class CompleteReplicate:
     """What a replicate that was trained to its end came to.
 
     Attributes:
-        value: Validation loss of the best epoch in dex^2.
-        best_epoch: The epoch, counted from 1, with the lowest validation loss (likelihood where that is trained).
+        value: The metric at the best epoch (validation loss, dex^2).
+        best_epoch: The epoch, counted from 1, with the best value (lowest likelihood where that is trained).
         epochs: Epochs trained.
         seconds: Time spent training.
         worker: Who trained it.
-        curve: `(loss, val_loss)` of every epoch, dex^2.
+        curve: `(loss, val_loss)` of every epoch: of the training part, NaN where that is not told, and the metric.
         resumed: How often it was continued from a checkpoint.
         val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
         devices: What computed its epochs, in their order; none where an older version trained it.
@@ -81,7 +80,7 @@ class FailedReplicate:
         epochs: Epochs trained before it did.
         seconds: Time spent training.
         worker: Who trained it.
-        curve: `(loss, val_loss)` of every epoch until then, dex^2.
+        curve: `(loss, val_loss)` of every epoch until then.
     """
 
     state: ClassVar = ReplicateState.FAILED
@@ -153,13 +152,12 @@ class TrialResult:
         """Those that were trained to their end, in the order of the seeds."""
         return complete_of(self.replicates)
 
-    @property
-    def best_replicate(self) -> CompleteReplicate:
-        """The complete replicate with the lowest loss; the lower seed where two are equal."""
-        return min(self.complete_replicates, key=lambda r: (r.value, r.seed))
+    def best_replicate(self, metric: Metric) -> CompleteReplicate:
+        """Return the complete replicate with the best value; the lower seed where two are equal."""
+        return min(self.complete_replicates, key=lambda r: (metric.order(r.value), r.seed))
 
     def spread(self) -> float:
-        """Standard deviation of the losses over the seeds, dex^2; NaN below two seeds."""
+        """Standard deviation of the values over the seeds; NaN below two seeds."""
         values = losses(self)
         return statistics.stdev(values) if len(values) > 1 else math.nan
 
@@ -197,7 +195,9 @@ class SweepResults:
         axes: Values of each axis, in the study's order.
         seeds: The seeds each trial should have.
         trials: The newest trial of every combination, by number.
-        label_variance: Variance of log10 M500c on the validation part, dex^2: what predicting a constant gives.
+        metric: What it is judged by.
+        label_variance: What predicting a constant gives (variance of the validation part's labels); None where that
+            is not known.
         continued: Complete trials that are being continued with new seeds.
         launches: How long each launch took, the first one first.
         over_seeds: How a trial's value follows from the losses of its seeds.
@@ -208,6 +208,7 @@ class SweepResults:
     axes: Mapping[str, tuple[Scalar, ...]]
     seeds: tuple[int, ...]
     trials: tuple[TrialResult, ...]
+    metric: Metric = field(kw_only=True)
     label_variance: float | None = None
     continued: int = 0
     launches: tuple[LaunchTime, ...] = ()
@@ -215,8 +216,8 @@ class SweepResults:
 
     def ranked(self) -> tuple[TrialResult, ...]:
         """Complete trials, best first; of equals the one with the lower number."""
-        done = [t for t in self.trials if t.value is not None]
-        return tuple(sorted(done, key=lambda t: (t.value, t.number)))
+        done = [(self.metric.order(t.value), t.number, t) for t in self.trials if t.value is not None]
+        return tuple(trial for _, _, trial in sorted(done, key=lambda found: found[:2]))
 
     def networks(self) -> tuple[TrialResult, ...]:
         """Complete trials, best first, one of each network."""
@@ -235,18 +236,11 @@ def complete_of(replicates: Mapping[int, ReplicateResult]) -> tuple[CompleteRepl
     return tuple(r for _, r in sorted(replicates.items()) if isinstance(r, CompleteReplicate))
 
 
-def aggregate(values: Iterable[float], over_seeds: Aggregate) -> float:
-    """Reduce the losses of a trial's seeds to its objective."""
-    how: dict[Aggregate, Callable[[list[float]], float]]
-    how = {"mean": statistics.fmean, "median": statistics.median, "min": min, "max": max}
-    return how[over_seeds](list(values))
-
-
 def losses(trial: TrialResult) -> tuple[float, ...]:
-    """Return the losses of a trial's complete replicates in the order of the seeds, dex^2."""
+    """Return the values of a trial's complete replicates in the order of the seeds."""
     return tuple(replicate.value for replicate in trial.complete_replicates)
 
 
 def loss_of(trial: TrialResult) -> float:
-    """Return a complete trial's objective, dex^2; NaN for one that is not complete."""
+    """Return a complete trial's objective; NaN for one that is not complete."""
     return math.nan if trial.value is None else trial.value

@@ -18,20 +18,12 @@ from clustersweep.settings.reader import read_yaml
 from clustersweep.settings.rules import is_number, repeated, section
 from clustersweep.settings.vocabulary import Vocabulary
 from clustersweep.study.keys import KEYS
-from clustersweep.study.results import Aggregate
+from clustersweep.study.objective import Metric, ObjectiveSpec
 from clustersweep.study.task import Axes, Task, Tasks
 
 NAME = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """What a study may be called: its run folder has the same name."""
 MAX_COMBINATIONS = 100_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveSpec:
-    """What a trial is judged by: its seeds' lowest validation losses, reduced to one value."""
-
-    metric: Literal["val_loss"] = "val_loss"
-    over_seeds: Aggregate = "mean"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +44,9 @@ class Study:
 
     Attributes:
         name: Its own, and its run folder's.
-        task: What it trains.
+        task: What it trains, and what makes one trial better than another.
         search_space: Values of each axis, in the file's order.
         seeds: Each combination is trained once with each.
-        objective: What makes one trial better than another.
         resources: What each worker gets.
     """
 
@@ -63,13 +54,22 @@ class Study:
     task: Task
     search_space: Axes
     seeds: tuple[int, ...] = (0, 1, 2)
-    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
 
     @property
     def axes(self) -> Axes:
         """Values of each axis, in the file's order."""
         return self.search_space
+
+    @property
+    def objective(self) -> ObjectiveSpec:
+        """What makes one trial better than another."""
+        return self.task.objective
+
+    @property
+    def metric(self) -> Metric:
+        """What a replicate is judged by."""
+        return self.task.metric
 
 
 def read_study(path: Path, tasks: Tasks) -> Study:
@@ -112,12 +112,13 @@ def _schema(task: type[Task]) -> pydantic.TypeAdapter[Any]:
         )
         for one in fields(task)  # type: ignore[arg-type]  # tasks are dataclasses
     }
+    objective = sections.pop("objective")
     parts = {
         "name": (Annotated[str, pydantic.Field(alias="study", pattern=NAME)], field()),
         **sections,
         "search_space": (Annotated[Mapping[str, Any], _search_space(task)], field()),
         "seeds": (Seeds, field(default=(0, 1, 2))),
-        "objective": (ObjectiveSpec, field(default_factory=ObjectiveSpec)),
+        "objective": objective,
         "resources": (ResourcesSpec, field(default_factory=ResourcesSpec)),
     }
     made = make_dataclass("Study", [(name, *part) for name, part in parts.items()], kw_only=True)

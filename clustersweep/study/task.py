@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, Self
 from clustersweep.settings.document import Fault
 from clustersweep.study.events import Event
 from clustersweep.study.keys import Axis, Params, Scalar
+from clustersweep.study.objective import Metric, ObjectiveSpec
 
 Axes = Mapping[str, tuple[Scalar, ...]]
 
@@ -78,8 +79,8 @@ class Data(Protocol):
         """How much memory they take."""
 
     @property
-    def label_variance(self) -> float:
-        """The loss of predicting a constant."""
+    def label_variance(self) -> float | None:
+        """The loss of predicting a constant; None where that is not known."""
 
 
 class Trainer(Protocol):
@@ -135,6 +136,14 @@ class Task(Protocol):
     One that came later is left out while it is at its default, which is what was done before it existed: so the digests
     of stored studies stay what they are.
     """
+
+    @property
+    def objective(self) -> ObjectiveSpec:
+        """What makes one trial better than another: the section of that name, one of its fields."""
+
+    @property
+    def metric(self) -> Metric:
+        """What a replicate is judged by, and how that is shown."""
 
     # --- the study file and the definition
 

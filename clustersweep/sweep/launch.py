@@ -180,7 +180,7 @@ def launch(
                     wait([reading])  # it must not write to the database once the lock is given back
         # Only now: what cannot be trained leaves nothing behind, and a study as it was.
         open_trials = record.storage.begin(plan, retry_failed=options.retry_failed)
-        if data is not None:
+        if data is not None and data.label_variance is not None:
             record.storage.describe_data(study.name, data.label_variance)
         remove_leftovers(plan, record.storage, open_trials, files)
         watcher.begin(plan, open_trials)

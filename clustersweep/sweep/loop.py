@@ -295,7 +295,7 @@ class Sweep:
         self._failed += value is None
         complete = {replicate.seed: replicate.value for replicate in complete_of(opened.results)}
         keys = {seed: self._plan.replicate(opened.stored.trial, seed).key for seed in complete}
-        self._files.keep_best_weights(keys, complete)
+        self._files.keep_best_weights(keys, complete, self._plan.study.metric)
 
     def _report_trial(self, opened: RunningTrial) -> None:
         seeds = self._plan.study.seeds

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clustersweep.errors import StorageError
 from clustersweep.files import NOBODY_WRITES_AFTER_S, remove_parts, write_atomically
+from clustersweep.study.objective import Metric
 
 
 class RunFolder:
@@ -64,11 +65,11 @@ class RunFolder:
         """
         _write(self._weights(key), weights, "weights")
 
-    def keep_best_weights(self, keys: Mapping[int, str], losses: Mapping[int, float]) -> None:
+    def keep_best_weights(self, keys: Mapping[int, str], values: Mapping[int, float], metric: Metric) -> None:
         """Of a finished trial's seeds, keep only the best one's weights: a grid's would fill the disk."""
-        best = min(losses, key=lambda seed: (losses[seed], seed), default=None)
+        best = min(values, key=lambda seed: (metric.order(values[seed]), seed), default=None)
         for seed, key in keys.items():
-            if seed != best and math.isfinite(losses[seed]):
+            if seed != best and math.isfinite(values[seed]):
                 self._weights(key).unlink(missing_ok=True)
 
     def size_bytes(self) -> int:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Sums
 from clustersweep.study.events import Device, Failed, Finished
+from clustersweep.study.objective import aggregate
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
     Replicate,
     ReplicateResult,
-    aggregate,
     complete_of,
 )
 from clustersweep.study.study import Study

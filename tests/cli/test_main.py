@@ -33,6 +33,7 @@ from clustersweep.study.plan import Left, make_plan
 from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
 from clustersweep.survey.source import read_header
 from clustersweep.sweep.launch import Launched
+from clustersweep.training.metric import VAL_LOSS
 from clustersweep.words import command, duration
 
 SWEEPS = ROOT / "sweeps"
@@ -139,7 +140,7 @@ def test_of_one_seed_and_one_combination_every_verb_speaks_in_the_singular(tmp_p
         "1 of 2 replicates is finished; launch would train 1 (the file has 1 combination more than the stored study)"
     )
     trials = (TrialResult(0, {"a": 0}, TrialState.WAITING),)
-    print_status(SweepResults("s", "d", {"a": (0,)}, (0,), trials), out)
+    print_status(SweepResults("s", "d", {"a": (0,)}, (0,), trials, metric=VAL_LOSS), out)
     assert "\n1 combination: 1 waiting\n" in said.getvalue()
 
 

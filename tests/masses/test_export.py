@@ -21,8 +21,8 @@ from clustersweep.masses.export import Proof, choose, configuration_of, evidence
 from clustersweep.provenance import commit, versions
 from clustersweep.report.sweep.verdict import verdict
 from clustersweep.study.events import Device
+from clustersweep.study.objective import ObjectiveSpec
 from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
-from clustersweep.study.study import ObjectiveSpec
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import prepare
 from clustersweep.training.files.checkpoint import unpack_weights
@@ -33,6 +33,7 @@ from clustersweep.training.files.configuration import (
     configuration_yaml,
     load_configuration,
 )
+from clustersweep.training.metric import VAL_LOSS
 from clustersweep.training.spec import ProbabilisticSpec
 
 
@@ -181,7 +182,7 @@ def test_provenance_names_versions_and_the_commit():
 
 
 def test_the_results_need_no_axis_to_be_ranked():
-    assert SweepResults("s", "d", {}, (), ()).ranked() == ()
+    assert SweepResults("s", "d", {}, (), (), metric=VAL_LOSS).ranked() == ()
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +348,7 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
     gpu = Device("GPU", "NVIDIA A100", 1, "tf32", deterministic=True)
     done = CompleteReplicate(0, best.val_loss, best.best_epoch, 6, 1.0, "worker", devices=(gpu,))
     trial = TrialResult(0, planned.params, TrialState.COMPLETE, best.val_loss, {0: done})
-    results = SweepResults("small", plan.digest, plan.study.axes, (0,), (trial,))
+    results = SweepResults("small", plan.digest, plan.study.axes, (0,), (trial,), metric=VAL_LOSS)
     key = plan.replicate(planned, 0).key
     files.save_weights(key, best.weights)
     exported = export(plan, results, trial, 1, data=data, files=files, to=tmp_path / "best")

@@ -15,6 +15,7 @@ from clustersweep.report.sweep.listings import trials_html
 from clustersweep.report.sweep.sections import verdict_html
 from clustersweep.report.sweep.table import results_csv
 from clustersweep.report.sweep.verdict import verdict
+from clustersweep.study.objective import ObjectiveSpec
 from clustersweep.study.ranking import (
     best_learned_nothing,
     indistinguishable,
@@ -26,7 +27,7 @@ from clustersweep.study.ranking import (
     typical_spread,
 )
 from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
-from clustersweep.study.study import ObjectiveSpec
+from clustersweep.training.metric import VAL_LOSS
 
 
 def replicate(seed, value):
@@ -93,7 +94,7 @@ def sweep(losses, *, variance=0.2, same=()):
                     same_as=dict(same).get(n), same_why=WHY if n in dict(same) else "")
         for n, loss in enumerate(losses)
     ]  # fmt: skip
-    return SweepResults("s", "d", {"a": tuple(range(len(losses)))}, (0, 1), tuple(trials), variance)
+    return SweepResults("s", "d", {"a": tuple(range(len(losses)))}, (0, 1), tuple(trials), variance, metric=VAL_LOSS)
 
 
 WHY = "dropout acts between dense layers, and there are fewer than two"
@@ -146,7 +147,7 @@ def test_a_best_that_is_better_than_the_mean_by_no_more_than_the_noise_of_its_se
 
 def test_with_one_seed_nothing_is_said_of_noise_that_is_not_known():
     trials = (TrialResult(0, {"a": 0}, TrialState.COMPLETE, 0.199, {0: replicate(0, 0.199)}),)
-    results = SweepResults("s", "d", {"a": (0,)}, (0,), trials, 0.2)
+    results = SweepResults("s", "d", {"a": (0,)}, (0,), trials, 0.2, metric=VAL_LOSS)
     assert best_learned_nothing(results) == ""
     worse = dataclasses.replace(results, label_variance=0.199)
     assert best_learned_nothing(worse).startswith("Nothing was learned: ")

@@ -4,16 +4,17 @@ import math
 import pytest
 from example_results import fail_trial, grid_results
 
+from clustersweep.study.objective import aggregate
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
     ReplicateState,
     TrialResult,
     TrialState,
-    aggregate,
     combination,
     losses,
 )
+from clustersweep.training.metric import VAL_LOSS
 
 
 def replicate(seed, value):
@@ -37,7 +38,7 @@ def test_the_spread_is_the_standard_deviation_and_unknown_for_one_seed():
 
 def test_of_equal_replicates_the_lower_seed_is_the_best():
     trial = TrialResult(0, {}, TrialState.COMPLETE, 1.0, {2: replicate(2, 1.0), 1: replicate(1, 1.0)})
-    assert trial.best_replicate.seed == 1
+    assert trial.best_replicate(VAL_LOSS).seed == 1
 
 
 def test_only_complete_trials_are_ranked_best_first():
@@ -59,5 +60,5 @@ def test_failed_replicates_have_no_loss_and_count_for_nothing():
     trial = TrialResult(0, {}, TrialState.FAILED, None, {2: replicate(2, 0.0), 0: failed, 1: replicate(1, 0.5)})
     assert trial.complete_replicates == (replicate(1, 0.5), replicate(2, 0.0))
     assert losses(trial) == (0.5, 0.0)
-    assert trial.best_replicate.seed == 2  # a loss of zero is one
+    assert trial.best_replicate(VAL_LOSS).seed == 2  # a loss of zero is one
     assert not hasattr(failed, "value")

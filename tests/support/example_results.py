@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from clustersweep.study.keys import Scalar
+from clustersweep.study.objective import aggregate, plain_metric
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
     SweepResults,
     TrialResult,
     TrialState,
-    aggregate,
 )
 from clustersweep.study.task import Infeasible
+from clustersweep.training.metric import VAL_LOSS
 from clustersweep.training.network import NetworkSpec, layers, parameters
 
 LABEL_VARIANCE = 0.142
@@ -46,7 +47,9 @@ def grid_results(
         done = {seed: _replicate(spec, number, seed, dead) for seed in seeds}
         value = aggregate([r.value for r in done.values()], "mean")
         trials.append(TrialResult(number, params, TrialState.COMPLETE, value, done, parameters=parameters(found)))
-    return SweepResults("efeds-grid", "9f2b6c01d4e8a7", dict(axes), seeds, tuple(trials), LABEL_VARIANCE)
+    return SweepResults(
+        "efeds-grid", "9f2b6c01d4e8a7", dict(axes), seeds, tuple(trials), LABEL_VARIANCE, metric=VAL_LOSS
+    )
 
 
 def replace_trial(results: SweepResults, number: int, **changes: Any) -> SweepResults:
@@ -81,3 +84,20 @@ def _replicate(spec: NetworkSpec, number: int, seed: int, dead: bool) -> Complet
     seconds = epochs * (0.4 + 0.15 * spec.filters / 10 * spec.kernel_size**2 / 9)
     curve = tuple((float(a), float(b)) for a, b in zip(train, val, strict=True))
     return CompleteReplicate(seed, float(best), at + 1, epochs, seconds, "worker-0", curve)
+
+
+ACCURACY = plain_metric("accuracy", "%", "maximize")
+
+
+def mirrored(results: SweepResults) -> SweepResults:
+    """Give the same sweep judged by 1 - loss, of which more is better."""
+    trials = []
+    for trial in results.trials:
+        done = {
+            seed: dataclasses.replace(r, value=1 - r.value, curve=tuple((1 - a, 1 - b) for a, b in r.curve))
+            for seed, r in trial.replicates.items()
+            if isinstance(r, CompleteReplicate)
+        }
+        value = None if trial.value is None else 1 - trial.value
+        trials.append(dataclasses.replace(trial, value=value, replicates=done))
+    return dataclasses.replace(results, trials=tuple(trials), metric=ACCURACY, label_variance=None)

@@ -6,12 +6,13 @@ from collections.abc import Container, Sequence
 from clustersweep.report.model.stage_figures import STAGE_NAMES
 from clustersweep.report.model.stages import OutlierPanel, before, final
 from clustersweep.report.page import Cell, number, paragraph, signed, table, text
-from clustersweep.report.sweep.verdict import PUBLISHED_BEST, PUBLISHED_NAIVE, rmse
+from clustersweep.report.sweep.verdict import rmse
 from clustersweep.survey.agreement import CENTRAL_RADIUS
 from clustersweep.training.evaluation.calibration import Calibration
 from clustersweep.training.evaluation.evaluation import Bin, Evaluation
 from clustersweep.training.evaluation.metrics import Estimate
 from clustersweep.training.evaluation.results import StageResult
+from clustersweep.training.metric import PUBLISHED_BEST, PUBLISHED_NAIVE
 
 _METRICS = (
     ("RMSE [dex]", "rmse", ".4f"),

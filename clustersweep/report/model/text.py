@@ -16,6 +16,7 @@ from clustersweep.training.evaluation.calibration import ONE_SIGMA, Coverage, re
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate
 from clustersweep.training.evaluation.results import Floats, StageResult
+from clustersweep.training.metric import VAL_LOSS
 from clustersweep.words import counted
 
 LOSSES_CAPTION = (
@@ -49,7 +50,7 @@ def verdict_html(evaluation: Evaluation, stages: Sequence[StageResult], failed: 
     if test.rmse.value < FAR_DEX:
         factor = f"A predicted mass is typically right to within a factor of {10**test.rmse.value:.2f}"
         mse, mean_mse, margin = test.mse.value, evaluation.constant_mse, evaluation.constant_margin
-        head = nothing_learned("the model", mse, mean_mse, margin, NOISE_OF_CLUSTERS) or factor
+        head = nothing_learned("the model", mse, mean_mse, margin, NOISE_OF_CLUSTERS, metric=VAL_LOSS) or factor
     body = (
         f'<p class="best">{escape(head)} <span class="name">({test.number:,} test clusters)</span></p>\n'
         f'<div class="tiles">{tiles}</div>\n'

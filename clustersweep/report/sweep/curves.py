@@ -1,4 +1,4 @@
-"""Figure data: the learning curves of the best trials, and loss against cost. Pure; draws nothing."""
+"""Figure data: the learning curves of the best trials, and the metric against cost. Pure; draws nothing."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from clustersweep.study.results import SweepResults, loss_of, losses
 
 @dataclass(frozen=True)
 class Curve:
-    """One replicate: training and validation loss of every epoch from 1, dex^2."""
+    """One replicate: of every epoch from 1 the training part's loss, NaN where it is not told, and the metric."""
 
     seed: int
     loss: tuple[float, ...]
@@ -44,7 +44,7 @@ def learning_curves(results: SweepResults, count: int = 4) -> tuple[CurvePanel, 
 
 @dataclass(frozen=True)
 class CostPoint:
-    """One trial: its objective and the range over its seeds (dex^2), at its cost."""
+    """One trial: its objective and the range over its seeds, at its cost."""
 
     trial: int
     params: Params
@@ -57,7 +57,7 @@ class CostPoint:
 
 @dataclass(frozen=True)
 class CostFigure:
-    """Loss against cost; `on_front` marks the trials that no cheaper one beats. Points rise in cost."""
+    """The metric against cost; `on_front` marks the trials that no cheaper one beats. Points rise in cost."""
 
     unit: Literal["parameters", "seconds"]
     points: tuple[CostPoint, ...]
@@ -70,9 +70,10 @@ def loss_against_cost(results: SweepResults) -> CostFigure:
     costs = [float(t.parameters or 0) if known else t.seconds / len(losses(t)) for t in complete]
     points = []
     lowest = math.inf
-    for cost, trial in sorted(zip(costs, complete, strict=True), key=lambda pair: (pair[0], loss_of(pair[1]))):
+    order = results.metric.order
+    for cost, trial in sorted(zip(costs, complete, strict=True), key=lambda pair: (pair[0], order(loss_of(pair[1])))):
         loss, seeds = loss_of(trial), losses(trial)
-        front = loss < lowest
+        front = order(loss) < lowest
         points.append(CostPoint(trial.number, trial.params, cost, loss, min(seeds), max(seeds), front))
-        lowest = min(lowest, loss)
+        lowest = min(lowest, order(loss))
     return CostFigure("parameters" if known else "seconds", tuple(points))

@@ -22,10 +22,10 @@ class Effect:
     """One hyperparameter's main effect.
 
     Attributes:
-        size: How far its mean line moves, lowest to highest value, dex^2; NaN where no line is whole.
-        noise: Standard error, from the seeds alone, of the difference of two points of that mean line,
-            dex^2; NaN with one seed.
-        best: The value with the lowest mean; None where no line is whole.
+        size: How far its mean line moves, lowest to highest value; NaN where no line is whole.
+        noise: Standard error, from the seeds alone, of the difference of two points of that mean line;
+            NaN with one seed.
+        best: The value with the best mean; None where no line is whole.
         lines: How many whole lines the mean is over.
         share: Its share of the sum of squares in the balanced part; NaN where it has one value there.
     """
@@ -96,7 +96,7 @@ def _effect(figure: SliceFigure, within: float, share: float) -> Effect:
         axis=figure.axis,
         size=figure.effect,
         noise=within * math.sqrt(2 / averaged) if averaged else math.nan,
-        best=figure.values[int(np.argmin(figure.mean))] if figure.mean else None,
+        best=figure.values[int(np.argmin([figure.metric.order(at) for at in figure.mean]))] if figure.mean else None,
         lines=figure.whole_lines,
         share=share,
     )
@@ -111,7 +111,7 @@ def _within(trials: Iterable[TrialResult]) -> float:
 
 
 def _cube(balanced: Mapping[str, tuple[Scalar, ...]], done: Complete) -> NDArray[np.float64]:
-    """Return the losses as an array `(value of axis 1, ..., value of the last axis, seed)`, dex^2."""
+    """Return the losses as an array `(value of axis 1, ..., value of the last axis, seed)`."""
     found = [
         done[combination(dict(zip(balanced, choice, strict=True)))] for choice in itertools.product(*balanced.values())
     ]

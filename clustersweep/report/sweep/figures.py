@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from clustersweep.report.style import (
     COLOURS,
-    LOSS,
     WARN,
     axis_id,
     axis_key,
@@ -25,11 +24,12 @@ from clustersweep.report.style import (
 from clustersweep.report.sweep.curves import CostFigure, CurvePanel
 from clustersweep.report.sweep.effects import Effects
 from clustersweep.study.keys import Params
+from clustersweep.study.objective import Metric
 
 
-def effect_figure(data: Effects) -> go.Figure:
+def effect_figure(data: Effects, metric: Metric) -> go.Figure:
     """Draw the shares of the sum of squares, and beside them each effect's size against its noise."""
-    names = [escape(effect.axis) for effect in data.effects]
+    names, unit = [escape(effect.axis) for effect in data.effects], escape(metric.with_unit)
     shares = [effect.share for effect in data.effects]
     parts = [*names, "interactions", "seed alone"]
     values = [*shares, data.interactions, data.seeds]
@@ -46,7 +46,7 @@ def effect_figure(data: Effects) -> go.Figure:
         },
         xaxis=frame(domain=[0, 0.46], title="share of the sum of squares", tickformat=".0%", rangemode="tozero"),
         yaxis=frame(categoryarray=parts[::-1], type="category", automargin=True, showgrid=False),
-        xaxis2=frame(domain=[0.58, 1], title="effect [dex²]", anchor="y2", rangemode="tozero"),
+        xaxis2=frame(domain=[0.58, 1], title=escape(metric.titled("effect")), anchor="y2", rangemode="tozero"),
         yaxis2=frame(categoryarray=names[::-1], type="category", anchor="x2", automargin=True, showgrid=False),
         bargap=0.4,
     )
@@ -67,7 +67,7 @@ def effect_figure(data: Effects) -> go.Figure:
             x=[e.size for e in known], y=[escape(e.axis) for e in known], orientation="h", xaxis="x2", yaxis="y2",
             name="effect", marker={"color": COLOURS[0]},
             customdata=[[str(e.best), e.lines] for e in known],
-            hovertemplate="%{y}: %{x:.5f} dex²<br>lowest mean at %{customdata[0]}"
+            hovertemplate=f"%{{y}}: %{{x:.5f}}{unit}<br>{metric.extreme} mean at %{{customdata[0]}}"
                           "<br>mean over %{customdata[1]} lines<extra></extra>",
         )
     )  # fmt: skip
@@ -77,14 +77,15 @@ def effect_figure(data: Effects) -> go.Figure:
             x=[2 * e.noise for e in noisy], y=[escape(e.axis) for e in noisy], mode="markers", xaxis="x2", yaxis="y2",
             name="noise of the seeds (2 standard errors)",
             marker={"symbol": "line-ns-open", "size": 22, "color": WARN, "line": {"width": 3, "color": WARN}},
-            hovertemplate="%{y}: 2 × standard error = %{x:.5f} dex²<extra></extra>",
+            hovertemplate=f"%{{y}}: 2 × standard error = %{{x:.5f}}{unit}<extra></extra>",
         )
     )  # fmt: skip
     return figure
 
 
-def curve_figure(panels: Sequence[CurvePanel], label_variance: float | None) -> go.Figure:
-    """Draw validation loss (solid) and training loss (dotted) against epoch, a panel for each trial."""
+def curve_figure(panels: Sequence[CurvePanel], label_variance: float | None, metric: Metric) -> go.Figure:
+    """Draw the metric (solid) and the same of the training part (dotted) against epoch, a panel for each trial."""
+    unit, noun = escape(metric.with_unit), escape(metric.noun)
     seeds = sorted({curve.seed for panel in panels for curve in panel.curves})
     colour = dict(zip(seeds, colours(len(seeds)), strict=True))
     every = [v for p in panels for c in p.curves for v in (*c.loss, *c.val_loss) if math.isfinite(v)]
@@ -101,7 +102,7 @@ def curve_figure(panels: Sequence[CurvePanel], label_variance: float | None) -> 
                     **loss_axis(*span),
                     anchor=x,
                     showticklabels=number == 0,
-                    title="loss [dex²]" if not number else None,
+                    title=escape(metric.titled(metric.noun)) if not number else None,
                 ),
             }
         )
@@ -113,18 +114,18 @@ def curve_figure(panels: Sequence[CurvePanel], label_variance: float | None) -> 
             look = {"legendgroup": str(curve.seed), "xaxis": x, "yaxis": y, "mode": "lines"}
             epochs = list(range(1, len(curve.val_loss) + 1))
             for name, losses, line in (
-                ("training", curve.loss, {"width": 1, "dash": "dot"}),
-                ("validation", curve.val_loss, {"width": 1.8}),
+                (f"training {noun}", curve.loss, {"width": 1, "dash": "dot"}),
+                (escape(metric.words), curve.val_loss, {"width": 1.8}),
             ):
                 figure.add_scatter(
                     x=epochs, y=losses, line={**line, "color": colour[curve.seed]}, showlegend=False, **look,
-                    hovertemplate=f"seed {curve.seed}, epoch %{{x}}<br>{name} loss %{{y:.5f}} dex²<extra></extra>",
+                    hovertemplate=f"seed {curve.seed}, epoch %{{x}}<br>{name} %{{y:.5f}}{unit}<extra></extra>",
                 )  # fmt: skip
             if 1 <= curve.best_epoch <= len(epochs):
                 figure.add_scatter(
                     x=[curve.best_epoch], y=[curve.val_loss[curve.best_epoch - 1]], showlegend=False,
                     marker={"size": 8, "color": colour[curve.seed], "line": {"width": 1.5, "color": "white"}},
-                    hovertemplate=f"seed {curve.seed}: best epoch %{{x}}<br>%{{y:.5f}} dex²<extra></extra>",
+                    hovertemplate=f"seed {curve.seed}: best epoch %{{x}}<br>%{{y:.5f}}{unit}<extra></extra>",
                     **{**look, "mode": "markers"},
                 )  # fmt: skip
         figure.add_annotation(
@@ -139,16 +140,17 @@ def curve_figure(panels: Sequence[CurvePanel], label_variance: float | None) -> 
     return figure
 
 
-def cost_figure(data: CostFigure, label_variance: float | None) -> go.Figure:
-    """Draw each trial's loss, with the range over its seeds, against its cost, and the front of the best."""
+def cost_figure(data: CostFigure, label_variance: float | None, metric: Metric) -> go.Figure:
+    """Draw each trial's value, with the range over its seeds, against its cost, and the front of the best."""
     figure = go.Figure(layout=base(430))
+    unit = escape(metric.with_unit)
     span = min(p.low for p in data.points), max(p.high for p in data.points)
     costs = [point.cost for point in data.points]
     title = "trainable parameters" if data.unit == "parameters" else "training time of one replicate [s]"
     figure.update_layout(
         margin={"l": 70, "r": 10, "t": 20, "b": 50},
         xaxis=frame(**cost_axis(min(costs), max(costs)), title=title),
-        yaxis=frame(**loss_axis(*span), title=LOSS),
+        yaxis=frame(**loss_axis(*span), title=escape(metric.titled(metric.words))),
     )
     mark_constant(figure, label_variance, "x", "y", named=True, within=span)
     front = [point for point in data.points if point.on_front]
@@ -170,7 +172,7 @@ def cost_figure(data: CostFigure, label_variance: float | None) -> go.Figure:
                 "type": "data", "symmetric": False, "color": colour, "thickness": 1, "width": 0,
                 "array": [p.high - p.loss for p in points], "arrayminus": [p.loss - p.low for p in points],
             },
-            hovertext=[f"<b>{p.loss:.5f} dex²</b> ({p.low:.5f} to {p.high:.5f})<br>{params_text(p.params)}"
+            hovertext=[f"<b>{p.loss:.5f}{unit}</b> ({p.low:.5f} to {p.high:.5f})<br>{params_text(p.params)}"
                        f"<br>{p.cost:,.0f} {data.unit}, trial {p.trial}" for p in points],
             hoverinfo="text",
         )  # fmt: skip

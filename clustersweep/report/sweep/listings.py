@@ -39,7 +39,9 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
     variance = results.label_variance
     seeds = list(results.seeds)
     with_weights = any(trial.parameters is not None for trial in results.ranked())
-    head = ["rank", "trial", *results.axes, "loss [dex²]", "± seeds", "RMSE [dex]"]
+    metric = results.metric
+    head = ["rank", "trial", *results.axes, metric.titled(metric.noun), "± seeds"]
+    head += [f"RMSE [{metric.square_of}]"] if metric.square_of else []
     head += [*(["R²"] if variance else []), *(f"seed {seed}" for seed in seeds), "best epoch", "seconds"]
     head += [*(["parameters"] if with_weights else []), "remark"]
     rows = []
@@ -60,17 +62,18 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
             *_identity(results, trial),
             number(loss),
             number(trial.spread()),
-            number(rmse(loss), ".3f"),
         ]
+        cells += [number(rmse(loss), ".3f")] if metric.square_of else []
         cells += [number(r_squared(loss, variance), ".3f")] if variance else []
         cells += [_seed_cell(trial, seed, variance) for seed in seeds]
         cells += [number(sum(r.best_epoch for r in ended) / len(ended), ".0f"), number(trial.seconds, ",.0f")]
         cells += [number(math.nan if trial.parameters is None else trial.parameters, ",.0f")] if with_weights else []
         rows.append((kind, [*cells, text(remark)]))
+    dead = "Dead and red: no better than predicting a constant. " if variance else ""
+    same = "= 3: the same network as trial 3, and of its rank. " if len(ranks) < len(rows) else ""
     note = (
-        "Click a column’s head to sort by it. Tied: within the noise of the seeds of the best. Dead and red: no better "
-        "than predicting a constant. = 3: the same network as trial 3, and of its rank. Best epoch: mean over the "
-        "seeds. Seconds: training time of all seeds together."
+        "Click a column’s head to sort by it. Tied: within the noise of the seeds of the best. "
+        f"{dead}{same}Best epoch: mean over the seeds. Seconds: training time of all seeds together."
     )
     return table(head, rows, ("remark",)) + paragraph(note, "note")
 
@@ -83,8 +86,13 @@ def infeasible_html(results: SweepResults) -> str:
             why = trial.infeasible
             shapes = [f"{name}&nbsp;{'×'.join(map(str, shape))}" for name, shape in _escaped(why.trace)]
             trace = " → ".join([*shapes, f"{escape(why.layer)}&nbsp;<b>✕</b>"])
-            evidence = Cell(f'{escape(why.reason)}<div class="trace">{trace}</div>', why.reason, "wrap wide")
+            traced = f'<div class="trace">{trace}</div>' if why.trace else ""
+            evidence = Cell(f"{escape(why.reason)}{traced}", why.reason, "wrap wide")
             rows.append(("", [*_identity(results, trial), text(why.rule), text(why.layer), evidence]))
+    if not any(trial.infeasible.trace for trial in results.trials if trial.infeasible is not None):
+        head = ["trial", *results.axes, "rule", "reason"]
+        kept = [(kind, [*cells[:-2], cells[-1]]) for kind, cells in rows]
+        return paragraph("Rejected before any training.", "note") + table(head, kept, head[-2:])
     head = ["trial", *results.axes, "rule", "layer", "reason, and the shapes up to there"]
     note = "Rejected by the arithmetic of shapes before any training; shapes are height × width × channels."
     return paragraph(note, "note") + table(head, rows, head[-3:])

@@ -20,25 +20,31 @@ def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> s
     Raises:
         NothingCompleteError: No trial is complete.
     """
-    found = verdict(results)
+    found, metric = verdict(results), results.metric
     parts = [Section("verdict", "The best combination", sections.verdict_html(results, found), "verdict")]
     data = slices(results)
     if data:
-        body = paragraph(sections.slices_introduction(len(data[0].panels)), "note")
+        body = paragraph(sections.slices_introduction(len(data[0].panels), results.metric), "note")
         for number, one in enumerate(data, start=1):
             drawn = draw(slice_figure(one), f"figure-slice-{number}")
             body += sections.slice_html(number, one, drawn, Encoding(one.others).axes)
         parts.append(Section("hyperparameters", "Each hyperparameter", body, "slices"))
         split = effects(results, data)
-        body = sections.effects_html(results, split, draw(figures.effect_figure(split), "figure-effects"))
+        body = sections.effects_html(results, split, draw(figures.effect_figure(split, metric), "figure-effects"))
         parts.append(Section("noise", "Effect against noise", body))
     curves = learning_curves(results)
     if curves:
-        drawn = draw(figures.curve_figure(curves, results.label_variance), "figure-curves")
-        parts.append(Section("curves", "Learning curves", figure(drawn, sections.CURVES_CAPTION)))
+        drawn = draw(figures.curve_figure(curves, results.label_variance, metric), "figure-curves")
+        parts.append(Section("curves", "Learning curves", figure(drawn, sections.curves_caption(curves, metric))))
     cost = loss_against_cost(results)
-    drawn = draw(figures.cost_figure(cost, results.label_variance), "figure-cost")
-    parts.append(Section("cost", "Loss against cost", figure(drawn, sections.cost_caption(cost))))
+    drawn = draw(figures.cost_figure(cost, results.label_variance, metric), "figure-cost")
+    parts.append(
+        Section(
+            "cost",
+            f"{sections.capital(metric.noun, metric)} against cost",
+            figure(drawn, sections.cost_caption(cost, metric)),
+        )
+    )
     parts.append(Section("trials", "All complete trials", listings.trials_html(results, found)))
     if results.count(TrialState.INFEASIBLE):
         parts.append(Section("impossible", "Impossible combinations", listings.infeasible_html(results)))

@@ -5,45 +5,39 @@ from collections.abc import Iterable
 from html import escape
 
 from clustersweep.report.page import definitions, figure, paragraph
-from clustersweep.report.sweep.curves import CostFigure
+from clustersweep.report.sweep.curves import CostFigure, CurvePanel
 from clustersweep.report.sweep.effects import Effects
 from clustersweep.report.sweep.slices import SliceFigure
-from clustersweep.report.sweep.verdict import (
-    PUBLISHED_BEST,
-    PUBLISHED_NAIVE,
-    Verdict,
-    r_squared,
-    rmse,
-)
+from clustersweep.report.sweep.verdict import Verdict, r_squared, rmse
+from clustersweep.study.objective import Metric
 from clustersweep.study.ranking import best_learned_nothing, same_words
 from clustersweep.study.results import SweepResults, TrialState, loss_of, losses
 from clustersweep.words import counted
 
-CURVES_CAPTION = (
-    "The best trials, all seeds: validation loss solid, training loss dotted; the dot marks the epoch whose weights "
-    "are kept. A training loss far below the validation loss is overfitting; curves still falling at their end ask "
-    "for more epochs."
-)
 _PLURAL = {"mean": "means", "median": "medians", "min": "minima", "max": "maxima"}
+FLATTERED = (
+    "The best of many trials is a little flattered by having been chosen on these very values; only data that no "
+    "training and no choice has seen tell how good it is."
+)
 FOOTER = "Written by clustersweep. This page is one file, works without a network and sends nothing."
 
 
 def verdict_html(results: SweepResults, found: Verdict) -> str:
     """Say which combination is best, by how much, and how sure that is."""
-    best, variance = found.best, results.label_variance
+    best, variance, metric = found.best, results.label_variance, results.metric
     loss, seeds = loss_of(best), losses(best)
     parts = " · ".join(
         f'<span class="name">{escape(name)}</span> {escape(str(value))}' for name, value in best.params.items()
     )
-    tiles = [
-        (dex2(loss), f"validation loss, dex² ({results.over_seeds} of {counted(len(seeds), 'seed')})"),
-        (f"{rmse(loss):.3f}", "RMSE, dex"),
-    ]
+    in_unit = f", {metric.unit}" if metric.unit else ""
+    tiles = [(shown(loss), f"{metric.words}{in_unit} ({results.over_seeds} of {counted(len(seeds), 'seed')})")]
     if len(seeds) > 1:
-        tiles.insert(1, (f"± {dex2(best.spread())}", "standard deviation over its seeds, dex²"))
+        tiles.append((f"± {shown(best.spread())}", f"standard deviation over its seeds{in_unit}"))
+    if metric.square_of:
+        tiles.append((f"{rmse(loss):.3f}", f"RMSE, {metric.square_of}"))
     if variance:
         tiles.append((f"{r_squared(loss, variance):.3f}", "R²: share of the labels’ variance explained"))
-        tiles.append((dex2(variance), "dex²: what predicting a constant gives"))
+        tiles.append((shown(variance), f"{metric.unit}: what predicting a constant gives"))
     cards = "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(s)}</span></div>' for b, s in tiles)
     parts = parts or "the study’s only combination"
     body = f'<p class="best">{parts} <span class="name">(trial {best.number})</span></p>\n'
@@ -55,29 +49,38 @@ def verdict_html(results: SweepResults, found: Verdict) -> str:
     for words in same_words(results):
         body += paragraph(escape(f"{words[0].upper()}{words[1:]}."))
     body += paragraph(_counts(results, found))
-    return body + paragraph(
-        f"For comparison, the laboratory’s report on eFEDS gives {PUBLISHED_NAIVE} dex² for its untuned network and "
-        f"{PUBLISHED_BEST} dex² with all its improvements. The variance of log mass differs from one data set to "
-        "another, and with it every loss: compare R² where both are known. And the best of many trials is a "
-        "little flattered by having been chosen on these very losses; only the test part, which no sweep looks "
-        "at, tells how good it is.",
-        "note",
+    return body + paragraph(escape(metric.comparison) or FLATTERED, "note")
+
+
+def curves_caption(panels: Iterable[CurvePanel], metric: Metric) -> str:
+    """Say what the learning curves show."""
+    both = any(math.isfinite(loss) for panel in panels for curve in panel.curves for loss in curve.loss)
+    words, noun = escape(metric.words), escape(metric.noun)
+    if not both:
+        return f"The best trials, all seeds: {words} of every epoch; the dot marks the best one."
+    gap, ends = ("below", "falling") if metric.lower_is_better else ("above", "rising")
+    kept = "the epoch whose weights are kept" if metric.square_of else "the best epoch"
+    return (
+        f"The best trials, all seeds: {words} solid, training {noun} dotted; the dot marks {kept}. A training {noun} "
+        f"far {gap} the {words} is overfitting; curves still {ends} at their end ask for more epochs."
     )
 
 
-def slices_introduction(count: int) -> str:
+def slices_introduction(count: int, metric: Metric) -> str:
     """Say once how all slice figures are read; `count` is the number of seeds."""
     panels = (
         "Every combination has one seed, hence one panel."
         if count == 1
-        else f"For every combination its {count} seeds are ranked by loss, and each panel shows one rank, from the "
-        "best initialisation to the worst: what holds in all panels does not hang on the luck of the initialisation."
+        else f"For every combination its {count} seeds are ranked by {escape(metric.noun)}, and each panel shows one "
+        "rank, from the best initialisation to the worst: what holds in all panels does not hang on the luck of the "
+        "initialisation."
     )
     return (
-        f"Validation loss against each hyperparameter with all others held fixed. {panels} The thick line is the "
-        "mean over those lines that have a point at every value: it averages the same combinations everywhere, so it "
-        "compares fairly. ✕ n below a panel means that n lines have a gap there; hover over it to read why. All "
-        "figures share one scale. Click a legend entry to hide its lines; hover over a line to bring it forward."
+        f"{capital(escape(metric.words), metric)} against each hyperparameter with all others held fixed. {panels} "
+        "The thick line is the mean over those lines that have a point at every value: it averages the same "
+        "combinations everywhere, so it compares fairly. ✕ n below a panel means that n lines have a gap there; hover "
+        "over it to read why. All figures share one scale. Click a legend entry to hide its lines; hover over a line "
+        "to bring it forward."
     )
 
 
@@ -100,7 +103,7 @@ def effects_html(results: SweepResults, found: Effects, drawn: str) -> str:
         if math.isnan(e.size):
             words = "cannot be judged: no fixed choice of the others is complete at all its values."
         else:
-            words = f"lowest mean at {e.best}, effect {dex2(e.size)} dex²"
+            words = f"{results.metric.extreme} mean at {e.best}, effect {shown(e.size)}{results.metric.with_unit}"
             if math.isnan(e.noise):
                 words += "; one seed cannot tell whether that is noise."
             elif e.noise == 0:
@@ -111,29 +114,32 @@ def effects_html(results: SweepResults, found: Effects, drawn: str) -> str:
                 words += f", {ratio:.1f} times the noise of two standard errors: {sure}."
         items.append((e.axis, escape(words)))
     kept = [f"{axis} {{{', '.join(map(str, values))}}}" for axis, values in found.balanced.items()]
+    included = "; networks that learned nothing are included" if results.label_variance else ""
     caption = (
-        f"Left: the sum of squares of all losses, split exactly, over the largest balanced part that was found, in "
-        f"which every combination is complete: {counted(found.combinations, 'combination')}, {', '.join(kept)}. "
+        f"Left: the sum of squares of all {_plural_noun(results.metric)}, split exactly, over the largest balanced "
+        "part that was found, in which every combination is complete: "
+        f"{counted(found.combinations, 'combination')}, {', '.join(kept)}. "
         "Right: how far the thick line of each hyperparameter’s own figure moves, averaged over the panels, and "
-        "two standard errors of such a difference from the seeds alone (their pooled standard deviation; networks "
-        "that learned nothing are included). An effect shorter than its red mark is not shown to exist."
+        "two standard errors of such a difference from the seeds alone (their pooled standard deviation"
+        f"{included}). An effect shorter than its red mark is not shown to exist."
     )
     single = [name for name, values in results.axes.items() if len(values) == 1]
     note = f"{_list(single)} had a single value and cannot be judged." if single else ""
     return figure(drawn, caption) + definitions(items) + (paragraph(note, "note") if note else "")
 
 
-def cost_caption(data: CostFigure) -> str:
+def cost_caption(data: CostFigure, metric: Metric) -> str:
     """Say what the cost figure shows."""
     unit = {"parameters": "number of trainable weights", "seconds": "training time of one replicate"}[data.unit]
+    lower, noun = "lower" if metric.lower_is_better else "higher", escape(metric.noun)
     return (
-        f"Each trial at its {unit}; the bar spans its seeds. Blue: no cheaper trial has a lower loss. A flat blue line "
-        "to the right means that more of it buys nothing."
+        f"Each trial at its {unit}; the bar spans its seeds. Blue: no cheaper trial has a {lower} {noun}. A flat "
+        "blue line to the right means that more of it buys nothing."
     )
 
 
-def dex2(value: float) -> str:
-    """Write a loss or a difference of losses with four decimals, small ones with three digits."""
+def shown(value: float) -> str:
+    """Write a value or a difference of values with four decimals, small ones with three digits."""
     return (
         f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2e}" if abs(value) < 1e-5 else f"{value:.6f}"
     )
@@ -143,13 +149,14 @@ def _ties(results: SweepResults, found: Verdict) -> str:
     if math.isnan(found.noise):
         return (
             "Each combination was trained with one seed, so nothing can be said about noise: any ranking of "
-            "similar losses may be luck. Add seeds to the study; what is finished is kept."
+            f"similar {_plural_noun(results.metric)} may be luck. Add seeds to the study; what is finished is kept."
         )
     seeds = len(losses(found.best))
+    noun, unit = escape(results.metric.noun), escape(results.metric.with_unit)
     judged = (
-        f"(A replicate’s loss typically has a standard deviation of {dex2(found.noise)} dex² over the seeds, the "
+        f"(A replicate’s {noun} typically has a standard deviation of {shown(found.noise)}{unit} over the seeds, the "
         f"median over the networks; two {_PLURAL[results.over_seeds]} over {counted(seeds, 'seed')} are called "
-        f"different when they are two standard errors, {dex2(found.margin)} dex², apart.)"
+        f"different when they are two standard errors, {shown(found.margin)}{unit}, apart.)"
     )
     if not found.ties:
         return f"No other combination comes within the noise of the seeds. {judged}"
@@ -184,6 +191,16 @@ def _counts(results: SweepResults, found: Verdict) -> str:
     if found.dead_replicates:
         words += f" {counted(found.dead_replicates, 'replicate')} of the complete trials did no better than a constant."
     return words
+
+
+def _plural_noun(metric: Metric) -> str:
+    """Return the word for several values."""
+    return "losses" if metric.noun == "loss" else f"values of {escape(metric.noun)}"
+
+
+def capital(words: str, metric: Metric) -> str:
+    """Begin a sentence with words; a name from a study's file stays as it is written there."""
+    return words if words == escape(metric.name) else f"{words[:1].upper()}{words[1:]}"
 
 
 def _list(words: Iterable[str]) -> str:

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 
 from clustersweep.report.style import (
     INK,
-    LOSS,
     MUTED,
     WARN,
     Encoding,
@@ -66,7 +65,7 @@ def slice_figure(data: SliceFigure) -> go.Figure:
                     domain=domain(middle, top),
                     anchor=x,
                     showticklabels=column == 0,
-                    title=LOSS if column == 0 else None,
+                    title=escape(data.metric.titled(data.metric.words)) if column == 0 else None,
                 ),
             }
         )
@@ -108,7 +107,7 @@ def _lines(data: SliceFigure, panel: Panel, encoding: Encoding) -> Iterator[go.S
             for value, point in zip(data.values, points, strict=True):
                 x.append(_x(data, value))
                 y.append(None if point is None else point.loss)
-                text.append("" if point is None else _hover(data.axis, params, point))
+                text.append("" if point is None else _hover(data, params, point))
             x, y, text = [*x, None], [*y, None], [*text, ""]  # lifts the pen before the next line
         yield go.Scatter(
             x=x, y=y, mode="lines+markers", connectgaps=False, opacity=0.6, showlegend=False, meta={"fixed": fixed},
@@ -116,12 +115,12 @@ def _lines(data: SliceFigure, panel: Panel, encoding: Encoding) -> Iterator[go.S
             hovertext=text, hoverinfo="text",
         )  # fmt: skip
     if panel.mean and len(panel.lines) > 1:
-        names = [_x(data, value) for value in data.values]
+        names, unit = [_x(data, value) for value in data.values], escape(data.metric.with_unit)
         for colour, width in (("white", 7), (INK, 3.5)):
             yield go.Scatter(
                 x=names, y=panel.mean, mode="lines+markers", showlegend=False, line={"color": colour, "width": width},
                 marker={"size": width + 3, "color": colour}, meta={"mean": True},
-                hovertemplate=f"<b>mean of {data.whole_lines} lines: %{{y:.5f}} dex²</b><extra></extra>",
+                hovertemplate=f"<b>mean of {data.whole_lines} lines: %{{y:.5f}}{unit}</b><extra></extra>",
             )  # fmt: skip
 
 
@@ -156,12 +155,14 @@ def _gap_marks(data: SliceFigure) -> go.Scatter:
 
 def _span(data: SliceFigure) -> tuple[float, float]:
     variance = data.label_variance
-    return data.best, max(data.worst, variance) if variance and variance < 1.5 * data.worst else data.worst
+    return data.low, max(data.high, variance) if variance and variance < 1.5 * data.high else data.high
 
 
-def _hover(axis: str, fixed: Params, point: Point) -> str:
-    where = params_text({axis: point.x, **fixed})
-    return f"<b>{point.loss:.5f} dex²</b><br>{where}<br>seed {point.seed}, trial {point.trial}"
+def _hover(data: SliceFigure, fixed: Params, point: Point) -> str:
+    where = params_text({data.axis: point.x, **fixed})
+    return (
+        f"<b>{point.loss:.5f}{escape(data.metric.with_unit)}</b><br>{where}<br>seed {point.seed}, trial {point.trial}"
+    )
 
 
 def _rank_name(rank: int, count: int) -> str:

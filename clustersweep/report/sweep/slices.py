@@ -1,4 +1,4 @@
-"""Figure data: validation loss against one hyperparameter, the others held fixed. Pure; draws nothing."""
+"""Figure data: the metric against one hyperparameter, the others held fixed. Pure; draws nothing."""
 
 import itertools
 import math
@@ -10,6 +10,7 @@ from typing import Literal
 
 from clustersweep.report.sweep.verdict import shared_params
 from clustersweep.study.keys import Params, Scalar
+from clustersweep.study.objective import Metric
 from clustersweep.study.results import FailedReplicate, SweepResults, TrialResult, TrialState, combination, losses
 
 Scale = Literal["category", "linear", "log"]
@@ -75,9 +76,10 @@ class SliceFigure:
         panels: One for each rank of the initialisation.
         gaps: By value and kind.
         whole_lines: How many lines the mean is over.
-        best: Lowest loss of the whole sweep; with `worst` the same in all figures of a report, dex^2.
-        worst: Highest loss of the whole sweep, dex^2.
-        label_variance: What predicting a constant gives, dex^2.
+        low: Lowest value of the whole sweep; with `high` the same in all figures of a report.
+        high: Highest value of the whole sweep.
+        label_variance: What predicting a constant gives.
+        metric: What the values are.
     """
 
     axis: str
@@ -87,9 +89,10 @@ class SliceFigure:
     panels: tuple[Panel, ...]
     gaps: tuple[Gap, ...]
     whole_lines: int
-    best: float
-    worst: float
+    low: float
+    high: float
     label_variance: float | None
+    metric: Metric
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -98,7 +101,7 @@ class SliceFigure:
 
     @property
     def effect(self) -> float:
-        """How far the mean moves along the axis, dex^2; NaN where no line is whole."""
+        """How far the mean moves along the axis; NaN where no line is whole."""
         return max(self.mean) - min(self.mean) if self.mean else math.nan
 
 
@@ -121,7 +124,8 @@ def _slice(results: SweepResults, axis: str) -> SliceFigure:
         fixed = dict(zip(others, choice, strict=True))
         rows.append((fixed, [trials.get(combination({**fixed, axis: value})) for value in values]))
     done = [losses(trial) for trial in results.ranked()]
-    panels = tuple(_panel(rank, values, rows) for rank in range(1, max(map(len, done), default=0) + 1))
+    metric = results.metric
+    panels = tuple(_panel(rank, values, rows, metric) for rank in range(1, max(map(len, done), default=0) + 1))
     every = list(itertools.chain.from_iterable(done))
     return SliceFigure(
         axis=axis,
@@ -131,29 +135,32 @@ def _slice(results: SweepResults, axis: str) -> SliceFigure:
         panels=panels,
         gaps=tuple(g for i, x in enumerate(values) for g in _gaps(axis, x, [found[i] for _, found in rows])),
         whole_lines=sum(line.is_whole for line in panels[-1].lines) if panels else 0,
-        best=min(every, default=math.nan),
-        worst=max(every, default=math.nan),
+        low=min(every, default=math.nan),
+        high=max(every, default=math.nan),
         label_variance=results.label_variance,
+        metric=metric,
     )
 
 
-def _panel(rank: int, values: Sequence[Scalar], rows: Sequence[tuple[Params, Sequence[TrialResult | None]]]) -> Panel:
+def _panel(
+    rank: int, values: Sequence[Scalar], rows: Sequence[tuple[Params, Sequence[TrialResult | None]]], metric: Metric
+) -> Panel:
     lines = [
-        Line(fixed, tuple(_point(rank, x, trial) for x, trial in zip(values, found, strict=True)))
+        Line(fixed, tuple(_point(rank, x, trial, metric) for x, trial in zip(values, found, strict=True)))
         for fixed, found in rows
     ]
     whole = [[p.loss for p in line.points if p is not None] for line in lines if line.is_whole]
     return Panel(rank, tuple(lines), tuple(statistics.fmean(at) for at in zip(*whole, strict=True)))
 
 
-def _point(rank: int, x: Scalar, trial: TrialResult | None) -> Point | None:
+def _point(rank: int, x: Scalar, trial: TrialResult | None, metric: Metric) -> Point | None:
     # Only complete trials: the best of two finished seeds would be compared with the best of three.
     if trial is None or trial.value is None:
         return None
-    ended = sorted((r.value, r.seed) for r in trial.complete_replicates)
+    ended = sorted((metric.order(r.value), r.seed, r.value) for r in trial.complete_replicates)
     if rank > len(ended):
         return None
-    loss, seed = ended[rank - 1]
+    _, seed, loss = ended[rank - 1]
     return Point(x, loss, seed, trial.number)
 
 
@@ -191,12 +198,12 @@ def _in_common(trials: Sequence[TrialResult], axis: str) -> str:
 
 
 def _ordered(values: Sequence[Scalar]) -> tuple[Scalar, ...]:
-    numbers = [value for value in values if not isinstance(value, str)]
+    numbers = [value for value in values if not isinstance(value, str | bool)]
     return tuple(sorted(numbers)) if len(numbers) == len(values) else tuple(values)
 
 
 def _scale(values: Sequence[Scalar]) -> Scale:
-    numbers = [value for value in values if not isinstance(value, str)]
+    numbers = [value for value in values if not isinstance(value, str | bool)]
     if len(numbers) < len(values):
         return "category"
     # 1e-4, 1e-3, 1e-2 on a linear axis would put two of three ticks on the same spot.

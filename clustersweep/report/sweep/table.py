@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 
 from clustersweep.report.sweep.verdict import r_squared, rmse
+from clustersweep.study.objective import Metric
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
@@ -15,11 +16,15 @@ from clustersweep.study.results import (
 )
 
 Row = dict[str, object]
-FIXED = (
-    "trial", "supersedes", "trial_state", "trial_value_dex2", "parameters", "seed", "state", "val_loss_dex2",
-    "rmse_dex", "r2", "val_nll", "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer",
-    "reason", "error", "device", "device_model", "threads", "precision", "deterministic", "same_as",
-)  # fmt: skip
+
+
+def fixed_columns(metric: Metric) -> tuple[str, ...]:
+    """Return the columns after the number of the trial and the axes."""
+    return (
+        "supersedes", "trial_state", metric.value_column, "parameters", "seed", "state", metric.column,
+        *metric.others, "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer",
+        "reason", "error", "device", "device_model", "threads", "precision", "deterministic", "same_as",
+    )  # fmt: skip
 
 
 def results_csv(results: SweepResults) -> bytes:
@@ -28,8 +33,8 @@ def results_csv(results: SweepResults) -> bytes:
     Losses have all their digits; what is not known is empty.
     """
     text = io.StringIO()
-    names = ["trial", *results.axes, *FIXED[1:]]
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    names = ["trial", *results.axes, *fixed_columns(results.metric)]
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for trial in results.trials:
         for row in _rows(results, trial):
@@ -43,7 +48,7 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
         **trial.params,
         "supersedes": trial.supersedes,
         "trial_state": trial.state,
-        "trial_value_dex2": trial.value,
+        results.metric.value_column: trial.value,
         "parameters": trial.parameters,
         "same_as": trial.same_as,
     }
@@ -63,16 +68,17 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
             "epochs_trained": replicate.epochs,
             "seconds": round(replicate.seconds, 3),
             "worker": replicate.worker,
-            **_ended(replicate, results.label_variance),
+            **_ended(replicate, results),
         }
 
 
-def _ended(replicate: ReplicateResult, variance: float | None) -> Row:
+def _ended(replicate: ReplicateResult, results: SweepResults) -> Row:
+    metric, variance = results.metric, results.label_variance
     if isinstance(replicate, FailedReplicate):
         return {"resumed": 0, "error": " ".join(replicate.error.split())}  # one row, one line, for grep
     return {
-        "val_loss_dex2": replicate.value,
-        "rmse_dex": rmse(replicate.value),
+        metric.column: replicate.value,
+        "rmse_dex": rmse(replicate.value) if metric.square_of else None,
         "r2": r_squared(replicate.value, variance) if variance else None,
         "val_nll": replicate.val_nll,
         "best_epoch": replicate.best_epoch,

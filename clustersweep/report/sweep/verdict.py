@@ -10,20 +10,15 @@ from clustersweep.study.keys import Params, Scalar
 from clustersweep.study.ranking import Ties, learned_nothing, ties_of
 from clustersweep.study.results import SweepResults, TrialResult, loss_of, losses
 
-PUBLISHED_NAIVE = 0.1471
-"""Validation loss of the untuned network in the eFEDS laboratory report, dex^2."""
-PUBLISHED_BEST = 0.0533
-"""Validation loss there with all improvements, dex^2."""
-
 
 @dataclass(frozen=True)
 class Verdict:
     """What the sweep says, and how far it can be believed.
 
     Attributes:
-        best: The complete trial with the lowest objective.
-        noise: Typical standard deviation of a replicate's loss over the seeds, dex^2; NaN with one seed.
-        margin: Two trials closer than this cannot be told apart, dex^2; NaN with one seed.
+        best: The complete trial with the best objective.
+        noise: Typical standard deviation of a replicate's value over the seeds; NaN with one seed.
+        margin: Two trials closer than this cannot be told apart; NaN with one seed.
         ties: The other trials within `margin` of the best that learned something, best first.
         near: The same with the words for them, and trials that are the same network as the best.
         shared: The params that the best and all its ties have in common.
@@ -77,7 +72,7 @@ def shared_params(trials: Iterable[TrialResult]) -> dict[str, Scalar]:
 
 
 def rmse(loss: float) -> float:
-    """Turn a mean squared error in dex^2 into a root mean square error in dex."""
+    """Turn a mean squared error into a root mean square error: dex^2 into dex."""
     return math.sqrt(loss)
 
 

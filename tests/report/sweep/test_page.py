@@ -29,6 +29,7 @@ from clustersweep.report.sweep.slices import Gap, SliceFigure, slices
 from clustersweep.report.sweep.table import results_csv
 from clustersweep.report.sweep.verdict import r_squared, rmse, verdict
 from clustersweep.study.events import Device
+from clustersweep.study.objective import ObjectiveSpec
 from clustersweep.study.ranking import typical_spread
 from clustersweep.study.results import (
     Aggregate,
@@ -39,7 +40,7 @@ from clustersweep.study.results import (
     TrialState,
     loss_of,
 )
-from clustersweep.study.study import ObjectiveSpec
+from clustersweep.training.metric import VAL_LOSS
 
 RESULTS = grid_results()
 
@@ -56,7 +57,7 @@ def sweep_of(losses: dict[tuple[int, int], tuple[float, ...]]) -> SweepResults:
         done = {seed: CompleteReplicate(seed, v, 3, 5, 2.0, "w") for seed, v in enumerate(values)}
         params = {"filters": filters, "dense_layers": dense}
         trials.append(TrialResult(number, params, TrialState.COMPLETE, statistics.fmean(values), done))
-    return SweepResults("tiny", "d1", axes, tuple(range(len(values))), tuple(trials), 0.2)
+    return SweepResults("tiny", "d1", axes, tuple(range(len(values))), tuple(trials), 0.2, metric=VAL_LOSS)
 
 
 # ------------------------------------------------------------------------------------------------ slices
@@ -191,8 +192,8 @@ def test_lines_that_look_alike_share_a_trace_so_that_large_grids_stay_light() ->
 
 
 def test_the_introduction_explains_the_ranks_only_where_there_are_several() -> None:
-    assert "its 3 seeds are ranked by loss" in slices_introduction(3)
-    assert "Every combination has one seed" in slices_introduction(1)
+    assert "its 3 seeds are ranked by loss" in slices_introduction(3, VAL_LOSS)
+    assert "Every combination has one seed" in slices_introduction(1, VAL_LOSS)
 
 
 # ------------------------------------------------------------------------------------------------ verdict
@@ -241,7 +242,7 @@ def test_one_seed_gives_no_noise_and_the_page_says_so() -> None:
 
 def test_a_sweep_without_a_complete_trial_cannot_be_reported(tmp_path: Path) -> None:
     waiting = TrialResult(0, {"filters": 10}, TrialState.WAITING)
-    results = SweepResults("s", "d", {"filters": (10,)}, (0,), (waiting,))
+    results = SweepResults("s", "d", {"filters": (10,)}, (0,), (waiting,), metric=VAL_LOSS)
     with pytest.raises(NothingCompleteError, match=r"s: no trial is complete \(1 waiting\).*Run `clustersweep launch`"):
         write_report(results, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -317,7 +318,7 @@ def test_one_seed_and_one_trial_are_enough_not_to_fail() -> None:
     found = effects(results, slices(results))
     assert math.isnan(found.seeds)
     assert found.combinations == 1
-    assert effect_figure(found).data
+    assert effect_figure(found, VAL_LOSS).data
 
 
 # ------------------------------------------------------------------------------------------------ curves and cost
@@ -339,8 +340,8 @@ def test_trials_without_a_curve_are_left_out() -> None:
 def test_a_curve_with_epochs_that_diverged_is_drawn() -> None:
     replicate = CompleteReplicate(0, 0.1, 2, 3, 1.0, "w", ((0.2, math.inf), (0.1, 0.1), (0.3, math.nan)))
     trial = TrialResult(0, {}, TrialState.COMPLETE, 0.1, {0: replicate})
-    panels = learning_curves(SweepResults("s", "d", {}, (0,), (trial,)))
-    drawn = curve_figure(panels, None)
+    panels = learning_curves(SweepResults("s", "d", {}, (0,), (trial,), metric=VAL_LOSS))
+    drawn = curve_figure(panels, None, VAL_LOSS)
     assert [len(trace.y) for trace in drawn.data[:2]] == [3, 3]
     assert all(math.isfinite(end) for end in drawn.layout.yaxis.range)
 
@@ -358,7 +359,7 @@ def test_cost_is_seconds_where_the_parameters_are_not_known() -> None:
     figure = loss_against_cost(sweep_of({(10, 1): (0.1, 0.2), (20, 1): (0.3, 0.3)}))
     assert figure.unit == "seconds"
     assert [point.cost for point in figure.points] == [2.0, 2.0]
-    assert "[s]" in cost_figure(figure, None).layout.xaxis.title.text
+    assert "[s]" in cost_figure(figure, None, VAL_LOSS).layout.xaxis.title.text
 
 
 # ------------------------------------------------------------------------------------------------ tables
