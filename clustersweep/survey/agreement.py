@@ -6,6 +6,7 @@ is which, is nowhere written but in identifiers and band edges.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,9 +79,17 @@ class Agreement:
         return tuple(found)
 
 
-def agreement(dataset: Dataset) -> Agreement:
-    """Compare the images of a data set with its masses and its bands, in one pass."""
-    whole, centre, bands = sums(dataset)
+class ImageSums(NamedTuple):
+    """What images add up to: each image, `(cluster,)`, its centre, `(cluster,)`, each band of all images, `(band,)`."""
+
+    whole: Floats
+    centre: Floats
+    bands: Floats
+
+
+def agreement(dataset: Dataset, added: ImageSums | None = None) -> Agreement:
+    """Compare the images of a data set, by what they add up to, with its masses and its bands."""
+    whole, centre, bands = added or sums(dataset)
     known = np.isfinite(dataset.redshift)
     at_redshift = bool(known.sum() >= min(_ENOUGH, len(dataset)))
     rows = known if at_redshift else np.ones(len(dataset), np.bool_)
@@ -98,8 +107,8 @@ def agreement(dataset: Dataset) -> Agreement:
     )
 
 
-def sums(dataset: Dataset) -> tuple[Floats, Floats, Floats]:
-    """Add up each image, `(cluster,)`, its centre, `(cluster,)`, and each band of all images, `(band,)`."""
+def sums(dataset: Dataset) -> ImageSums:
+    """Add up the images of a data set, in one pass over their pixels."""
     inside = within(dataset.image_shape, CENTRAL_RADIUS)
     whole, centre = np.empty(len(dataset)), np.empty(len(dataset))
     bands = np.zeros(dataset.image_shape[2])
@@ -108,7 +117,7 @@ def sums(dataset: Dataset) -> tuple[Floats, Floats, Floats]:
         by_band = images.sum(axis=(1, 2), dtype=np.float64)
         whole[rows], bands = by_band.sum(axis=1), bands + by_band.sum(axis=0)
         centre[rows] = images[:, inside].sum(axis=(1, 2), dtype=np.float64)
-    return whole, centre, bands
+    return ImageSums(whole, centre, bands)
 
 
 def within(image_shape: tuple[int, int, int], radius: float) -> NDArray[np.bool_]:

@@ -124,6 +124,7 @@ def summary(dataset: Dataset) -> Summary:
     _, repeats = np.unique(dataset.identifiers, return_counts=True)
     mass, redshift = dataset.log_mass, dataset.redshift
     known = redshift[np.isfinite(redshift)]
+    added = sums(dataset)
     return Summary(
         clusters=len(dataset),
         image_shape=dataset.image_shape,
@@ -138,10 +139,10 @@ def summary(dataset: Dataset) -> Summary:
         redshift_range=(float(known.min()), float(known.max())) if known.size else (np.nan, np.nan),
         redshift_quantiles=_quantiles(known) if known.size else (np.nan,) * len(QUANTILES),
         without_redshift=int(len(redshift) - known.size),
-        counts_quantiles=_quantiles(image_sums(dataset)),
+        counts_quantiles=_quantiles(added.whole),
         repeated_identifiers=int(repeats[repeats > 1].sum()),
         digest=dataset.digest,
-        agreement=agreement(dataset),
+        agreement=agreement(dataset, added),
         rows_are_counted=is_count(dataset.identifiers),
     )
 
@@ -158,7 +159,7 @@ def redshift_histogram(dataset: Dataset) -> Histogram:
 
 def mass_redshift(dataset: Dataset) -> MassRedshift:
     """Return mass, redshift and the sum of the image of each cluster."""
-    return MassRedshift(dataset.log_mass, dataset.redshift, image_sums(dataset))
+    return MassRedshift(dataset.log_mass, dataset.redshift, sums(dataset).whole)
 
 
 def examples(dataset: Dataset, count: int = 6) -> tuple[Example, ...]:
@@ -167,12 +168,6 @@ def examples(dataset: Dataset, count: int = 6) -> tuple[Example, ...]:
     shares = np.linspace(0.05, 0.99, min(count, len(dataset)))
     rows = np.unique(np.round(shares * (len(dataset) - 1)).astype(int))
     return tuple(_example(dataset, int(order[rank]), float(rank / len(dataset))) for rank in rows)
-
-
-def image_sums(dataset: Dataset) -> Floats:
-    """Add up each image, `(cluster,)`."""
-    whole, _, _ = sums(dataset)
-    return whole
 
 
 def _example(dataset: Dataset, row: int, share: float) -> Example:

@@ -118,3 +118,23 @@ def test_the_summary_shows_the_mean_of_each_band_and_how_counts_follow_mass(surv
     means = survey.images.sum(axis=(1, 2), dtype=float).mean(axis=0)
     assert lines["mean of each band"].split() == [f"{mean:,.4g}" for mean in means]
     assert lines["counts and mass"] == f"rank correlation {agreement(survey).correlation_text}"
+
+
+class Counted(np.ndarray):
+    """Images that count how often rows of them are asked for."""
+
+    asked = 0
+
+    def __getitem__(self, key: object) -> object:
+        Counted.asked += isinstance(key, slice)
+        return super().__getitem__(key)  # type: ignore[index]
+
+
+def test_the_summary_adds_up_the_pixels_once(survey: Dataset) -> None:
+    counted = replace(survey, images=survey.images.view(Counted))
+    asked = []
+    for told in (agreement, summary):
+        Counted.asked = 0
+        told(counted)
+        asked.append(Counted.asked)
+    assert asked[0] == asked[1] > 0
