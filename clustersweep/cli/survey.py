@@ -1,6 +1,5 @@
 """The verbs for surveys: make one, look at one, convert one. Registered by `cli`; prints as it does."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Annotated
 import typer
 
 from clustersweep.cpus import available_cpus
-
-log = logging.getLogger(__name__)
 
 Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="FITS, npz, the lab's pickle, or a survey's folder.")]
 Catalogue = Annotated[
@@ -55,6 +52,7 @@ def show(
 ) -> None:
     """Summarise a survey, and draw its masses, redshifts and some clusters band by band."""
     from clustersweep.report.survey import write_survey_page
+    from clustersweep.survey.agreement import warn_of_suspicions
     from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.survey.figures import summary
     from clustersweep.survey.formats.all import read_source
@@ -72,8 +70,7 @@ def show(
         ("order of the rows", source.order),
     ):
         print(f"{name:<24} {value}")
-    for suspicion in found.agreement.suspicions():
-        log.warning("%s: %s", images, suspicion)
+    warn_of_suspicions(found.agreement, images)
     print(write_survey_page(dataset, to or Path(f"{survey_name(images)}.html"), str(images)))
 
 
@@ -92,7 +89,7 @@ def convert(
     ] = False,
 ) -> None:
     """Turn any source into FITS or npz, checked, once. Nothing in a pickle is ever run."""
-    from clustersweep.survey.agreement import agreement
+    from clustersweep.survey.agreement import agreement, warn_of_suspicions
     from clustersweep.survey.catalogue import ColumnNames, Labels
     from clustersweep.survey.formats.all import convert as converted
 
@@ -105,8 +102,7 @@ def convert(
         )  # fmt: skip
     labels, order = taken[0]
     found = agreement(dataset)
-    for suspicion in found.suspicions():
-        log.warning("%s: %s", images, suspicion)
+    warn_of_suspicions(found, images)
     print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
     print(f"taken from {catalogue or images}: {labels.text}")
     print(labels.masses_text)

@@ -1,17 +1,21 @@
 """Whether images and catalogue seem to belong together: counts follow mass, and the spectrum may be a cluster's.
 
-Arithmetic on a data set in memory. It can only raise suspicions: that rows and images are in one order, and which band
-is which, is nowhere written but in identifiers and band edges.
+Arithmetic on a data set in memory. It can only raise suspicions, which are logged: that rows and images are in one
+order, and which band is which, is nowhere written but in identifiers and band edges.
 """
 
+import logging
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clustersweep.survey.dataset import Dataset, chunks
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -105,6 +109,12 @@ def agreement(dataset: Dataset, added: ImageSums | None = None) -> Agreement:
         band_means=tuple(float(total / len(dataset)) for total in bands),
         bands_kev=dataset.bands_kev,
     )
+
+
+def warn_of_suspicions(found: Agreement, images: Path) -> None:
+    """Log what does not look as images of clusters do, after the name of their file."""
+    for suspicion in found.suspicions():
+        log.warning("%s: %s", images, suspicion)
 
 
 def sums(dataset: Dataset) -> ImageSums:

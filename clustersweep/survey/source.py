@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clustersweep.errors import DataError, Problem
-from clustersweep.survey.agreement import agreement
+from clustersweep.survey.agreement import agreement, warn_of_suspicions
 from clustersweep.survey.catalogue import ColumnNames, identifiers, labels
 from clustersweep.survey.checks import check_axes, check_digest, check_rows
 from clustersweep.survey.dataset import Dataset, Header, catalogue_digest, joint_digest, rebinned_shape
@@ -137,8 +137,7 @@ def open_dataset(
         source = formats.read_source(images, catalogue, _column_names(spec), needs_redshift=needs_redshift)
         dataset = source.dataset
         log.info("%s: %s", catalogue, source.labels.masses_text)
-        for suspicion in agreement(dataset).suspicions():
-            log.warning("%s: %s", images, suspicion)
+        warn_of_suspicions(agreement(dataset), images)
     return dataset.rebinned(spec.rebin)
 
 
