@@ -1,6 +1,5 @@
 """The first task: masses of galaxy clusters from X-ray images, by small CNNs."""
 
-import dataclasses
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from clustersweep.study.keys import Axis, Params, axes_of
 from clustersweep.study.objective import Metric, ObjectiveSpec
 from clustersweep.study.task import Axes, Candidate, Infeasible, Task
 from clustersweep.survey.dataset import Header
-from clustersweep.survey.source import check_split, open_dataset, read_header
+from clustersweep.survey.source import check_split, open_dataset, read_digest, read_header
 from clustersweep.survey.spec import DataSpec, SplitSpec, with_absolute_paths
 from clustersweep.survey.split import make_split
 from clustersweep.training.effective import Specs, effective, why_same
@@ -206,8 +205,7 @@ class ClusterMasses:
 
     def with_digest(self, header: Header, axes: Axes, surveys: Path) -> Header:
         """See `Task`."""
-        dataset = open_dataset(self.data, surveys, needs_redshift=self.takes_redshift(axes))
-        return dataclasses.replace(header, digest=dataset.digest)
+        return replace(header, digest=read_digest(self.data, needs_redshift=self.takes_redshift(axes)))
 
     def load(self, axes: Axes, surveys: Path, progress: Callable[[int, int], None] | None = None) -> "TrainingData":
         """See `Task`. Splits the survey, and fits the scaling to its training part."""

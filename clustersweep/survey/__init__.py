@@ -5,7 +5,7 @@ from clustersweep import public_names
 __all__, __getattr__ = public_names(
     __name__,
     {
-        "agreement": ("CENTRAL_RADIUS", "within"),
+        "agreement": ("CENTRAL_RADIUS", "warn_of_suspicions", "within"),
         "catalogue": ("ColumnNames", "LARGEST_REDSHIFT", "Labels", "masses"),
         "dataset": ("Array", "CHUNK_BYTES", "Dataset", "Header", "chunks"),
         "figures": ("Example", "Histogram", "MassRedshift", "summary"),
@@ -14,7 +14,7 @@ __all__, __getattr__ = public_names(
         "formats.fitstable": ("Column", "Notes", "write_table"),
         "observations": ("Block", "Observations", "open_observations"),
         "simulator.simulate": ("write_survey",),
-        "source": ("absent_file", "check_split", "open_dataset", "read_header"),
+        "source": ("absent_file", "check_split", "open_dataset", "read_digest", "read_header"),
         "spec": ("DataSpec", "SimulateSpec", "SplitSpec", "with_absolute_paths"),
         "split": ("Split", "make_split"),
     },

@@ -141,6 +141,21 @@ def open_dataset(
     return dataset.rebinned(spec.rebin)
 
 
+def read_digest(spec: DataSpec, *, needs_redshift: bool = True) -> str:
+    """Return the digest of somebody's own files that do not name it, for which they are read and checked.
+
+    Nothing is logged of them: whoever trains opens them, too.
+
+    Raises:
+        DataError: What is wrong, with the rows concerned.
+    """
+    from clustersweep.survey.formats import all as formats  # astropy
+
+    images, catalogue = _files(spec)
+    source = formats.read_source(images, catalogue, _column_names(spec), needs_redshift=needs_redshift)
+    return source.dataset.digest
+
+
 def simulated(spec: SimulateSpec, surveys: Path, progress: Progress | None = None, jobs: int = 1) -> Path:
     """Return the folder of a simulated survey, which is made if it is not there yet."""
     from clustersweep.survey.simulator.simulate import write_survey  # the simulator needs scipy

@@ -587,6 +587,7 @@ def test_a_launch_says_what_it_takes_and_suspects_rows_in_another_order_once(
     logging.getLogger().addHandler(handler)
     try:
         planned = read_plan(loaded, home, "study.yaml", Display(Console(stderr=True)))  # reads files without a digest
+        assert not caplog.records  # the images are compared with their catalogue when they are opened, not twice
         loaded.task.load(loaded.axes, home.surveys)
     finally:
         logging.getLogger().removeHandler(handler)
