@@ -3,6 +3,7 @@
 `print` shows each as one short line.
 """
 
+import traceback
 from dataclasses import dataclass, field
 
 from clustersweep.errors import first_line
@@ -141,8 +142,9 @@ class Failed:
         return f"failed: {self.signature}: {self.message}"
 
 
-def failure_of(error: BaseException, trace: str) -> Failed:
-    """Return the failure that an error is, wherever on a worker it was raised."""
+def failure_of(error: BaseException, trace: str = "") -> Failed:
+    """Return the failure that an error is; `trace`: where it was raised, if that was in another process."""
+    trace = trace or "".join(traceback.format_exception(error))
     # numpy and Python have names of their own for the memory that they do not get.
     return Failed(
         OUT_OF_MEMORY if isinstance(error, MemoryError) else type(error).__name__, first_line(error)[:500], trace

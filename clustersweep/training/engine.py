@@ -2,7 +2,6 @@
 
 import math
 import time
-import traceback
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -162,10 +161,11 @@ class Trainer:
             `EpochEnd` and `Checkpoint` in time order; then one of `Finished`, `Stopped` and `Failed`.
         """
         try:
-            halt = _halts(until, stop)
-            yield from self._train(seed, start, key, checkpoint, checkpoint_every_s=checkpoint_every_s, stop=halt)
+            yield from self._train(
+                seed, start, key, checkpoint, checkpoint_every_s=checkpoint_every_s, until=until, stop=stop
+            )
         except Exception as error:  # whatever breaks one replicate must not end the worker
-            yield failed(error)
+            yield failure_of(error)
 
     def validation_loss(self, weights: Arrays) -> float:
         """Return the validation loss, dex^2, that a network with these weights has."""
@@ -181,7 +181,8 @@ class Trainer:
         checkpoint: bytes | None,
         *,
         checkpoint_every_s: float,
-        stop: Callable[[int], bool],
+        until: int | None,
+        stop: Callable[[], bool],
     ) -> Iterator[Event]:
         progress, best = self._start(seed, start, key, checkpoint)
         spec = self.training
@@ -208,7 +209,7 @@ class Trainer:
             if not best_epoch or watched[-1][1] < watched[best_epoch - 1][1]:
                 best_epoch, best = epoch, _values(self._variables)
             yield EpochEnd(epoch, loss, val_loss, took, *val_nll)
-            stopping = stop(epoch)
+            stopping = stop() or (until is not None and epoch >= until)
             if stopping or time.monotonic() - saved_at >= checkpoint_every_s:
                 saved_at = time.monotonic()
                 now = Progress(
@@ -348,13 +349,3 @@ def _values(variables: list["keras.Variable"]) -> Arrays:
 def _assign(variables: list["keras.Variable"], values: Arrays) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def _halts(until: int | None, stop: Callable[[], bool]) -> Callable[[int], bool]:
-    """Return what tells after each epoch whether to stop there."""
-    return lambda epoch: stop() or (until is not None and epoch >= until)
-
-
-def failed(error: Exception) -> Failed:
-    """Tell of an error as the failure of a replicate; called while it is handled."""
-    return failure_of(error, traceback.format_exc())

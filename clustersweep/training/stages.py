@@ -9,10 +9,19 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.study.events import Checkpoint, DamagedCheckpointError, Device, EpochEnd, Failed, Finished, Stopped
+from clustersweep.study.events import (
+    Checkpoint,
+    DamagedCheckpointError,
+    Device,
+    EpochEnd,
+    Failed,
+    Finished,
+    Stopped,
+    failure_of,
+)
 from clustersweep.training.data import TrainingData
 from clustersweep.training.device import device_in_use
-from clustersweep.training.engine import DeviceData, Trainer, failed
+from clustersweep.training.engine import DeviceData, Trainer
 from clustersweep.training.ensemble import Ensemble
 from clustersweep.training.evaluation.results import OutlierRegions, StageName, StageResult
 from clustersweep.training.files.checkpoint import Arrays, progress_of, unpack_weights
@@ -141,7 +150,7 @@ class Stages:
                 try:
                     begun = self._begin(stage, spec, seed, weights, previous)
                 except Exception as error:  # whatever breaks one seed must not end the others
-                    yield failed(error)
+                    yield failure_of(error)
                     return None
                 finished = yield from _run(
                     begun.trainer.replicate(

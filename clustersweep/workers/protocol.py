@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -71,7 +70,7 @@ class ReplicateRunner:
         try:
             trainer = self._trainers.trainer(replicate.trial.spec)
         except Exception as error:  # what cannot be built is the combination's failure, not the worker's
-            yield failure_of(error, traceback.format_exc())
+            yield failure_of(error)
             return
         yield from trainer.replicate(
             replicate.seed,
