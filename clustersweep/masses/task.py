@@ -84,6 +84,11 @@ class ClusterMasses:
         ),
         "limits": frozenset({"max_parameters"}),
     }  # fmt: skip
+    """Of each section of its definition, the keys that definitions have always held, also at their default.
+
+    One that came later is left out while it is at its default, which is what was done before it existed: so the digests
+    of stored studies stay what they are.
+    """
 
     @property
     def metric(self) -> Metric:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # pydantic, by which study files are read: workers, whose tas
 
 Definition = dict[str, Any]
 FIRST_KEYS = frozenset({"metric", "over_seeds"})
-"""Of the objective; see `Task.first_keys`."""
+"""Of the objective; see `written`."""
 
 
 def definition(study: "Study", data_digest: str) -> Definition:

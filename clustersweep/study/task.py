@@ -130,12 +130,6 @@ class Task(Protocol):
     """The keys that may be axes."""
     keys: ClassVar[Mapping[str, str]]
     """What each of its keys means, dotted (`network.filters`)."""
-    first_keys: ClassVar[Mapping[str, frozenset[str]]]
-    """Of each section of its definition, the keys that definitions have always held, also at their default.
-
-    One that came later is left out while it is at its default, which is what was done before it existed: so the digests
-    of stored studies stay what they are.
-    """
 
     @property
     def objective(self) -> ObjectiveSpec:
