@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from command_line import type_command
+from command_line import type_here
 from places import ROOT
 
 from clustersweep.survey.catalogue import ColumnNames
@@ -65,7 +65,7 @@ def test_everything_on_the_page_runs_as_it_stands_from_own_files_to_masses(embed
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_a_survey_without_any_redshift_goes_from_its_files_to_masses_of_images_alone(
-    embedded_home, made, tmp_path, monkeypatch, capsys, caplog
+    embedded_home, made, tmp_path, monkeypatch, caplog
 ):
     """In one process: every verb's own start would be most of the time."""
     monkeypatch.chdir(tmp_path)
@@ -82,7 +82,7 @@ def test_a_survey_without_any_redshift_goes_from_its_files_to_masses_of_images_a
     )
 
     def said(*words):
-        code, out, err = type_command(monkeypatch, capsys, *words)
+        code, out, err = type_here(*words)
         assert code == 0, err
         return out
 
@@ -220,10 +220,10 @@ def changed(folder, made, what):
 
 
 @pytest.mark.parametrize(("what", "said"), ROWS)
-def test_what_the_table_says_is_said(what, said, made, tmp_path, monkeypatch, capsys, caplog):
+def test_what_the_table_says_is_said(what, said, made, tmp_path, monkeypatch, caplog):
     words = changed(tmp_path, made, what)
     monkeypatch.chdir(tmp_path)
-    code, out, err = type_command(monkeypatch, capsys, "show", *words, "--to", "page.html")
+    code, out, err = type_here("show", *words, "--to", "page.html")
     quoted = re.fullmatch('"(.+)"', said)
     assert code == (0 if quoted or said == "taken" else 2), err
     assert said == "taken" or (quoted[1] if quoted else said) in out + err + caplog.text

@@ -19,7 +19,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from children import Children
-from command_line import Done, type_command
+from command_line import Done, type_here
 from pyarrow import feather
 from rich.console import Console
 
@@ -38,14 +38,10 @@ Type = Callable[..., Done]
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Type:
+def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Type:
     """Type a command in this process, which is quick; the working folder is the test's own."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> Done:
-        return type_command(monkeypatch, capsys, *words)
-
-    return run
+    return type_here
 
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from example_results import replicate
 from rich.console import Console
 
 from clustersweep.cli.tables import print_best
@@ -26,12 +27,8 @@ from clustersweep.study.ranking import (
     trial_learned_nothing,
     typical_spread,
 )
-from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
+from clustersweep.study.results import SweepResults, TrialResult, TrialState
 from clustersweep.training.metric import VAL_LOSS
-
-
-def replicate(seed, value):
-    return CompleteReplicate(seed, value, 1, 1, 1.0, "worker")
 
 
 def test_what_the_noise_of_the_seeds_cannot_tell_from_a_trial_lies_within_two_standard_errors_of_it():

@@ -2,11 +2,10 @@ import json
 import math
 
 import pytest
-from example_results import fail_trial, grid_results
+from example_results import fail_trial, grid_results, replicate
 
 from clustersweep.study.objective import aggregate
 from clustersweep.study.results import (
-    CompleteReplicate,
     FailedReplicate,
     ReplicateState,
     TrialResult,
@@ -15,10 +14,6 @@ from clustersweep.study.results import (
     losses,
 )
 from clustersweep.training.metric import VAL_LOSS
-
-
-def replicate(seed, value):
-    return CompleteReplicate(seed, value, 1, 1, 1.0, "worker")
 
 
 @pytest.mark.parametrize(("how", "value"), [("mean", 2.0), ("median", 1.0), ("min", 0.5), ("max", 4.5)])

@@ -9,8 +9,6 @@ import sys
 from typing import NamedTuple
 from unittest import mock
 
-import pytest
-
 from clustersweep.cli import main as cli
 
 
@@ -22,17 +20,22 @@ class Done(NamedTuple):
     err: str
 
 
-def type_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> Done:
-    """Run `clustersweep` with words, to its end."""
-    monkeypatch.setattr(sys, "argv", ["clustersweep", *map(str, words)])
-    code: object = 0
-    try:
-        cli.main()
-    except SystemExit as end:
-        code = end.code or 0
-    assert isinstance(code, int)
-    said = capsys.readouterr()
-    return Done(code, said.out, said.err)
+def type_here(*words: object) -> Done:
+    """Run `clustersweep` with words in this process, to its end."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    handler = cli._Stderr()
+    with (
+        mock.patch.object(sys, "argv", ["clustersweep", *map(str, words)]),
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+    ):  # fmt: skip
+        logging.getLogger().addHandler(handler)  # pytest has its own there, so the program adds none
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            logging.getLogger().removeHandler(handler)
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 # What these do in this process leaves nothing behind in it; others start Ray, TensorFlow or a server.
@@ -45,17 +48,6 @@ def typed(*words: object, env: dict[str, str], timeout_s: float = 60.0) -> "subp
     if given[0] not in LIGHT:
         program = [sys.executable, "-m", "clustersweep", *given]
         return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=timeout_s)
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    handler = cli._Stderr()
-    with (
-        mock.patch.dict(os.environ, env, clear=True), mock.patch.object(sys, "argv", ["clustersweep", *given]),
-        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
-    ):  # fmt: skip
-        logging.getLogger().addHandler(handler)  # pytest has its own there, so the program adds none
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        finally:
-            logging.getLogger().removeHandler(handler)
-    return subprocess.CompletedProcess(given, code, out.getvalue(), err.getvalue())
+    with mock.patch.dict(os.environ, env, clear=True):
+        done = type_here(*given)
+    return subprocess.CompletedProcess(given, done.code, done.out, done.err)

@@ -52,6 +52,11 @@ def grid_results(
     )
 
 
+def replicate(seed: int, value: float) -> CompleteReplicate:
+    """Return a replicate of one epoch that came to a value."""
+    return CompleteReplicate(seed, value, 1, 1, 1.0, "worker")
+
+
 def replace_trial(results: SweepResults, number: int, **changes: Any) -> SweepResults:
     """Return the same sweep with one trial changed."""
     trials = [dataclasses.replace(t, **changes) if t.number == number else t for t in results.trials]

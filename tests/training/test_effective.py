@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from small_data import small_data
 from small_study import DROPOUT, write_study
 
 from clustersweep.masses.task import load_study
 from clustersweep.study.events import Finished
 from clustersweep.study.plan import make_plan
 from clustersweep.survey.dataset import Header
-from clustersweep.training.data import prepare
 from clustersweep.training.effective import effective, idle, why_same
 from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec
@@ -79,11 +79,7 @@ def test_combinations_that_are_called_the_same_network_have_the_same_bits(key):
     from clustersweep.training.files.checkpoint import unpack_weights
 
     configure_device(1)
-    rng = np.random.default_rng(3)
-    log_mass, redshift = rng.normal(14.0, 0.4, 90), rng.uniform(0.1, 0.8, 90)
-    images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (90, 12, 12, 3)).astype(np.uint8)
-    rows = np.arange(90)
-    data = DeviceData(prepare(images, log_mass, redshift, train=rows[:60], validation=rows[60:], transform="sqrt"))
+    data = DeviceData(small_data())
     ends = []
     for network, training in PAIRS[key]:
         *_, last = Trainer(network, training, data).replicate(7)

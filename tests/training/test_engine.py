@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from small_data import small_data
 from small_study import CLUSTERS, small_plan
 
 from clustersweep.study.events import Checkpoint, DamagedCheckpointError, Device, EpochEnd, Failed, Finished, Stopped
@@ -27,12 +28,7 @@ TRAINING = TrainingSpec(epochs=5, patience=5, batch_size=16)
 
 @pytest.fixture(scope="module")
 def data():
-    """Images whose brightness tells the mass, as float-free counts: 12 x 12 pixels, 3 bands."""
-    rng = np.random.default_rng(3)
-    log_mass = rng.normal(14.0, 0.4, 90)
-    redshift = rng.uniform(0.1, 0.8, len(log_mass))
-    images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (90, 12, 12, 3)).astype(np.uint8)
-    return prepare(images, log_mass, redshift, train=np.arange(60), validation=np.arange(60, 90), transform="sqrt")
+    return small_data()
 
 
 @pytest.fixture(scope="module")

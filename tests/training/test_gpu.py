@@ -10,14 +10,15 @@ import sys
 
 import numpy as np
 import pytest
+from small_data import small_data
 from small_study import CLUSTERS as MASSES
 
 from clustersweep.study.events import Finished
-from clustersweep.training.data import prepare
 from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec
 
-CLUSTERS, TRAIN = 90, 60
+TRAIN = 60
+DATA = small_data(train=TRAIN, kind=np.uint16)
 NETWORK = NetworkSpec(filters=4, dense_layers=2, dense_units=(8, 6), dropout=0.2)
 TRAINING = TrainingSpec(epochs=2, patience=2, batch_size=16)
 # Together they have every optimizer, augmentation, loss, pooling, padding, activation and place of the redshift.
@@ -40,14 +41,6 @@ NO_KERNEL = {
     "While": "control flow: lowered to Switch and Merge, which have kernels",
     "NoOp": "an order of operations",
 }
-
-
-def small_data(kind=np.uint16, transform="sqrt"):
-    rng = np.random.default_rng(3)
-    log_mass, redshift = rng.normal(14.0, 0.4, CLUSTERS), rng.uniform(0.1, 0.8, CLUSTERS)
-    images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (CLUSTERS, 12, 12, 3)).astype(kind)
-    rows = np.arange(CLUSTERS)
-    return prepare(images, log_mass, redshift, train=rows[:TRAIN], validation=rows[TRAIN:], transform=transform)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,7 +121,7 @@ def traced(trainer):
 def test_a_gpu_has_a_kernel_for_every_operation_of_an_epoch(network, training):
     from clustersweep.training.engine import DeviceData, Trainer
 
-    data = DeviceData(small_data(), in_variables=True)
+    data = DeviceData(DATA, in_variables=True)
     functions = traced(Trainer(network, training, data))
     functions += traced(Trainer(network, training, data, head_only=True, row_weights=np.ones(TRAIN)))
     assert without_kernel(functions) == set()
@@ -142,7 +135,7 @@ def test_nothing_of_an_epoch_but_shapes_and_single_numbers_is_in_the_cpus_memory
 
     found = [
         tensor
-        for function in traced(Trainer(network, training, DeviceData(small_data(), in_variables=True)))
+        for function in traced(Trainer(network, training, DeviceData(DATA, in_variables=True)))
         for operation in operations(function)
         if operation.type not in NO_KERNEL
         for tensor in in_host_memory(operation, gpu_kernel(operation))
@@ -157,10 +150,10 @@ def test_nothing_of_an_epoch_but_shapes_and_single_numbers_is_in_the_cpus_memory
 def test_a_gpu_gathers_images_of_every_type_from_a_variable(kind):
     from clustersweep.training.engine import DeviceData, Trainer
 
-    data = DeviceData(small_data(kind), in_variables=True)
+    data = DeviceData(small_data(kind=kind), in_variables=True)
     assert without_kernel(traced(Trainer(NETWORK, TRAINING, data))) == set()
     if kind is not np.float32:  # why there are variables at all
-        plain = DeviceData(small_data(kind), in_variables=False)
+        plain = DeviceData(small_data(kind=kind), in_variables=False)
         missing = without_kernel(traced(Trainer(NETWORK, TRAINING, plain)))
         assert missing == {("GatherV2", np.dtype(kind).name, "int32", "int32")}
 
@@ -180,7 +173,7 @@ def test_a_gpu_has_a_kernel_for_every_operation_of_a_prediction(transform):
 def losses(network, training, **options):
     from clustersweep.training.engine import DeviceData, Trainer
 
-    done = list(Trainer(network, training, DeviceData(small_data(), **options)).replicate(1))[-1]
+    done = list(Trainer(network, training, DeviceData(DATA, **options)).replicate(1))[-1]
     assert isinstance(done, Finished), done
     return done.curve, done.nll_curve
 
@@ -263,7 +256,7 @@ def test_a_worker_in_this_process_has_the_share_that_is_asked_for_and_a_whole_gp
         device, "configure_device", lambda *given, **named: configured.append((*given, *named.values()))
     )
     alone = [
-        InProcessWorkers(MASSES, small_data(), cpus=2, gpus_per_worker=gpus, deterministic=False).alone()
+        InProcessWorkers(MASSES, DATA, cpus=2, gpus_per_worker=gpus, deterministic=False).alone()
         for gpus in ("auto", 0.25, 0, 1)
     ]
     assert configured == [(2, 1.0, False), (2, 0.25, False), (2, 0.0, False), (2, 1.0, False)]
@@ -318,7 +311,7 @@ def test_float32_on_a_gpu_gives_the_same_bits_whether_or_not_tf32_ran_before_it_
 def test_images_lie_on_the_gpu_and_what_computes_is_told():
     found = on_gpu(
         "from clustersweep.training.engine import DeviceData, Trainer\n"
-        "data = DeviceData(test_gpu.small_data())\n"
+        "data = DeviceData(test_gpu.DATA)\n"
         "list(Trainer(test_gpu.NETWORK, test_gpu.TRAINING, data).replicate(0))\n"
         "told = device_in_use('float32')\n"
         "print(json.dumps([data.train_images.device, told.kind, told.model, told.deterministic]))\n"

@@ -18,7 +18,7 @@ import pytest
 from astropy import units
 from astropy.io import fits
 from astropy.table import QTable, Table
-from command_line import type_command
+from command_line import type_here
 from pyarrow import feather
 from small_model import BANDS, NETWORK, small_model
 
@@ -618,13 +618,9 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, trained):
 
 
 @pytest.fixture
-def typed(monkeypatch, capsys, tmp_path):
+def typed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        return type_command(monkeypatch, capsys, *words)
-
-    return run
+    return type_here
 
 
 @integration

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from small_data import small_data
 
 from clustersweep.study.events import EpochEnd, Stopped
-from clustersweep.training.data import prepare
 from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import OutliersSpec, ProbabilisticSpec, TrainingSpec
 
@@ -25,10 +25,7 @@ def data():
     from clustersweep.training.device import configure_device
 
     configure_device(1)
-    rng = np.random.default_rng(3)
-    log_mass, redshift = rng.normal(14.0, 0.4, 120), rng.uniform(0.1, 0.8, 120)
-    images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (120, 12, 12, 3)).astype(np.uint8)
-    return prepare(images, log_mass, redshift, train=np.arange(80), validation=np.arange(80, 120), transform="sqrt")
+    return small_data(120, 80)
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import arithmetic_task
-import numpy as np
 import psutil
 import pytest
 import ray
 from arithmetic_workers import NOTHING, TASK, arithmetic_plan
+from small_data import small_data
 from small_study import CLUSTERS, small_plan
 
 from clustersweep.cpus import available_cpus
@@ -28,7 +28,6 @@ from clustersweep.study.events import EpochEnd
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
-from clustersweep.training.data import prepare
 from clustersweep.workers import connection as ray_cluster
 from clustersweep.workers.connection import (
     NoAnswer,
@@ -54,11 +53,7 @@ ray.cloudpickle.register_pickle_by_value(arithmetic_task)
 
 @pytest.fixture(scope="module")
 def clusters():
-    rng = np.random.default_rng(3)
-    log_mass = rng.normal(14.0, 0.4, 60)
-    redshift = rng.uniform(0.1, 0.8, len(log_mass))
-    images = rng.poisson(10 ** (log_mass - 14)[:, None, None, None], (60, 12, 12, 10)).astype(np.uint8)
-    return prepare(images, log_mass, redshift, train=np.arange(40), validation=np.arange(40, 60), transform="sqrt")
+    return small_data(60, 40, bands=10)
 
 
 @pytest.fixture(scope="module")
