@@ -24,6 +24,7 @@ def type_here(*words: object) -> Done:
     """Run `clustersweep` with words in this process, to its end."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     handler = cli._Stderr()
+    handler.addFilter(logging.Filter("clustersweep"))  # TensorFlow warns of what only many commands in a row do
     with (
         mock.patch.object(sys, "argv", ["clustersweep", *map(str, words)]),
         contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
