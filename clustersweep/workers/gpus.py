@@ -1,7 +1,8 @@
 """How many GPUs of a Ray cluster TensorFlow can use: Ray counts those that the driver has, libraries or not."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from clustersweep.errors import UNSEEN_GPU_REMEDY
 from clustersweep.workers.connection import Node, ask
 from clustersweep.workers.timings import RayTimings
 
@@ -40,6 +41,17 @@ def tensorflow_gpus(asked: Sequence[Node], timings: RayTimings) -> dict[str, int
     return {node.identity: told.get(node.identity, node.gpus) for node in asked}
 
 
+def to_be_asked(found: Sequence[Node], seen: Mapping[str, int], gpus: float | str) -> list[Node]:
+    """Return the nodes with GPUs of which nobody has asked TensorFlow yet; none where CPUs are wanted.
+
+    Args:
+        found: The nodes, with the GPUs that Ray counts.
+        seen: How many TensorFlow sees, by identity, of those that were asked.
+        gpus: Share of a GPU for each worker, or `auto`.
+    """
+    return [node for node in found if node.gpus and node.identity not in seen] if gpus != 0 else []
+
+
 def unseen_gpus(found: Sequence[Node], seen: Mapping[str, int]) -> str:
     """Say on which nodes TensorFlow sees fewer GPUs than Ray counts; nothing where there are none.
 
@@ -53,3 +65,22 @@ def unseen_gpus(found: Sequence[Node], seen: Mapping[str, int]) -> str:
         if seen.get(node.identity, node.gpus) < node.gpus
     ]
     return f"TensorFlow sees {', '.join(fewer)}" if fewer else ""
+
+
+def gpu_warnings(alive: Sequence[Node], unseen: str, cpus: int, share: float) -> Iterator[str]:
+    """Say which GPUs are not used, and which nodes are left alone because they have none where others have some.
+
+    Args:
+        alive: The nodes, with the GPUs that TensorFlow sees.
+        unseen: What `unseen_gpus` says of them.
+        cpus: CPUs of a worker.
+        share: What each worker has of a GPU.
+    """
+    if unseen:
+        yield f"{unseen}{', and no other is used there' if share else ', so CPUs train'}. {UNSEEN_GPU_REMEDY}"
+    unused = [node.address for node in alive if node.resources.get("CPU", 0.0) >= cpus and not node.gpus]
+    if share and unused:
+        yield (
+            f"no GPU, and so not used beside nodes with GPUs: {', '.join(unused)}. Another kind of device may change "
+            "the last bits; resources.gpus_per_worker: 0 trains on the CPUs of all nodes"
+        )

@@ -4,7 +4,6 @@ import functools
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,11 @@ from clustersweep.workers.connection import (
     require_no_problems,
     room,
 )
-from clustersweep.workers.gpus import tensorflow_gpus, unseen_gpus
+from clustersweep.workers.gpus import gpu_warnings, tensorflow_gpus, to_be_asked, unseen_gpus
 from clustersweep.workers.protocol import Lost, ReplicateRunner, WorkerEvent
+from clustersweep.workers.roster import Death, GiveUp, Replace, Roster, Wait
 from clustersweep.workers.timings import RayTimings
 
-# So many workers in a row that die without having told anything mean that no worker can start.
-MAX_FAILED_STARTS = 3
 # How long a cluster without room is waited for: machines may be on their way to it, and others end.
 WAIT_S = 600.0
 
@@ -113,11 +111,9 @@ class RayWorkers:
         self._timings, self._shared = timings, address is not None
         # Ray's restarts would lose what was being trained, and leave nobody to say so.
         self._remote = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(actor)
-        self._cpus, self._checkpoint_every_s, self._limit = cpus_per_worker, checkpoint_every_s, limit
+        self._cpus, self._checkpoint_every_s = cpus_per_worker, checkpoint_every_s
         self._deterministic = deterministic
-        self._node_of: dict[str, str] = {}  # the node of each worker
-        self._room: dict[str, int] = {}  # how many each node has room for
-        self._lost_nodes: set[str] = set()  # nodes that Ray may list for a while yet
+        self._roster = Roster(limit)
         self._visible_gpus: dict[str, int] = {}  # how many GPUs TensorFlow sees on nodes that were asked
         self._data: Any = None
         self._data_bytes = 0
@@ -126,9 +122,6 @@ class RayWorkers:
         self._streams: dict[Any, str] = {}
         self._started = 0
         self._closing = threading.Lock()
-        self._answered: set[str] = set()  # workers that have told something
-        self._failed_starts = 0
-        self._short_of_memory = False  # and it has been told
         self._failure = ""
         self._waiting_since, self._told_full = time.monotonic(), False
         self._checked_nodes_at = time.monotonic()
@@ -203,28 +196,23 @@ class RayWorkers:
         deadline, told = time.monotonic() + (self._wait_s if shared else 0.0), False
         while True:
             counted = nodes()
-            if gpus != 0:
-                self._visible_gpus |= tensorflow_gpus(
-                    [n for n in counted if n.gpus and n.identity not in self._visible_gpus], self._timings
-                )
+            self._visible_gpus |= tensorflow_gpus(to_be_asked(counted, self._visible_gpus, gpus), self._timings)
             alive, unseen = self._alive(), unseen_gpus(counted, self._visible_gpus)
             try:
-                self._room, self._gpu_share = room(alive, self._cpus, gpus, limit=self._limit)  # workers by node
+                counts, self._gpu_share = room(alive, self._cpus, gpus, limit=self._roster.limit)  # workers by node
             except WorkersError as error:
                 problem = f"{error}. {unseen}. {UNSEEN_GPU_REMEDY}" if unseen else str(error)
                 if time.monotonic() >= deadline:
                     raise WorkersError(problem) from None
             else:
                 problem = "no machine of the cluster answers"
-                used = [node for node in alive if self._room[node.identity]]
+                used = [node for node in alive if counts[node.identity]]
                 left = fitting(used, self._timings.answer_s) if shared else used
-                self._lost_nodes |= {node.identity for node in used if node not in left}
-                self._room = {node.identity: self._room[node.identity] for node in left}
+                self._roster.lost_nodes |= {node.identity for node in used if node not in left}
+                self._roster.room = {node.identity: counts[node.identity] for node in left}
                 if left:
-                    if unseen:
-                        so = ", and no other is used there" if self._gpu_share else ", so CPUs train"
-                        _log.warning("%s%s. %s", unseen, so, UNSEEN_GPU_REMEDY)
-                    self._tell_unused(alive)
+                    for warning in gpu_warnings(alive, unseen, self._cpus, self._gpu_share):
+                        _log.warning("%s", warning)
                     return left
             if not told:
                 _log.warning("%s. Waiting for machines to join, %s at most (--wait)", problem, duration(self._wait_s))
@@ -236,18 +224,8 @@ class RayWorkers:
         return [
             node.with_gpus(self._visible_gpus.get(node.identity))
             for node in nodes()
-            if node.identity not in self._lost_nodes
+            if node.identity not in self._roster.lost_nodes
         ]
-
-    def _tell_unused(self, alive: list[Node]) -> None:
-        """Say which nodes are left alone because they have no GPU where others have some."""
-        unused = [node.address for node in alive if node.resources.get("CPU", 0.0) >= self._cpus and not node.gpus]
-        if self._gpu_share and unused:
-            _log.warning(
-                "no GPU, and so not used beside nodes with GPUs: %s. Another kind of device may change the last bits; "
-                "resources.gpus_per_worker: 0 trains on the CPUs of all nodes",
-                ", ".join(unused),
-            )
 
     def _has_started(self, ref: Any) -> None:
         """Note that a worker is there, or that it died on its way."""
@@ -264,10 +242,8 @@ class RayWorkers:
     def _abandon_node(self, worker: str, why: str) -> None:
         """Start no more workers where one has no GPU that TensorFlow sees; those that train there stay."""
         ray.kill(self._actors.pop(worker))
-        node = self._node_of.pop(worker)
-        if self._room.get(node):
+        if self._roster.abandon_node_of(worker):
             _log.warning("%s. No more workers are started there", why)
-        self._room[node] = 0
         self._start_workers()
         if not self._actors:
             self._failure = why
@@ -287,8 +263,7 @@ class RayWorkers:
             del self._streams[stream]
             self._replace(worker, error)
             return [(worker, Lost(first_line(error), isinstance(error, ray.exceptions.OutOfMemoryError)))]
-        self._answered.add(worker)
-        self._failed_starts = 0
+        self._roster.answers(worker)
         return [(worker, event)]
 
     def _check_room(self) -> None:
@@ -323,10 +298,10 @@ class RayWorkers:
         )
         for actor in self._actors.values():
             ray.kill(actor)
-        self._actors, self._node_of, self._starting, self._streams = {}, {}, {}, {}
-        used = [node for node in self._alive() if self._room.get(node.identity)]
+        self._actors, self._starting, self._streams = {}, {}, {}
+        used = [node for node in self._alive() if self._roster.room.get(node.identity)]
         counts, self._gpu_share = room(used, self._cpus, 1, least=0)
-        self._room, self._limit = dict.fromkeys(self._room, 0) | counts, 1
+        self._roster.leave_one(counts)
         self._waiting_since = time.monotonic()
         self._start_workers()
         return False
@@ -365,24 +340,19 @@ class RayWorkers:
             return
         self._head_gone_since = None
         alive = {node.identity: node for node in self._alive()}
-        counts = room([n for i, n in alive.items() if i not in self._room], self._cpus, self._gpu_share, least=0)[0]
+        new = [node for identity, node in alive.items() if identity not in self._roster.room]
+        counts = room(new, self._cpus, self._gpu_share, least=0)[0]
         joined = [alive[identity] for identity, count in counts.items() if count]  # others are launches' own, and heads
         others, gone = other_versions(joined, self._timings.answer_s) if joined else ({}, {})
         for identity, problem in (others | gone | no_room_for(self._data_bytes, joined)).items():
             _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
             counts[identity] = 0
-        self._room = {i: self._room.get(i, counts.get(i, 0)) for i in alive}
+        self._roster.see_nodes(alive, counts)
         self._start_workers()
 
     def _start_workers(self) -> None:
         """Hire workers where there is room for more."""
-        taken = Counter(self._node_of.values())
-        free = {node: count - taken[node] for node, count in self._room.items()}
-        while free and (self._limit is None or len(self._actors) < self._limit):
-            node = max(free, key=lambda node: free[node])
-            if free[node] <= 0:
-                return
-            free[node] -= 1
+        for node in self._roster.vacancies():
             self._start_worker(node)
 
     def _start_worker(self, node: str) -> None:
@@ -393,7 +363,7 @@ class RayWorkers:
         self._actors[name] = options.remote(
             self._task, self._cpus, self._gpu_share, self._checkpoint_every_s, self._deterministic
         )
-        self._node_of[name] = node
+        self._roster.hire(name, node)
         if self._data is not None:
             self._send_data(name, self._actors[name])
 
@@ -402,25 +372,22 @@ class RayWorkers:
         self._starting[actor.prepare.remote(self._data)] = name
 
     def _replace(self, worker: str, error: ray.exceptions.RayError) -> None:
+        """Do about a worker that died what the roster says."""
         ray.kill(self._actors.pop(worker))
-        node = self._node_of.pop(worker)
         out_of_memory = isinstance(error, ray.exceptions.OutOfMemoryError)
-        unanswered = worker not in self._answered
-        # Beside others that train there may be no memory for one more: Ray kills the youngest first.
-        crowded_out = out_of_memory and unanswered and bool(self._streams)
-        if is_gone(error) or node not in {one.identity for one in nodes()}:
-            self._lost_nodes.add(node)
-            self._room.pop(node, None)
-        elif unanswered and not crowded_out:
-            self._failed_starts += 1
-        if crowded_out:
-            # Not replaced at once: there may only be room when somebody has ended. `_check_nodes` tries again.
-            if not self._short_of_memory:
-                _log.warning("a machine has no memory for one more worker beside those that train: fewer train there")
-            self._short_of_memory = True
-        elif self._failed_starts >= MAX_FAILED_STARTS:
-            # Raised by the next `events`: what others have told in this one must not be lost.
-            why = f"{first_line(error)}. Free some memory there" if out_of_memory else error
-            self._failure = f"{self._failed_starts} workers in a row died before they trained anything: {why}"
-        else:
-            self._start_workers()
+        death = Death(
+            first_line(error) if out_of_memory else str(error),
+            out_of_memory,
+            others_train=bool(self._streams),
+            node_is_there=not is_gone(error) and self._roster.node_of[worker] in {one.identity for one in nodes()},
+        )
+        match self._roster.dies(worker, death):
+            case Replace():
+                self._start_workers()
+            case Wait(tell):  # `_check_nodes` tries again
+                if tell:
+                    _log.warning(
+                        "a machine has no memory for one more worker beside those that train: fewer train there"
+                    )
+            case GiveUp(why):  # raised by the next `events`: what others have told in this one must not be lost
+                self._failure = why

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,16 +29,10 @@ from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.workers import connection as ray_cluster
 from clustersweep.workers.connection import (
-    NoAnswer,
     Node,
-    Software,
-    no_room_for,
     nodes,
-    other_versions,
-    require_no_problems,
     room,
 )
-from clustersweep.workers.gpus import unseen_gpus
 from clustersweep.workers.protocol import InProcessWorkers
 from clustersweep.workers.ray_pool import RayWorkers, ReplicateActor
 from clustersweep.workers.timings import RayTimings
@@ -111,53 +104,7 @@ class _Where:
         return ray.get_runtime_context().get_accelerator_ids()["GPU"]
 
 
-def nodes_of(resources):
-    return [Node(f"node-{number}", f"10.0.0.{number}", has) for number, has in enumerate(resources)]
-
-
 # --- room on a cluster: arithmetic ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("nodes", "cpus", "gpus", "expected"),
-    [
-        ([{"CPU": 4.0}], 1, "auto", (4, 0.0)),
-        ([{"CPU": 5.0}], 2, "auto", (2, 0.0)),
-        ([{"CPU": 16.0, "GPU": 2.0}], 1, "auto", (8, 0.25)),
-        ([{"CPU": 3.0, "GPU": 2.0}], 1, "auto", (3, 0.5)),
-        ([{"CPU": 16.0, "GPU": 2.0}], 1, 0, (16, 0.0)),
-        ([{"CPU": 16.0, "GPU": 2.0}], 1, 0.6, (2, 0.6)),
-        ([{"CPU": 16.0, "GPU": 4.0}], 1, 1, (4, 1.0)),
-        ([{"CPU": 16.0, "GPU": 1.0}], 1, 0.1, (10, 0.1)),
-        ([{"CPU": 6.0}, {"CPU": 6.0}], 4, "auto", (2, 0.0)),
-        ([{"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0}], 1, "auto", (2, 0.5)),
-    ],
-)
-def test_there_are_as_many_workers_as_the_cluster_has_room_for(nodes, cpus, gpus, expected):
-    counts, share = room(nodes_of(nodes), cpus, gpus)
-    assert (sum(counts.values()), share) == expected
-
-
-@pytest.mark.parametrize(
-    ("nodes", "limit", "counts", "per_gpu"),
-    [
-        ([(8, 4)], None, [8], 2),
-        ([(4, 4)], None, [4], 1),
-        ([(2, 4)], None, [2], 1),
-        ([(64, 4)], None, [16], 4),
-        ([(64, 4)], 8, [8], 2),
-        ([(64, 4)], 3, [4], 1),  # room for four, of whom three are hired
-        ([(7, 4)], None, [7], 2),
-        ([(5, 4)], None, [4], 1),  # five halves would leave one idle: Ray fills a GPU before it takes the next
-        ([(8, 1), (8, 1)], 2, [1, 1], 1),
-        ([(16, 1), (4, 4)], None, [1, 4], 1),
-        ([(8, 0), (4, 1)], None, [0, 4], 4),
-    ],
-)
-def test_workers_are_spread_over_all_gpus_before_two_share_one(nodes, limit, counts, per_gpu):
-    given = nodes_of([{"CPU": float(slots), "GPU": float(gpus)} for slots, gpus in nodes])
-    found, share = room(given, 1, "auto", limit=limit)
-    assert ([*found.values()], share) == (counts, 1 / per_gpu)
 
 
 @pytest.mark.integration
@@ -176,97 +123,6 @@ def test_ray_leaves_no_gpu_idle_with_the_share_that_auto_chooses(token):
                 ray.kill(actor)
     finally:
         ray.shutdown()
-
-
-@pytest.mark.parametrize(("gpus", "told"), [("auto", True), (0, False)])
-def test_a_launch_says_which_nodes_without_a_gpu_it_leaves_alone(monkeypatch, caplog, gpus, told):
-    workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(
-        _cpus=2, _limit=None, _lost_nodes=set(), _visible_gpus={"node-0": 1}, _wait_s=0.0, _timings=RayTimings()
-    )
-    has = [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}, {"CPU": 0.0}, {"CPU": 2.0}]
-    module = "clustersweep.workers.ray_pool"
-    monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of(has))
-    monkeypatch.setattr(f"{module}.fitting", lambda asked, answer_s: asked)
-    used = workers._first_room(gpus, shared=True)
-    assert [node.address for node in used] == (["10.0.0.0"] if told else ["10.0.0.0", "10.0.0.1", "10.0.0.3"])
-    assert [record.getMessage() for record in caplog.records] == told * [
-        "no GPU, and so not used beside nodes with GPUs: 10.0.0.1, 10.0.0.3. Another kind of device may change the "
-        "last bits; resources.gpus_per_worker: 0 trains on the CPUs of all nodes"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("nodes", "cpus", "gpus", "says"),
-    [
-        ([{"CPU": 2.0}], 1, 1.0, "one needs 1 CPU and 1 GPU, the cluster has 2 CPU and 0 GPU"),
-        ([{"CPU": 2.0}], 4, "auto", "one needs 4 CPU and 0 GPU, the cluster has 2 CPU and 0 GPU"),
-    ],
-)
-def test_a_worker_that_does_not_fit_is_refused_and_the_error_says_what_the_cluster_has(nodes, cpus, gpus, says):
-    with pytest.raises(WorkersError, match=f"no room for a worker: {says}. Lower resources"):
-        room(nodes_of(nodes), cpus, gpus)
-    assert sum(room(nodes_of(nodes), cpus, gpus, least=0)[0].values()) == 0
-
-
-HERE = Software({"python": "3.11.7", "clustersweep": "0.1.0", "ray": "2.60.0", "tensorflow": "2.21.0"})
-ENOUGH = {"CPU": 2.0, "object_store_memory": 1e9}
-
-
-@pytest.mark.parametrize(
-    ("has", "says"),
-    [
-        ({}, None),
-        (NoAnswer("cannot be asked: no such module", alive=True), "cannot be asked: no such module"),
-        ({"tensorflow": "2.20.0"}, "tensorflow 2.20.0 instead of 2.21.0"),
-        ({"clustersweep": "none", "python": "3.12.1"},
-         "python 3.12.1 instead of 3.11.7, clustersweep none instead of 0.1.0"),
-    ],
-)  # fmt: skip
-def test_a_node_that_would_train_other_numbers_or_none_is_refused_with_what_is_wrong(monkeypatch, has, says):
-    nodes = nodes_of([ENOUGH, ENOUGH])
-    answers = {"node-0": HERE, "node-1": has if isinstance(has, NoAnswer) else Software({**HERE.versions, **has})}
-    monkeypatch.setattr(ray_cluster, "software_here", lambda: HERE)
-    monkeypatch.setattr(ray_cluster, "software_of", lambda asked, answer_s: answers)
-    problems, gone = other_versions(nodes, 30.0)
-    assert (problems, gone) == ({} if says is None else {"node-1": says}, {})
-    if problems:
-        lines = rf"10\.0\.0\.0  fits\n  10\.0\.0\.1  {says}\nInstall the same versions"
-        with pytest.raises(WorkersError, match=lines):
-            require_no_problems(problems, nodes)
-    else:
-        require_no_problems(problems, nodes)
-
-
-def test_a_node_that_is_gone_by_the_time_it_is_asked_is_no_reason_to_refuse_the_others(monkeypatch):
-    nodes = nodes_of([ENOUGH, ENOUGH])
-    unable = NoAnswer("cannot be asked: it is on fire", alive=True)
-    monkeypatch.setattr(
-        ray_cluster, "software_of", lambda asked, answer_s: {"node-0": ray_cluster.software_here(), "node-1": unable}
-    )
-    monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes[:1])
-    assert ray_cluster.fitting(nodes, 30.0) == nodes[:1]
-    monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes)
-    with pytest.raises(WorkersError, match=r"10\.0\.0\.1  cannot be asked: it is on fire"):
-        ray_cluster.fitting(nodes, 30.0)
-
-
-def test_a_node_that_cannot_be_asked_any_more_is_told_and_the_others_are_used(monkeypatch, caplog):
-    nodes = nodes_of([ENOUGH, ENOUGH])
-    silent = NoAnswer("does not answer within 30 s", alive=False)
-    monkeypatch.setattr(
-        ray_cluster, "software_of", lambda asked, answer_s: {"node-0": ray_cluster.software_here(), "node-1": silent}
-    )
-    monkeypatch.setattr(ray_cluster, "nodes", lambda: nodes)  # the head has not noticed yet
-    assert ray_cluster.fitting(nodes, 30.0) == nodes[:1]
-    [said] = [record.getMessage() for record in caplog.records]
-    assert said == "the node 10.0.0.1 is gone and not used: does not answer within 30 s"
-
-
-def test_a_node_whose_object_store_cannot_hold_the_data_is_told_with_both_sizes():
-    nodes = nodes_of([ENOUGH, {**ENOUGH, "object_store_memory": 2**20}])
-    assert no_room_for(500 * 2**20, nodes) == {"node-1": "its object store has 1 MiB for 500 MiB of data"}
-    assert no_room_for(2**20, nodes) == {}
 
 
 # --- real workers ---------------------------------------------------------------------------------------------
@@ -460,68 +316,15 @@ def test_a_share_of_a_gpu_that_tensorflow_does_not_see_is_refused_with_the_remed
 
 
 @pytest.mark.integration
-def test_a_worker_with_a_share_and_no_visible_gpu_is_an_error_with_the_remedy(clusters, token_file, tmp_path, blind):
+def test_a_worker_with_a_share_and_no_visible_gpu_is_an_error_with_the_remedy(
+    clusters, token_file, tmp_path, blind, caplog
+):
     timings = RayTimings(count_gpus_s=0.01)  # nobody answers, and Ray is believed
     workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, token_file=token_file, timings=timings)
     says = rf"a worker on \S+ was given 1 GPU, and TensorFlow sees none there\. {REMEDY}"
     with pytest.raises(WorkersError, match=f"^{says}$"):
         sweep(small_plan(tmp_path), workers, tmp_path)
-
-
-def test_what_tensorflow_does_not_see_of_a_nodes_gpus_is_told_in_a_line():
-    found = nodes_of([{"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0, "GPU": 2.0}])
-    seen = {"node-0": 1, "node-2": 2, "node-3": 0}
-    assert [node.with_gpus(seen.get(node.identity)).gpus for node in found] == [1, 0, 1, 0]
-    assert unseen_gpus(found, seen) == "TensorFlow sees 1 of 4 GPUs on 10.0.0.0, 0 of 2 GPUs on 10.0.0.3"
-    assert unseen_gpus(found, {"node-2": 1}) == ""
-
-
-def test_a_node_whose_gpus_tensorflow_does_not_see_is_left_alone_beside_one_where_it_does(monkeypatch, caplog):
-    workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(_cpus=1, _limit=None, _lost_nodes=set(), _visible_gpus={}, _wait_s=0.0, _timings=RayTimings())
-    asked = []
-    module = "clustersweep.workers.ray_pool"
-    monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([{"CPU": 4.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 2.0}]))
-    monkeypatch.setattr(
-        f"{module}.tensorflow_gpus", lambda asks, timings: asked.append(asks) or {"node-0": 0, "node-1": 2}
-    )
-    monkeypatch.setattr(f"{module}.fitting", lambda asks, answer_s: asks)
-    assert [node.address for node in workers._first_room("auto", shared=True)] == ["10.0.0.1"]
-    assert (workers._room, workers._gpu_share) == ({"node-1": 4}, 0.5)
-    told = [record.getMessage() for record in caplog.records]
-    assert told[0].startswith("TensorFlow sees 0 of 2 GPUs on 10.0.0.0, and no other is used there. Install it there")
-    assert told[1].startswith("no GPU, and so not used beside nodes with GPUs: 10.0.0.0.")
-    assert len(told) == 2
-    workers._first_room("auto", shared=True)
-    workers._visible_gpus = {}
-    workers._first_room(0, shared=True)
-    assert len([asks for asks in asked if asks]) == 1  # nobody is asked twice, nor where CPUs are wanted
-
-
-def test_a_node_that_joins_without_a_gpu_that_tensorflow_sees_is_told_and_left_alone(monkeypatch, caplog):
-    workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(
-        _actors=dict.fromkeys("abc"), _node_of={"a": "node-0", "b": "node-1", "c": "node-1"}, _failure="", _limit=None,
-        _room={"node-0": 1, "node-1": 2}, _starting={1: "b", 2: "c"},
-    )  # fmt: skip
-    blind = ray.exceptions.RayTaskError(
-        "prepare", "a trace\nof pages", WorkersError("TensorFlow sees no GPU on b. Mend it")
-    )
-
-    def get(ref):
-        raise blind.as_instanceof_cause()
-
-    monkeypatch.setattr(ray, "get", get)
-    monkeypatch.setattr(ray, "kill", lambda actor: None)
-    workers._has_started(1)
-    workers._has_started(2)
-    assert (workers._room, [*workers._actors], workers._failure) == ({"node-0": 1, "node-1": 0}, ["a"], "")
-    assert [record.getMessage() for record in caplog.records] == [
-        "TensorFlow sees no GPU on b. Mend it. No more workers are started there"
-    ]
-    workers._starting = {3: "a"}
-    workers._has_started(3)
-    assert workers._failure == "TensorFlow sees no GPU on b. Mend it"  # nobody is left
+    assert caplog.text.count("No more workers are started there") == 1
 
 
 # --- workers that take too much memory --------------------------------------------------------------------------
@@ -667,54 +470,12 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
     ]
 
 
-@pytest.mark.parametrize(
-    ("beside", "says"), [({}, "3 workers in a row died .*: low on memory. Free"), ({"s": "w"}, "")]
-)
-def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(monkeypatch, caplog, beside, says):
-    workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(
-        _actors=dict.fromkeys("abc"), _node_of=dict.fromkeys("abc", "node-0"), _answered=set(), _failed_starts=0,
-        _failure="",
-        _streams=beside, _short_of_memory=False, _lost_nodes=set(),
-    )  # fmt: skip
-    filled = []
-    monkeypatch.setattr(workers, "_start_workers", lambda: filled.append(1), raising=False)
-    monkeypatch.setattr(ray, "kill", lambda actor: None)
-    monkeypatch.setattr("clustersweep.workers.ray_pool.nodes", lambda: nodes_of([ENOUGH]))
-    for worker in "abc":
-        workers._replace(worker, ray.exceptions.OutOfMemoryError("low on memory\nand pages more"))
-    assert re.match(says or "$", workers._failure)
-    # Beside others no new one is tried at once, and that is told once.
-    assert (len(filled), len(caplog.records)) == ((0, 1) if beside else (2, 0))
-
-
 @pytest.mark.gpu
 def test_workers_share_the_gpus_of_a_machine_that_has_some(clusters, token_file, tmp_path):
     workers = RayWorkers(CLUSTERS, lambda: clusters, clusters.bytes, gpus_per_worker="auto", token_file=token_file)
     assert workers._gpu_share in {1.0, 1 / 2, 1 / 3, 1 / 4}
     outcome, _ = sweep(small_plan(tmp_path), workers, tmp_path)
     assert outcome.failed == 0
-
-
-def test_the_token_is_made_where_the_file_system_has_no_hard_links_and_one_that_is_there_stays(tmp_path, monkeypatch):
-    def no_links(*given, **named):
-        raise PermissionError(1, "Operation not permitted")  # as vfat and many network file systems answer
-
-    monkeypatch.setattr("os.link", no_links)
-    token = tmp_path / "home" / "ray_token"
-    with ThreadPoolExecutor(8) as threads:
-        made = set(threads.map(lambda _: (ray_cluster._make_token(token), token.read_text())[1], range(16)))
-    assert {len(text) for text in made} == {64}
-    assert made == {token.read_text()}  # every launch beside another reads the same
-    assert token.stat().st_mode & 0o777 == 0o600
-    assert [file.name for file in token.parent.iterdir()] == ["ray_token"]
-
-
-def test_a_token_file_that_a_killed_launch_left_empty_gets_its_token(tmp_path):
-    token = tmp_path / "ray_token"
-    token.touch(0o600)
-    ray_cluster._make_token(token)
-    assert len(token.read_text()) == 64
 
 
 # --- clusters of several nodes, on this machine ---------------------------------------------------------------
@@ -887,7 +648,7 @@ def test_a_node_that_is_killed_under_its_workers_and_that_ray_still_lists_does_n
 
     def on_event(event):
         seen.append(event)
-        there = isinstance(event, EpochDone) and workers._node_of[event.worker] == node.node_id
+        there = isinstance(event, EpochDone) and workers._roster.node_of[event.worker] == node.node_id
         if there and event.event.epoch > 20 and not any(isinstance(one, WorkerLost) for one in seen):
             kill_node(node)
             seen.append(WorkerLost(event.worker, event.replicate, "killed by the test", again=True))
@@ -910,26 +671,3 @@ def test_a_cluster_that_loses_its_head_is_an_error_that_says_how_to_go_on(token_
 
     with pytest.raises(WorkersError, match=r"the head of the Ray cluster at .* does not answer .*ran is checkpointed"):
         sweep(plan, workers, tmp_path, on_event)
-
-
-def test_a_machine_that_joins_without_fitting_is_told_once_and_left_alone(monkeypatch, caplog):
-    workers = RayWorkers.__new__(RayWorkers)
-    vars(workers).update(
-        _head="127.0.0.1:1", _head_gone_since=None, _room={"node-0": 1}, _node_of={"worker-1": "node-0"}, _actors={},
-        _data_bytes=1, _cpus=1, _gpu_share=0.0, _limit=None, _lost_nodes=set(), _visible_gpus={}, _timings=RayTimings(),
-    )  # fmt: skip
-    hired = []
-    monkeypatch.setattr(workers, "_start_worker", hired.append, raising=False)
-    module = "clustersweep.workers.ray_pool"
-    monkeypatch.setattr(f"{module}.reach", lambda address: None)
-    monkeypatch.setattr(f"{module}.nodes", lambda: nodes_of([ENOUGH, ENOUGH, ENOUGH]))
-    monkeypatch.setattr(
-        f"{module}.other_versions", lambda asked, answer_s: ({"node-1": "tensorflow 2.20.0 instead of 2.21.0"}, {})
-    )
-    for _ in range(2):
-        workers._check_nodes()
-        monkeypatch.setattr(workers, "_node_of", {"worker-1": "node-0", "a": "node-2", "b": "node-2"})
-    assert hired == ["node-2", "node-2"]
-    assert [record.getMessage() for record in caplog.records] == [
-        "the node 10.0.0.1 that joined the cluster is not used: tensorflow 2.20.0 instead of 2.21.0"
-    ]
