@@ -97,6 +97,12 @@ def test_help_tells_what_holds_where_an_option_is_left_out():
     assert "[default: CLUSTERSWEEP_HOME]" in told
 
 
+def test_stopping_what_does_not_run_says_so_and_starts_nothing(tmp_path):
+    done = run("stop", home=tmp_path / "home")
+    assert (done.returncode, done.stdout) == (0, "was not running\n")
+    assert not (tmp_path / "home" / "database").exists()
+
+
 def test_every_problem_of_a_study_file_is_listed_at_once_with_its_line_and_exit_2(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(
