@@ -192,10 +192,10 @@ class Watch:
 def watch_here(study_file: Path, home_folder: Path) -> dict[str, Any]:
     """Launch a study in this process's own home, and give what its workers did."""
     from clustersweep.home import Home
-    from clustersweep.masses.report import write_study_report
-    from clustersweep.masses.task import load_study
     from clustersweep.postgres.location import open_database
+    from clustersweep.report.sweep.study_report import write_study_report
     from clustersweep.sweep.launch import Options, launch
+    from clustersweep.tasks import load_study
 
     home, watch = Home(home_folder), Watch()
     launch(load_study(study_file), str(study_file), home, lambda: open_database(None, {}, home), Options(),

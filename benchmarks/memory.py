@@ -88,10 +88,10 @@ class Watch:
 def watch_here(study_file: Path, home_folder: Path, workers: int) -> dict[str, Any]:
     """Launch a study in this process, and give what was seen."""
     from clustersweep.home import Home
-    from clustersweep.masses.report import write_study_report
-    from clustersweep.masses.task import load_study
     from clustersweep.postgres.location import open_database
+    from clustersweep.report.sweep.study_report import write_study_report
     from clustersweep.sweep.launch import Options, launch
+    from clustersweep.tasks import load_study
 
     study, home = load_study(study_file), Home(home_folder)
     watch = Watch(workers, study.task.training.epochs)

@@ -21,9 +21,9 @@ from rich.console import Console
 
 from clustersweep.cli.progress import Display
 from clustersweep.home import Home
-from clustersweep.masses.report import write_study_report
 from clustersweep.masses.task import ClusterMasses
 from clustersweep.postgres.location import open_database
+from clustersweep.report.sweep.study_report import write_study_report
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.events import EpochEnd, Event, Finished
 from clustersweep.study.plan import Plan

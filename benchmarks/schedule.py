@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from measuring import ROOT, options, table, write_result
 
-from clustersweep.masses.task import load_study, tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import Speed
 from clustersweep.study.events import EpochEnd, Finished
@@ -29,6 +28,7 @@ from clustersweep.survey.source import read_header
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.sweep.schedule import Backlog
+from clustersweep.tasks import load_study, tasks
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 STUDIES = ("sweeps/quickstart.yaml", "sweeps/grid.yaml")

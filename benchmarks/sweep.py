@@ -72,10 +72,10 @@ class Run:
 
 def prepare(folder: Path, clusters: int, epochs: int, seeds: list[int]) -> Setting:
     """Simulate the survey, and write the work for everybody."""
-    from clustersweep.masses.task import load_study
     from clustersweep.study.task import Infeasible
     from clustersweep.survey.source import open_dataset
     from clustersweep.survey.split import make_split
+    from clustersweep.tasks import load_study
     from clustersweep.training.network import layers, parameters
 
     sections = {

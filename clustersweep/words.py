@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 # Names, in a container, what a person types outside for this program.
@@ -37,6 +38,12 @@ def read_duration(text: str) -> float:
 def counted(number: int, one: str, several: str = "") -> str:
     """Return `1 seed` or `3 seeds`; `several` is what more than one are called where an s at the end will not do."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return `a, b and c`."""
+    *others, last = [*words] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def program() -> str:

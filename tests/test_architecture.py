@@ -50,9 +50,10 @@ MAY_IMPORT = {
     "sweep": {"cpus", "files", "home", "postgres", "storage", "study", "words", "workers"},
     "survey": {"files", "words"},
     "training": {"cpus", "files", "settings", "study", "survey", "words"},
-    "report": {"files", "study", "survey", "training", "words"},
-    "masses": {"cpus", "files", "home", "provenance", "report", "settings", "study", "survey", "sweep", "training",
-               "words"},
+    "report": {"files", "provenance", "study", "survey", "training", "words"},
+    "masses": {"cpus", "files", "home", "provenance", "settings", "study", "survey", "sweep", "training", "words"},
+    "own": {"settings", "study"},
+    "tasks": {"masses", "own", "study"},
     "cli": {"*"},
 }  # fmt: skip
 

@@ -16,9 +16,9 @@ from small_study import write_study
 from typer.main import get_command
 
 from clustersweep.cli.main import app
-from clustersweep.masses.task import load_study
 from clustersweep.study.plan import make_plan
 from clustersweep.survey.source import read_header
+from clustersweep.tasks import load_study
 
 MOST_LINES = 200  # of the README: the rest is in docs/
 MOST_COLUMNS = 120  # of a line that a snippet prints

@@ -20,12 +20,12 @@ from astropy.table import Table
 from servers import short_folder
 
 from clustersweep.home import find_home
-from clustersweep.masses.task import tasks
 from clustersweep.postgres.embedded import stop_embedded
 from clustersweep.postgres.location import open_database
 from clustersweep.postgres.programs import server_user
 from clustersweep.storage.store import Storage
 from clustersweep.study.results import CompleteReplicate
+from clustersweep.tasks import tasks
 
 GOLDEN = Path(__file__).parent / "golden"
 KEYS = json.loads((GOLDEN / "keys.json").read_text())

@@ -5,7 +5,7 @@ from typing import Any
 
 from clustersweep.study.cost import Speed
 from clustersweep.study.plan import Left, Plan
-from clustersweep.study.results import SweepResults, TrialState
+from clustersweep.study.results import SweepResults, Trial, TrialState
 from clustersweep.sweep.schedule import estimate_s, trial_s
 
 
@@ -44,28 +44,45 @@ def plan_json(plan: Plan, workers: int, speed: Speed, left: Left | None = None) 
             {
                 "params": dict(t.params),
                 **t.facts,
-                "flops_per_replicate": t.cost_flops,
-                "estimated_s": round(trial_s(t, len(plan.study.seeds), speed), 3),
+                **(_cost_json(plan, t, speed) if plan.study.task.costs_known else {}),
             }
             for t in plan.trials
         ],
         "same": [{"params": dict(params), "as": dict(of), "why": why} for params, of, why in plan.same],
-        "estimate": {
-            "workers": workers,
-            "seconds": round(estimate_s(plan.work, workers, speed), 3),
-            "flops_per_s": flops_per_s(plan, speed),
-            "trial_s": statistics.fmean(speed.compile_s(t) for t in plan.trials) if plan.trials else 0.0,
-            "measured": speed.measured,
-            "within_factor": round(speed.factor(plan.work), 2),
-            "device": str(speed.device) if speed.device else None,
-            "measured_replicates": speed.count,
-            "measured_sizes": len(speed.sizes),
-            "largest_over_measured": round(speed.beyond(plan.work), 2),
-        },
-        "left": None
-        if left is None
-        else {**(left_json(left) or {}), "seconds": round(estimate_s(left.work, workers, speed), 3)},
+        "estimate": _estimate_json(plan, workers, speed) if plan.study.task.costs_known else None,
+        "left": None if left is None else {**(left_json(left) or {}), **_left_cost(plan, left, workers, speed)},
+        **_code_json(plan),
     }
+
+
+def _cost_json(plan: Plan, trial: Trial, speed: Speed) -> dict[str, float]:
+    seconds = round(trial_s(trial, len(plan.study.seeds), speed), 3)
+    return {"flops_per_replicate": trial.cost_flops, "estimated_s": seconds}
+
+
+def _left_cost(plan: Plan, left: Left, workers: int, speed: Speed) -> dict[str, float]:
+    return {"seconds": round(estimate_s(left.work, workers, speed), 3)} if plan.study.task.costs_known else {}
+
+
+def _estimate_json(plan: Plan, workers: int, speed: Speed) -> dict[str, Any]:
+    return {
+        "workers": workers,
+        "seconds": round(estimate_s(plan.work, workers, speed), 3),
+        "flops_per_s": flops_per_s(plan, speed),
+        "trial_s": statistics.fmean(speed.compile_s(t) for t in plan.trials) if plan.trials else 0.0,
+        "measured": speed.measured,
+        "within_factor": round(speed.factor(plan.work), 2),
+        "device": str(speed.device) if speed.device else None,
+        "measured_replicates": speed.count,
+        "measured_sizes": len(speed.sizes),
+        "largest_over_measured": round(speed.beyond(plan.work), 2),
+    }
+
+
+def _code_json(plan: Plan) -> dict[str, Any]:
+    """Return which code of one's own is run; nothing where none is."""
+    code = plan.study.task.code
+    return {} if code is None else {"code": {"runs": code.words, "digest": code.digest}}
 
 
 def status_json(results: SweepResults, launch: str | None = None, left: Left | None = None) -> dict[str, Any]:

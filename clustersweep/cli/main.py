@@ -141,9 +141,9 @@ def plan(
     """
     from clustersweep.cli.as_json import plan_json
     from clustersweep.errors import StudyChangedError
-    from clustersweep.masses.task import load_study
     from clustersweep.study.plan import make_plan, require_feasible
     from clustersweep.sweep.speeds import read_speed
+    from clustersweep.tasks import load_study
 
     study = load_study(study_file)
     study.task.check_data()
@@ -179,11 +179,14 @@ def launch(
     workers: Annotated[int | None, typer.Option(min=1, help="No more workers than this.")] = None,
     keep_failed: Annotated[bool, typer.Option(help="Do not try failed replicates once more.")] = False,
     in_process: Annotated[bool, typer.Option(help="Train in this process, without Ray, to debug a network.")] = False,
+    same_code: Annotated[
+        bool, typer.Option(help="Go on though the code of a trainer of your own has changed; that is recorded.")
+    ] = False,
     wait: WaitOption = None,
 ) -> None:
     """Train what is left of the study; the same command again goes on where it stopped, and repeats nothing."""
     from clustersweep.cli.progress import Display
-    from clustersweep.masses.report import write_study_report
+    from clustersweep.report.sweep.study_report import write_study_report
     from clustersweep.study.results import TrialState
     from clustersweep.sweep.launch import Options, launch
 
@@ -193,6 +196,7 @@ def launch(
         workers=workers,
         in_process=in_process,
         retry_failed=not keep_failed,
+        same_code=same_code,
         wait_s=wait,
     )
     display = Display(_err())
@@ -240,9 +244,13 @@ def status(
     study, home = _study(study_file), home_of(home_folder, make=False)
     stored = _stored(study, storage, home)
     launch, left, replicates = living_launch(stored.database, study.name), None, 0
-    if stored.header is not None:
+    if study.task.lays_out_by_code:
+        print(
+            "what a launch would train is not told: `feasible` is code of the study, and plan runs it", file=sys.stderr
+        )
+    elif stored.header is not None:
         planned = make_plan(study, stored.header)
-        left, replicates = stored.storage.left(planned), planned.replicates
+        left, replicates = stored.storage.left(planned, same_code=True), planned.replicates
     else:  # what is impossible depends on the shape of the images
         print("without the data, what a launch would train is not told", file=sys.stderr)
     if as_json:
@@ -277,14 +285,13 @@ def report(
     home_folder: HomeOption = None,
 ) -> None:
     """Write the HTML report (works offline) and results.csv, one row per replicate."""
-    from clustersweep.masses.report import write_study_report
-    from clustersweep.masses.task import masses_of
+    from clustersweep.report.sweep.study_report import write_study_report
     from clustersweep.report.sweep.table import summary
 
     study = _study(study_file)
     stored = _stored(study, storage, home_of(home_folder, make=False))
     home = home_of(home_folder)
-    source = stored.header.source if stored.header is not None else str(masses_of(study).data.images)
+    source = stored.header.source if stored.header is not None else study.task.source
     written = write_study_report(
         stored.results, source, to or home.run(study.name), study_file,
         options=_given(home=home_folder), other_storage=storage is not None,
@@ -371,7 +378,7 @@ app.command()(operations.remove)
 
 
 def _study(path: Path) -> "Study":
-    from clustersweep.masses.task import load_study
+    from clustersweep.tasks import load_study
 
     return load_study(path)
 
@@ -398,13 +405,12 @@ def _stored(study: "Study", storage: str | None, home: "Home", *, needs_data: bo
     earlier version trained on stays readable. A verb that needs the data tells of them itself.
     """
     from clustersweep.errors import DataError
-    from clustersweep.masses.task import masses_of, tasks
     from clustersweep.storage.store import Storage
-    from clustersweep.survey.source import absent_file
+    from clustersweep.tasks import tasks
 
     database = database_to_read(storage, home)
     opened = Storage.connect(database.url, tasks, database.name(home))
-    absent = absent_file(masses_of(study).data)
+    absent = study.task.absent()
     header, refused = None, None
     try:
         header = None if absent else study.task.header(study.axes)

@@ -98,6 +98,8 @@ class Display(Steps):
             highlight=False,
             soft_wrap=True,
         )
+        if plan.study.task.code is not None:
+            self._say(f"runs {escape(plan.study.task.code.words)} (digest {plan.study.task.code.digest})")
         if plan.same:
             are = f"{len(plan.same)} of them {'is' if len(plan.same) == 1 else 'are'}"
             self._say(f"{are} the same network as another (`clustersweep plan` tells which)")
@@ -128,7 +130,7 @@ class Display(Steps):
                 since = f"continues after epoch {epoch}" if epoch else "compiling"
                 self._workers[worker] = (*_described(replicate), since, "")
             case EpochDone(worker, replicate, end):
-                of = f"{end.epoch}/{replicate.trial.epochs}"
+                of = f"{end.epoch}/{most}" if 1 < (most := replicate.trial.epochs) >= end.epoch else str(end.epoch)
                 self._workers[worker] = (*_described(replicate), of, f"{end.val_loss:.4f}")
                 self._bar.update(self._task, left=self._left())
             case ReplicateDone(worker, _, _):

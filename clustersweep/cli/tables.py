@@ -37,10 +37,9 @@ def print_plan(
         unknown: In that case, why.
     """
     seeds = plan.study.seeds
-    shape = " x ".join(map(str, plan.header.image_shape))
     known = f"study digest {plan.digest}" if plan.digest else "the study's digest is known once the data are read"
     out.print(
-        f"[bold]{plan.study.name}[/bold]: {escape(plan.header.source)}; images {shape}; {known}",
+        f"[bold]{plan.study.name}[/bold]: {escape(_source(plan))}; {known}",
         highlight=False,
         soft_wrap=True,
     )
@@ -62,25 +61,39 @@ def print_plan(
     if work:
         what = "Feasible" if left is None else "Left to train"
         title = f"{what}, in the order of work (longest first)"
-        table = _table(title, *plan.study.axes, "parameters", "MFLOP/image", "time")
+        known_costs = plan.study.task.costs_known
+        costs = ("parameters", "MFLOP/image", "time") if known_costs else ()
+        table = _table(title, *map(escape, plan.study.axes), *costs)
         for trial, count in work[:ROWS]:
             table.add_row(
-                *map(str, trial.params.values()),
-                f"{trial.facts['parameters']:,}",
-                f"{trial.facts['flops_per_image'] / 1e6:.1f}",
-                duration(trial_s(trial, count, speed)),
+                *map(escape, map(str, trial.params.values())), *(_costs(trial, count, speed) if costs else ())
             )
         out.print(table)
         _more(len(work), out)
         for line in plan_same_lines(plan):
             out.print(escape(line), highlight=False, soft_wrap=True)
         out.print(
-            f"about {duration(estimate_s(work, workers, speed))} with {counted(workers, 'worker')} "
+            f"{counted(sum(count for _, count in work), 'replicate')}; what one takes is known once it has run"
+            if not known_costs
+            else f"about {duration(estimate_s(work, workers, speed))} with {counted(workers, 'worker')} "
             f"({basis_text(work, speed)}), if no training stops early; "
             "reading the data and starting the workers come on top",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _source(plan: Plan) -> str:
+    """Say what is trained on, or which code is run."""
+    if plan.study.task.code is not None:
+        return f"runs {plan.study.task.code.words}, digest {plan.study.task.code.digest}"
+    return f"{plan.header.source}; images {' x '.join(map(str, plan.header.image_shape))}"
+
+
+def _costs(trial: Trial, count: int, speed: Speed) -> tuple[str, str, str]:
+    """Return what a trial, with so many seeds, costs."""
+    flops = f"{trial.facts['flops_per_image'] / 1e6:.1f}"
+    return f"{trial.facts['parameters']:,}", flops, duration(trial_s(trial, count, speed))
 
 
 def basis_text(work: Sequence[tuple[Trial, int]], speed: Speed) -> str:
@@ -213,6 +226,8 @@ def _listed(items: list[str], noun: str) -> str:
 
 def trace(why: Infeasible) -> str:
     """Write the shapes that lead to an impossible layer as one line."""
+    if not why.layer:
+        return escape(why.reason)
     steps = [f"{name} {'x'.join(map(str, shape))}" for name, shape in why.trace]
     return " → ".join([*steps, f"[red]{why.layer}[/red]"]) + f": {why.reason}"
 

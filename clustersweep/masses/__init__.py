@@ -6,8 +6,7 @@ __all__, __getattr__ = public_names(
     __name__,
     {
         "export": ("Exported", "choose", "read_weights"),
-        "report": ("write_study_report",),
-        "task": ("ClusterMasses", "load_study", "masses_of", "tasks"),
+        "task": ("ClusterMasses", "masses_of"),
         "train": ("Trained", "predict_command", "train_model"),
     },
 )

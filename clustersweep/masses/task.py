@@ -14,9 +14,9 @@ from clustersweep.settings.document import Fault
 from clustersweep.study.definition import plain, written
 from clustersweep.study.keys import Axis, Params, axes_of
 from clustersweep.study.objective import Metric, ObjectiveSpec
-from clustersweep.study.task import Axes, Candidate, Infeasible, Task
+from clustersweep.study.task import Axes, Candidate, Infeasible
 from clustersweep.survey.dataset import Header
-from clustersweep.survey.source import check_split, open_dataset, read_digest, read_header
+from clustersweep.survey.source import absent_file, check_split, open_dataset, read_digest, read_header
 from clustersweep.survey.spec import DataSpec, SplitSpec, with_absolute_paths
 from clustersweep.survey.split import make_split
 from clustersweep.training.effective import Specs, effective, why_same
@@ -42,6 +42,8 @@ KEYS: Mapping[str, str] = {
     "limits": "What makes a combination impossible beside its shapes.",
     "limits.max_parameters": "Networks with more trainable weights are not trained; null: no limit.",
 }
+
+AXES = axes_of(network=NetworkSpec, training=TrainingSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,10 @@ class ClusterMasses:
     limits: LimitsSpec = field(default_factory=LimitsSpec)
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
 
-    axes: ClassVar[Mapping[str, Axis]] = axes_of(network=NetworkSpec, training=TrainingSpec)
+    axes: ClassVar[Mapping[str, Axis] | None] = AXES
     keys: ClassVar[Mapping[str, str]] = KEYS
+    costs_known: ClassVar[bool] = True
+    prepares: ClassVar[str] = "the survey"
     first_keys: ClassVar[Mapping[str, frozenset[str]]] = {
         "split": frozenset({"test", "validation", "seed", "by"}),
         "network": frozenset(
@@ -95,10 +99,28 @@ class ClusterMasses:
         """See `Task`."""
         return VAL_LOSS
 
+    @property
+    def code(self) -> None:
+        """See `Task`."""
+
+    @property
+    def lays_out_by_code(self) -> bool:
+        """See `Task`."""
+        return False
+
+    @property
+    def source(self) -> str:
+        """See `Task`."""
+        return str(self.data.images)
+
+    def absent(self) -> Path | None:
+        """See `Task`."""
+        return absent_file(self.data)
+
     # --- the study file and the definition: see `study.task.Task`
 
     @classmethod
-    def faults(cls, study: Mapping[str, Any]) -> Iterator[Fault]:
+    def faults(cls, study: Mapping[str, Any], path: Path) -> Iterator[Fault]:
         """See `Task`."""
         return cross_checks(study)
 
@@ -156,7 +178,7 @@ class ClusterMasses:
         """Return the architecture and the training of one combination."""
         chosen: dict[str, dict[str, Any]] = {"network": {}, "training": {}}
         for name, value in params.items():
-            chosen[self.axes[name].section][name] = value
+            chosen[AXES[name].section][name] = value
         return replace(self.network, **chosen["network"]), replace(self.training, **chosen["training"])
 
     def candidate(self, params: Params, header: Header) -> Candidate | Infeasible:
@@ -257,22 +279,6 @@ class NetworkTrainers:
             forget_networks()
             self._trainer = Trainer(*spec, self._data)
         return self._trainer
-
-
-def tasks(content: Mapping[str, Any]) -> type[Task]:
-    """Return the task of a study, by the content of its file or of its stored definition."""
-    return ClusterMasses
-
-
-def load_study(path: Path) -> "Study":
-    """Read a study file. Relative paths in it start from its own folder.
-
-    Raises:
-        StudyError: With every problem of the file.
-    """
-    from clustersweep.study.study import read_study
-
-    return read_study(path, tasks)
 
 
 def masses_of(study: "Study") -> ClusterMasses:

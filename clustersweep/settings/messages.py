@@ -79,7 +79,7 @@ def _fault(key: Key, error: Mapping[str, Any], document: Document, words: Vocabu
     if not key:
         return Fault(key, "must be lines of the form `key: value`", words.begin)
     if kind == "tuple_type" and key[0] == "search_space" and len(key) == 2:
-        section = words.axes[str(key[1])]
+        section = words.axes.get(str(key[1]), "settings")
         return Fault(key, "must be a list", f"Write it as [a, b, c], or move the one value to `{section}`.")
     if kind == "too_short" and facts["min_length"] == "1":
         return Fault(key, "must have at least one value", "Write one, or remove the key.")

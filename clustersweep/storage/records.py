@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,10 @@ from clustersweep.study.task import Infeasible, Task, same
 RECORD = "clustersweep"
 # The study attribute with how long its launches took.
 LAUNCHES = "launches"
+# The study attribute with every code of one's own that it was launched with.
+CODES = "codes"
+# The key of a definition, and the attribute of its trials, that a trainer of one's own has raised to train anew.
+VERSION = "version"
 # The dashboard looks through all notes of a study for every one of its trials; the attribute says the same.
 MAX_NOTES = 100
 NOTE_PART = 2045  # characters; the dashboard cuts longer notes like this, for databases with short columns
@@ -78,6 +82,8 @@ def notes(impossible: Mapping[int, Infeasible]) -> dict[str, str | int]:
 
 def _infeasible_note(why: Infeasible) -> str:
     """Write the note that the dashboard shows beside an impossible combination (Markdown)."""
+    if not why.trace:
+        return f"**Impossible: {why.reason}.**\n\nRule `{why.rule}`; no worker was used.\n"
     trace = "\n".join(f"| {name} | {' x '.join(map(str, shape))} |" for name, shape in why.trace)
     return (
         f"**Impossible: {why.reason}.**\n\nRule `{why.rule}` at `{why.layer}`; no worker was used.\n\n"
@@ -119,6 +125,10 @@ def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
         fields["val_nll"] = complete.val_nll
     if complete and complete.devices:
         fields["devices"] = [vars(device) for device in complete.devices]
+    if complete and complete.metrics:
+        fields["metrics"] = dict(complete.metrics)
+    if complete and complete.code:
+        fields["code"] = complete.code
     return {f"seed:{result.seed}": fields}
 
 
@@ -150,17 +160,33 @@ def _replicate(fields: Mapping[str, Any], curve: tuple[tuple[float, float], ...]
             **common, curve=curve, error=fields.get("error", ""), signature=fields.get("signature", "")
         )
     own = {name: fields[name] for name in ("value", "best_epoch")}
+    own |= {name: fields[name] for name in ("metrics", "code") if name in fields}
     devices = tuple(Device(**device) for device in fields.get("devices", ()))
     return CompleteReplicate(
         **common, **own, curve=curve, resumed=fields.get("resumed", 0), val_nll=fields.get("val_nll"), devices=devices
     )
 
 
+def version_attribute(definition: Mapping[str, Any]) -> dict[str, int]:
+    """Return the attribute that trials have where a study's definition has a version."""
+    return {VERSION: definition[VERSION]} if VERSION in definition else {}
+
+
+def of_version(definition: Mapping[str, Any], trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return those trials that belong to a definition: a version that was raised begins with none."""
+    wanted = version_attribute(definition).get(VERSION)
+    return [trial for trial in trials if trial.user_attrs.get(VERSION) == wanted]
+
+
 def waiting_trial(
-    trial: Trial, done: Mapping[int, ReplicateResult], supersedes: int | None, spaces: Mapping[str, BaseDistribution]
+    trial: Trial,
+    done: Mapping[int, ReplicateResult],
+    supersedes: int | None,
+    spaces: Mapping[str, BaseDistribution],
+    version: Mapping[str, int],
 ) -> FrozenTrial:
     """Return a trial to be stored that is still to be trained."""
-    attributes: dict[str, Any] = dict(trial.facts)
+    attributes: dict[str, Any] = {**trial.facts, **version}
     if supersedes is not None:
         attributes["supersedes"] = supersedes
     curves: dict[str, Any] = {}
@@ -173,13 +199,15 @@ def waiting_trial(
     )  # fmt: skip
 
 
-def infeasible_trial(params: Params, why: Infeasible, spaces: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def infeasible_trial(
+    params: Params, why: Infeasible, spaces: Mapping[str, BaseDistribution], version: Mapping[str, int]
+) -> FrozenTrial:
     """Return a trial to be stored that arithmetic has rejected."""
     return create_trial(
         state=TrialState.PRUNED,
         params=dict(params),
         distributions=dict(spaces),
-        user_attrs={"infeasible": dataclasses.asdict(why)},
+        user_attrs={"infeasible": dataclasses.asdict(why), **version},
     )
 
 
@@ -209,6 +237,23 @@ def same_networks(task: Task, trials: list[TrialResult]) -> tuple[TrialResult, .
         trial = possible[place]
         marked[trial.number] = dataclasses.replace(trial, same_as=possible[of].number, same_why=why)
     return tuple(marked.values())
+
+
+def require_same_code(study: Study, record: Mapping[str, Any], defined: Mapping[str, Any]) -> None:
+    """Refuse code of one's own that is another than that which the stored study was launched with last.
+
+    Raises:
+        StudyChangedError: It has changed, and the version is the same.
+    """
+    code, stored, version = study.task.code, record.get("code"), record["definition"].get(VERSION, 1)
+    if code is None or stored in (None, code.digest) or defined.get(VERSION) != version:
+        return
+    raise StudyChangedError(
+        f"the code of the study {study.name!r} has changed since it was launched: {code.words} has the digest "
+        f"{code.digest}, it had {stored}. Where that changes the numbers, raise `version: {version}` to "
+        f"{version + 1}, and all is trained anew; where it does not, launch with --same-code, which is recorded. "
+        f"What it was is kept in `code/{stored}` of the study's run folder"
+    )
 
 
 def require_extension(study: Study, record: dict[str, Any], defined: dict[str, Any]) -> None:

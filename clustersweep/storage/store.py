@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import optuna
@@ -16,16 +17,20 @@ from clustersweep.postgres.url import KEEPALIVES
 from clustersweep.storage.access import access_to
 from clustersweep.storage.errors import translated
 from clustersweep.storage.records import (
+    CODES,
     LAUNCHES,
     RECORD,
     TrialUpdate,
     distribution,
     infeasible_trial,
     notes,
+    of_version,
     replicate_update,
     require_extension,
+    require_same_code,
     same_networks,
     trial_result,
+    version_attribute,
     waiting_trial,
 )
 from clustersweep.study.definition import definition, filled
@@ -37,6 +42,8 @@ from clustersweep.study.task import Tasks
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+# Where Optuna keeps what the values of a study are called.
+METRIC_NAMES = "study:metric_names"
 # Whoever makes Optuna's tables holds this lock until its session ends: two at the same time trip over one another.
 LOCK_TABLES = "SELECT pg_advisory_lock(hashtext('clustersweep tables'))"
 
@@ -102,11 +109,16 @@ class Storage:
         with translated():
             return tuple(sorted(study.study_name for study in self._backend.get_all_studies()))
 
-    def begin(self, plan: Plan, *, retry_failed: bool = True) -> list[OpenTrial]:
+    def begin(self, plan: Plan, *, retry_failed: bool = True, same_code: bool = False) -> list[OpenTrial]:
         """Create the study or extend it to the plan, and give the trials that have work left, in the plan's order.
 
         Finished trials stay as they are. One that lacks seeds, or failed, is continued by a new trial that
         takes over its complete replicates and names it in `supersedes`.
+
+        Args:
+            plan: What is wanted.
+            retry_failed: Train failed replicates once more.
+            same_code: Go on though the code of one's own has changed; that is recorded.
 
         Raises:
             StudyChangedError: The stored study is another one; the message is a diff.
@@ -115,15 +127,20 @@ class Storage:
         if plan.definition is None:
             raise ValueError("a plan whose data were not read cannot be stored")
         with translated():
-            study_id = self._study_id(plan, plan.definition)
+            study_id = self._study_id(plan, plan.definition, same_code=same_code)
+            self._record_code(study_id, plan, same_code=same_code)
+            code = plan.study.task.code
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
+            record |= {"code": code.digest} if code is not None else {}
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
-            frozen = _newest(self._access.read_trials(study_id))
+            frozen = _newest(of_version(plan.definition, self._access.read_trials(study_id)))
             todo = reconcile(plan, _plain(frozen), retry_failed=retry_failed)
-            kinds = plan.study.task.axes
+            kinds = plan.study.kinds
             spaces = {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
-            impossible = [infeasible_trial(params, why, spaces) for params, why in todo.impossible]
-            fresh = [waiting_trial(w.trial, w.done, w.supersedes, spaces) for w in todo.work if w.continues is None]
+            version = version_attribute(plan.definition)
+            impossible = [infeasible_trial(params, why, spaces, version) for params, why in todo.impossible]
+            new_work = [work for work in todo.work if work.continues is None]
+            fresh = [waiting_trial(w.trial, w.done, w.supersedes, spaces, version) for w in new_work]
             added = self._access.add_trials(study_id, [*impossible, *fresh])
             reasons = {trial_id: why for (trial_id, _), (_, why) in zip(added, todo.impossible, strict=False)}
             self._access.set_study_system_attributes(study_id, notes(reasons))
@@ -134,32 +151,35 @@ class Storage:
                 for w in todo.work
             ]
 
-    def left(self, plan: Plan) -> Left | None:
+    def left(self, plan: Plan, *, same_code: bool = False) -> Left | None:
         """Tell what of a plan `begin` would have trained, and write nothing; None where the study is not stored.
 
-        A plan whose data were not read is taken to be of the stored study's data.
+        A plan whose data were not read is taken to be of the stored study's data. With `same_code`, code of one's own
+        may have changed.
 
         Raises:
             StudyChangedError: The stored study is another one; the message is a diff.
             StorageError: The database cannot be used.
         """
-        compared = self._compared(plan)
+        compared = self._compared(plan, same_code=same_code)
         if compared is None:
             return None
         record, newest = compared
         return left_to_train(plan, newest, record["seeds"])
 
-    def open_work(self, plan: Plan, *, retry_failed: bool = True) -> tuple[tuple[Trial, int], ...]:
+    def open_work(
+        self, plan: Plan, *, retry_failed: bool = True, same_code: bool = False
+    ) -> tuple[tuple[Trial, int], ...]:
         """Return the trials that `begin` would, each with the number of seeds that it lacks, and write nothing.
 
         Raises:
             StudyChangedError: The stored study is another one; the message is a diff.
             StorageError: The database cannot be used.
         """
-        compared = self._compared(plan)
+        compared = self._compared(plan, same_code=same_code)
         return plan.work if compared is None else reconcile(plan, compared[1], retry_failed=retry_failed).seeds
 
-    def _compared(self, plan: Plan) -> tuple[dict[str, Any], Newest] | None:
+    def _compared(self, plan: Plan, *, same_code: bool) -> tuple[dict[str, Any], Newest] | None:
         """Return a stored study's record and the newest trial of every combination; None where it is not stored."""
         name, study = plan.study.name, plan.study
         with translated():
@@ -169,9 +189,11 @@ class Storage:
             record = self._record(study_id, name)
             if record is None:
                 return None
-            digest = record["definition"]["data"]["digest"]
-            require_extension(study, record, plan.definition or definition(study, digest))
-            return record, _plain(_newest(self._access.read_trials(study_id)))
+            defined = plan.definition or definition(study, _data_digest(record))
+            require_extension(study, record, defined)
+            if not same_code:
+                require_same_code(study, record, defined)
+            return record, _plain(_newest(of_version(defined, self._access.read_trials(study_id))))
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives, to judge its values by."""
@@ -225,8 +247,8 @@ class Storage:
             raise ValueError("a storage that knows no tasks reads no results")
         with translated():
             study_id, attributes = self._stored(study)
-            frozen = self._access.read_trials(study_id)
-        record = attributes[RECORD]
+            record = attributes[RECORD]
+            frozen = of_version(record["definition"], self._access.read_trials(study_id))
         kind = self._tasks(record["definition"])
         task = kind.of_definition(filled(kind, record["definition"]))
         newest = _newest(frozen)
@@ -264,7 +286,7 @@ class Storage:
         """
         with translated():
             record = self._stored(study.name)[1][RECORD]
-        data_digest = data_digest or record["definition"]["data"]["digest"]
+        data_digest = data_digest or _data_digest(record)
         require_extension(study, record, definition(study, data_digest))
         return data_digest
 
@@ -316,18 +338,32 @@ class Storage:
             text = f"there is no study {study!r} in {self._where} (stored: {known}). {remedy}"
             raise StorageError(text) from None
 
-    def _study_id(self, plan: Plan, defined: dict[str, Any]) -> int:
+    def _study_id(self, plan: Plan, defined: dict[str, Any], *, same_code: bool) -> int:
         """Find the stored study and make sure that the plan continues it, or create it."""
         name = plan.study.name
         try:
             study_id = self._backend.get_study_id_from_name(name)
         except KeyError:
             direction = optuna.study.StudyDirection[plan.study.metric.direction.upper()]
-            return self._backend.create_new_study([direction], name)
+            study_id = self._backend.create_new_study([direction], name)
+            if plan.study.task.code is not None:  # as Optuna's `set_metric_names` has it, for the dashboard
+                self._access.set_study_system_attributes(study_id, {METRIC_NAMES: [plan.study.metric.name]})
+            return study_id
         record = self._record(study_id, name)
         if record is not None:
             require_extension(plan.study, record, defined)
+            if not same_code:
+                require_same_code(plan.study, record, defined)
         return study_id
+
+    def _record_code(self, study_id: int, plan: Plan, *, same_code: bool) -> None:
+        """Keep with a study that it is launched with some code of one's own, where that is new."""
+        code, attributes = plan.study.task.code, self._backend.get_study_user_attrs(study_id)
+        if code is None or attributes.get(RECORD, {}).get("code") == code.digest:
+            return
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        one = {"digest": code.digest, **version_attribute(plan.definition or {}), "at": at, "same_code": same_code}
+        self._backend.set_study_user_attr(study_id, CODES, [*attributes.get(CODES, ()), one])
 
     def _record(self, study_id: int, name: str) -> dict[str, Any] | None:
         """Read a study's record; None where a launch was killed as it began, which left only the name."""
@@ -340,6 +376,11 @@ class Storage:
         """Return the part of a curve that this process has not written yet."""
         written = self._written.get(trial.trial_id, {})
         return {epoch: value for epoch, value in curve.items() if written.get(epoch) != value}
+
+
+def _data_digest(record: Mapping[str, Any]) -> str:
+    """Return the digest of the data that a stored study was trained on; empty where they are its function's own."""
+    return str(record["definition"].get("data", {}).get("digest", ""))
 
 
 def _newest(trials: Iterable[FrozenTrial]) -> dict[Any, FrozenTrial]:

@@ -22,7 +22,7 @@ def definition(study: "Study", data_digest: str) -> Definition:
     Leaves out where the data are, the seeds and the resources. The values of an axis are sorted; a key that
     is an axis is left out of its section, where its value is never used.
     """
-    kinds = study.task.axes
+    kinds = study.kinds
     axes = {name: sorted({_canonical(v, kinds[name].kind) for v in values}) for name, values in study.axes.items()}
     objective = written(study.objective, FIRST_KEYS)
     return {**study.task.definition(data_digest, axes), "search_space": axes, "objective": objective}
@@ -44,11 +44,16 @@ def changes(task: type[Task], old: Definition, new: Definition) -> tuple[str, ..
 
 
 def extends(task: type[Task], old: Definition, new: Definition) -> bool:
-    """Say whether a definition keeps all of an older one, having at most more values on the same axes."""
+    """Say whether a definition keeps all of an older one, having at most more values on the same axes.
+
+    And a version that was raised, where the task has one.
+    """
     old, new = filled(task, old), filled(task, new)
     before, after = old["search_space"], new["search_space"]
-    same = {**old, "search_space": None} == {**new, "search_space": None} and before.keys() == after.keys()
-    return same and all(set(values) <= set(after[axis]) for axis, values in before.items())
+    raised = new.get("version", 0) >= old.get("version", 0)  # then all is trained anew
+    apart = {"search_space": None, "version": None}
+    same = {**old, **apart} == {**new, **apart} and before.keys() == after.keys()
+    return raised and same and all(set(values) <= set(after[axis]) for axis, values in before.items())
 
 
 def filled(task: type[Task], definition: Mapping[str, Any]) -> Definition:

@@ -4,6 +4,7 @@
 """
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clustersweep.errors import first_line
@@ -39,9 +40,15 @@ class DamagedCheckpointError(Exception):
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """An epoch ended. `epoch` counts from 1; losses are mean squared errors of log10 M500c in dex^2.
+    """An epoch ended. `epoch` counts from 1.
 
-    `val_nll` is the validation part's mean Gaussian negative log-likelihood, where the network has a variance.
+    Attributes:
+        epoch: Its number.
+        loss: Loss of the training part (mean squared error of log10 M500c, dex^2); NaN where the task tells none.
+        val_loss: The task's metric (the same of the validation part).
+        seconds: How long it took.
+        val_nll: The validation part's mean Gaussian negative log-likelihood, where the network has a variance.
+        metrics: All that a trainer of one's own reported, by name.
     """
 
     epoch: int
@@ -49,8 +56,12 @@ class EpochEnd:
     val_loss: float
     seconds: float
     val_nll: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        if self.metrics:
+            told = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+            return f"epoch {self.epoch}: {told}, {self.seconds:.1f} s"
         likelihood = "" if self.val_nll is None else f", val_nll {self.val_nll:.4f}"
         return (
             f"epoch {self.epoch}: loss {self.loss:.4f}, val_loss {self.val_loss:.4f}{likelihood}, {self.seconds:.1f} s"
@@ -80,17 +91,19 @@ class Finished:
     """The replicate ended well.
 
     Attributes:
-        val_loss: Validation loss of the best epoch, dex^2.
-        best_epoch: The epoch, counted from 1, with the lowest validation loss (`val_nll` where that is trained).
+        val_loss: The task's metric at the best epoch (validation loss, dex^2).
+        best_epoch: The epoch, counted from 1, with the best metric (`val_nll` where that is trained).
         epochs: Epochs trained, those before an interruption included.
         seconds: Time spent training, the same.
-        curve: `(loss, val_loss)` of every epoch, dex^2.
+        curve: `(loss, val_loss)` of every epoch; see `EpochEnd`.
         resumed: How often it was continued from a checkpoint.
-        weights: Weights of the best epoch, as an npz file's bytes.
+        weights: What is kept of it: weights of the best epoch, as an npz file's bytes; empty where nothing is.
         val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
         nll_curve: `(nll, val_nll)` of every epoch, where the network has a variance.
         devices: What computed its epochs, in their order; several where it was continued elsewhere, none where an
             older version computed a part.
+        metrics: What else a trainer of one's own reported at the best epoch, by name.
+        code: Digest of the code of one's own that trained it; empty where none did.
     """
 
     val_loss: float
@@ -103,6 +116,8 @@ class Finished:
     val_nll: float | None = None
     nll_curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
     devices: tuple[Device, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    code: str = ""
 
     def __str__(self) -> str:
         likelihood = "" if self.val_nll is None else f", val_nll {self.val_nll:.4f}"

@@ -1,6 +1,6 @@
 """The keys of a study file that every task has, and which keys of a task may be axes. Reads no file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -36,6 +36,14 @@ class Axis:
     annotation: Any
     kind: Literal["integer", "number", "choice"]
     choices: tuple[Scalar, ...] = ()
+
+
+def axis_of(values: Sequence[Scalar]) -> Axis:
+    """Return the axis that values make, where any name may be one: words, and true and false, are choices."""
+    if any(isinstance(value, str | bool) for value in values):
+        return Axis("search_space", str, "choice", tuple(values))
+    whole = all(isinstance(value, int) for value in values)
+    return Axis("search_space", int if whole else float, "integer" if whole else "number")
 
 
 def axes_of(**sections: type) -> dict[str, Axis]:

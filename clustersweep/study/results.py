@@ -55,6 +55,8 @@ class CompleteReplicate:
         resumed: How often it was continued from a checkpoint.
         val_nll: Negative log-likelihood of the best epoch, where the network has a variance.
         devices: What computed its epochs, in their order; none where an older version trained it.
+        metrics: What else a trainer of one's own reported at the best epoch, by name.
+        code: Digest of the code of one's own that trained it; empty where none did.
     """
 
     state: ClassVar = ReplicateState.COMPLETE
@@ -68,6 +70,8 @@ class CompleteReplicate:
     resumed: int = 0
     val_nll: float | None = None
     devices: tuple[Device, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    code: str = ""
 
 
 @dataclass(frozen=True)

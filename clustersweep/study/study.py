@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -17,7 +17,7 @@ from clustersweep.settings.document import Fault, Json, Key
 from clustersweep.settings.reader import read_yaml
 from clustersweep.settings.rules import is_number, repeated, section
 from clustersweep.settings.vocabulary import Vocabulary
-from clustersweep.study.keys import KEYS
+from clustersweep.study.keys import KEYS, Axis, Scalar, axis_of
 from clustersweep.study.objective import Metric, ObjectiveSpec
 from clustersweep.study.task import Axes, Task, Tasks
 
@@ -62,6 +62,12 @@ class Study:
         return self.search_space
 
     @property
+    def kinds(self) -> Mapping[str, Axis]:
+        """Of what kind each axis is."""
+        known = self.task.axes
+        return {name: axis_of(values) if known is None else known[name] for name, values in self.axes.items()}
+
+    @property
     def objective(self) -> ObjectiveSpec:
         """What makes one trial better than another."""
         return self.task.objective
@@ -88,11 +94,13 @@ def read_study(path: Path, tasks: Tasks) -> Study:
         rule, remedy = "is a training configuration, not a study", f"Train it: `clustersweep train {path}`."
         raise StudyError(document.problems([Fault((), rule, remedy)]))
     task = tasks(content)
-    words, faults = _words(task), functools.partial(_faults, task=task)
+    words, faults = _words(task), functools.partial(_faults, task=task, path=path)
     found = vars(checked(document, _schema(task), words, faults, StudyError))
-    own = {one.name: found.pop(one.name) for one in fields(task)}  # type: ignore[arg-type]  # tasks are dataclasses
+    own = {one.name: found.pop(one.name) for one in _sections(task)}
     in_order = section(document.value, "search_space")  # as in the file, which pydantic forgets
     axes = {axis: found["search_space"][axis] for axis in in_order}
+    if task.axes is None:  # 1 and 2.5 on one axis are both numbers
+        axes = {axis: _alike(values) for axis, values in axes.items()}
     return Study(**{**found, "search_space": axes, "task": task.of_file(own, path)})
 
 
@@ -105,13 +113,7 @@ def study_schema(task: type[Task]) -> dict[str, Any]:
 def _schema(task: type[Task]) -> pydantic.TypeAdapter[Any]:
     """Return the type of a task's study files: the task's sections among those that every study has."""
     hints = get_type_hints(task, include_extras=True)
-    sections = {
-        one.name: (
-            hints[one.name],
-            field() if one.default_factory is MISSING else field(default_factory=hints[one.name]),
-        )
-        for one in fields(task)  # type: ignore[arg-type]  # tasks are dataclasses
-    }
+    sections = {one.name: (hints[one.name], _default(one)) for one in _sections(task)}
     objective = sections.pop("objective")
     parts = {
         "name": (Annotated[str, pydantic.Field(alias="study", pattern=NAME)], field()),
@@ -126,10 +128,29 @@ def _schema(task: type[Task]) -> pydantic.TypeAdapter[Any]:
     return pydantic.TypeAdapter(pydantic.with_config(pydantic.ConfigDict(extra="forbid"))(made))
 
 
+def _sections(task: type[Task]) -> list[Field[Any]]:
+    """Return those fields of a task that are sections of its study files."""
+    every = fields(task)  # type: ignore[arg-type]  # tasks are dataclasses
+    return [one for one in every if one.metadata.get("section", True)]
+
+
+def _default(one: Field[Any]) -> Any:
+    """Return a field with the default of another one; without any where that has none."""
+    if one.default is not MISSING:
+        return field(default=one.default)
+    return field() if one.default_factory is MISSING else field(default_factory=one.default_factory)
+
+
+def _alike(values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    return tuple(float(value) for value in values) if axis_of(values).kind == "number" else values
+
+
 def _search_space(task: type[Task]) -> pydantic.GetPydanticSchema:
-    """Allow exactly the axes there are, each a list of values of its key's own type."""
+    """Allow exactly the axes there are, each a list of values of its key's own type; or any, where there are none."""
 
     def schema(_: Any, handler: pydantic.GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        if task.axes is None:  # the task's rules tell what is wrong with a value
+            return handler.generate_schema(dict[str, Annotated[tuple[Any, ...], MinLen(1), UNIQUE]])
         found = {}
         for name, axis in task.axes.items():
             values = Annotated[tuple[axis.annotation, ...], MinLen(1), UNIQUE]  # type: ignore[name-defined]  # made here
@@ -141,17 +162,17 @@ def _search_space(task: type[Task]) -> pydantic.GetPydanticSchema:
 
 @functools.cache
 def _words(task: type[Task]) -> Vocabulary:
-    axes = {name: axis.section for name, axis in task.axes.items()}
+    axes = {name: axis.section for name, axis in (task.axes or {}).items()}
     # In the order in which people write them.
-    keys = {"study": KEYS["study"], **task.keys, **KEYS}
+    keys = {"study": KEYS["study"], **task.keys, **KEYS, **{key: task.keys[key] for key in task.keys if key in KEYS}}
     return Vocabulary(file="a study", begin="Begin with `study: a-name`.", keys=keys, axes=axes)
 
 
-def _faults(study: Json, task: type[Task]) -> Iterator[Fault]:
+def _faults(study: Json, task: type[Task], path: Path) -> Iterator[Fault]:
     """Find the faults that no single key shows; what has the wrong type is told elsewhere."""
     if not isinstance(study, dict):
         return
-    yield from task.faults(study)
+    yield from task.faults(study, path)
     yield from _search_space_faults(section(study, "search_space"), study, task)
     yield from repeated(("seeds",), study.get("seeds"))
     gpus: Any = section(study, "resources").get("gpus_per_worker")
@@ -167,7 +188,7 @@ def _search_space_faults(axes: dict[str, Any], study: dict[str, Json], task: typ
         yield Fault(key, "must have at least one axis", "Add one, for instance `filters: [10, 20, 30]`.", silent=True)
     for axis, values in axes.items():
         yield from repeated((*key, axis), values)
-        if axis in task.axes and axis in section(study, home := task.axes[axis].section):
+        if axis in (task.axes or ()) and axis in section(study, home := task.axes[axis].section):  # type: ignore[index]
             yield Fault((home, axis), "is also an axis of `search_space`", "Remove it here, or remove the axis.")
     combinations = math.prod(len(values) for values in axes.values() if isinstance(values, list))
     if combinations > MAX_COMBINATIONS:

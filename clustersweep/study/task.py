@@ -83,6 +83,22 @@ class Data(Protocol):
         """The loss of predicting a constant; None where that is not known."""
 
 
+class Code(Protocol):
+    """Code of one's own that a study runs."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of its files."""
+
+    @property
+    def words(self) -> str:
+        """What it is and where, in words."""
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Its files, by name."""
+
+
 class Trainer(Protocol):
     """Trains replicates of one combination, one after another."""
 
@@ -126,10 +142,30 @@ class Trainers(Protocol):
 class Task(Protocol):
     """What a study trains. Its fields are its sections of the study file."""
 
-    axes: ClassVar[Mapping[str, Axis]]
-    """The keys that may be axes."""
+    axes: ClassVar[Mapping[str, Axis] | None]
+    """The keys that may be axes; None where any names may, whose values say of what kind they are."""
     keys: ClassVar[Mapping[str, str]]
     """What each of its keys means, dotted (`network.filters`)."""
+
+    costs_known: ClassVar[bool]
+    """Whether what a combination costs can be estimated before it has run."""
+    prepares: ClassVar[str]
+    """What `load` prepares, in words; empty where it has nothing to do."""
+
+    @property
+    def code(self) -> Code | None:
+        """The code of one's own that it runs; None where all of it is clustersweep's."""
+
+    @property
+    def lays_out_by_code(self) -> bool:
+        """Whether `candidate` runs code of one's own."""
+
+    @property
+    def source(self) -> str:
+        """Where its data, or its code, come from, in words; for where nothing of them can be read."""
+
+    def absent(self) -> Path | None:
+        """Return a file of the data that is not there; None where all are."""
 
     @property
     def objective(self) -> ObjectiveSpec:
@@ -142,8 +178,13 @@ class Task(Protocol):
     # --- the study file and the definition
 
     @classmethod
-    def faults(cls, study: Mapping[str, Any]) -> Iterator[Fault]:
-        """Find what no single key of its sections shows; what has the wrong type is told elsewhere."""
+    def faults(cls, study: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+        """Find what no single key of its sections shows; what has the wrong type is told elsewhere.
+
+        Args:
+            study: What the file holds.
+            path: The file.
+        """
 
     @classmethod
     def of_file(cls, sections: Mapping[str, Any], path: Path) -> Self:

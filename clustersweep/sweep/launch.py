@@ -31,7 +31,7 @@ from clustersweep.sweep.schedule import estimate_s
 from clustersweep.sweep.signals import interrupt_on_signals, stop_on_signals
 from clustersweep.sweep.speeds import add_speeds, read_speed
 from clustersweep.sweep.turns import Turn, claim_of, folder_of_turns, wait_for_room
-from clustersweep.words import command
+from clustersweep.words import command, listed
 
 if TYPE_CHECKING:
     from clustersweep.workers.protocol import Workers
@@ -74,6 +74,7 @@ class Options:
         workers: No more workers than this; None for as many as fit.
         in_process: Train in this process, without Ray.
         retry_failed: Try failed replicates once more.
+        same_code: Go on though code of one's own has changed.
         checkpoint_every_s: Least time between two checkpoints of a replicate.
         wait_s: How long to wait for room; None for ten minutes on a cluster, and on this machine for as long as the
             launches take that came before this one.
@@ -83,6 +84,7 @@ class Options:
     workers: int | None = None
     in_process: bool = False
     retry_failed: bool = True
+    same_code: bool = False
     checkpoint_every_s: float = 10.0
     wait_s: float | None = None
 
@@ -157,9 +159,9 @@ def launch(
         workers = None
         data = None
         if record is None or record.work:
-            database_too = "the database, " if record is None else ""
+            parts = ["the database" if record is None else "", study.task.prepares, "the workers"]
             # Side by side: workers start and import TensorFlow while this process reads.
-            with watcher.step(f"Preparing {database_too}the survey and the workers"):
+            with watcher.step(f"Preparing {listed(part for part in parts if part)}"):
                 survey = _Cancellable(watcher.survey)
                 reading = thread.submit(_read, plan, database, options, closing, record, home=home, survey=survey)
                 try:
@@ -179,7 +181,9 @@ def launch(
                     survey.cancel()
                     wait([reading])  # it must not write to the database once the lock is given back
         # Only now: what cannot be trained leaves nothing behind, and a study as it was.
-        open_trials = record.storage.begin(plan, retry_failed=options.retry_failed)
+        open_trials = record.storage.begin(plan, retry_failed=options.retry_failed, same_code=options.same_code)
+        if study.task.code is not None:
+            files.keep_code(study.task.code)
         if data is not None and data.label_variance is not None:
             record.storage.describe_data(study.name, data.label_variance)
         remove_leftovers(plan, record.storage, open_trials, files)
@@ -243,7 +247,7 @@ def _open(
         storage = Storage.connect(opened.url, lambda definition: type(plan.study.task))
         closing.callback(storage.close)
     with step("Reading the study's record"):
-        work = storage.open_work(plan, retry_failed=options.retry_failed)
+        work = storage.open_work(plan, retry_failed=options.retry_failed, same_code=options.same_code)
     return _Record(storage, opened, lock, work)
 
 

@@ -215,7 +215,8 @@ class Sweep:
                 device = event.devices[-1] if event.devices else None
                 self._meter.add(trial, job.epoch_s, compiled=job.first_on_worker, device=device)
                 self._backlog.correct(job.trial.number, self._meter.cost_s(trial, job.epoch_s))
-                self._files.save_weights(job.replicate.key, event.weights)
+                if event.weights:
+                    self._files.save_weights(job.replicate.key, event.weights)
                 self._end(worker, job.complete(event))
             case Failed() | Lost():
                 self._carry_out(worker, event)

@@ -8,6 +8,7 @@ from pathlib import Path
 from clustersweep.errors import StorageError
 from clustersweep.files import NOBODY_WRITES_AFTER_S, remove_parts, write_atomically
 from clustersweep.study.objective import Metric
+from clustersweep.study.task import Code
 
 
 class RunFolder:
@@ -71,6 +72,21 @@ class RunFolder:
         for seed, key in keys.items():
             if seed != best and math.isfinite(values[seed]):
                 self._weights(key).unlink(missing_ok=True)
+
+    def keep_code(self, code: Code) -> None:
+        """Keep the files of code of one's own, as they are now, below its digest.
+
+        Raises:
+            StorageError: The disk is full or read-only.
+        """
+        for name, content in code.files.items():
+            path = self.code(code.digest) / name
+            if not path.exists():
+                _write(path, content, "code")
+
+    def code(self, digest: str) -> Path:
+        """Return the folder in which code of one's own is kept."""
+        return self.path / "code" / digest
 
     def size_bytes(self) -> int:
         """Add up the files that are there."""

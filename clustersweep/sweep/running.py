@@ -117,6 +117,8 @@ class Job:
             resumed=event.resumed,
             val_nll=event.val_nll,
             devices=event.devices,
+            metrics=event.metrics,
+            code=event.code,
         )
 
     def failed(self, event: Failed) -> FailedReplicate:

@@ -208,7 +208,7 @@ class Trainer:
             nll_curve.extend(zip(nll, val_nll, strict=True))
             if not best_epoch or watched[-1][1] < watched[best_epoch - 1][1]:
                 best_epoch, best = epoch, _values(self._variables)
-            yield EpochEnd(epoch, loss, val_loss, took, *val_nll)
+            yield EpochEnd(epoch, loss, val_loss, took, val_nll[0] if val_nll else None)
             stopping = stop() or (until is not None and epoch >= until)
             if stopping or time.monotonic() - saved_at >= checkpoint_every_s:
                 saved_at = time.monotonic()

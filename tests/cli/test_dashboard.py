@@ -14,13 +14,13 @@ from arithmetic_workers import ArithmeticWorkers
 from children import Children
 from small_study import write_study
 
-from clustersweep.masses.task import load_study, tasks
 from clustersweep.postgres.location import open_database
 from clustersweep.storage.store import Storage
 from clustersweep.study.plan import make_plan
 from clustersweep.survey.dataset import Header
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.tasks import load_study, tasks
 
 pytestmark = pytest.mark.integration
 GRID = {"filters": [10, 20, 30], "kernel_size": [3, 5, 7], "conv_blocks": [1, 2, 3], "dense_layers": [1, 2, 3]}

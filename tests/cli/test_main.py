@@ -24,8 +24,7 @@ from clustersweep.cli.main import print_result
 from clustersweep.cli.progress import Display
 from clustersweep.cli.tables import basis_text, left_text, print_best, print_plan, print_status
 from clustersweep.errors import DataError
-from clustersweep.masses.report import write_study_report
-from clustersweep.masses.task import load_study, tasks
+from clustersweep.report.sweep.study_report import write_study_report
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.study.events import Device
@@ -33,6 +32,7 @@ from clustersweep.study.plan import Left, make_plan
 from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
 from clustersweep.survey.source import read_header
 from clustersweep.sweep.launch import Launched
+from clustersweep.tasks import load_study, tasks
 from clustersweep.training.metric import VAL_LOSS
 from clustersweep.words import command, duration
 

@@ -7,12 +7,12 @@ from rich.console import Console
 from small_study import small_plan
 
 from clustersweep.cli.progress import Display
-from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
 from clustersweep.study.results import CompleteReplicate, FailedReplicate
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, StorageAway, StorageBack, TrialDone
 from clustersweep.sweep.events import WorkerLost as Lost
+from clustersweep.tasks import tasks
 
 
 @pytest.fixture

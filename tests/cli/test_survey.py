@@ -26,10 +26,10 @@ from rich.console import Console
 from clustersweep.cli import main as cli
 from clustersweep.cli.progress import Display
 from clustersweep.home import Home
-from clustersweep.masses.task import load_study
 from clustersweep.survey.catalogue import ColumnNames
 from clustersweep.survey.formats.all import read_source
 from clustersweep.sweep.launch import read_plan
+from clustersweep.tasks import load_study
 
 CLUSTERS = 12
 
@@ -545,7 +545,7 @@ def test_what_was_stored_with_a_split_by_row_numbers_is_still_planned_for_its_re
 
 def test_a_launch_and_a_training_of_images_alone_read_data_without_redshifts(lab: Path) -> None:
     from clustersweep.home import find_home
-    from clustersweep.masses.task import load_study
+    from clustersweep.tasks import load_study
 
     np.savez(lab / "far.npz", images=images(), **(columns() | {"z": np.full(CLUSTERS, np.nan)}))
     loaded = load_study(study(lab, "images: far.npz"))

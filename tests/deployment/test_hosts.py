@@ -22,7 +22,7 @@ from chaos import table, trained
 from clustersweep.postgres.location import open_database
 from clustersweep.home import Home
 from clustersweep.storage.store import Storage
-from clustersweep.masses.task import tasks
+from clustersweep.tasks import tasks
 import os
 results = Storage.connect(open_database(None, os.environ, Home("/nowhere")).url, tasks).results(sys.argv[1])
 print(repr(sorted((table if sys.argv[2] == "table" else trained)(results).items())))

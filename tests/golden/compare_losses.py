@@ -22,7 +22,7 @@ import json, os, sys
 from clustersweep.home import find_home
 try:
     from clustersweep.postgres.location import open_database
-    from clustersweep.masses.task import tasks
+    from clustersweep.tasks import tasks
     from clustersweep.storage.store import Storage
     connect = lambda url: Storage.connect(url, tasks)
 except ModuleNotFoundError:  # a commit before the package had folders

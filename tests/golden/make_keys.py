@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from clustersweep.files import json_digest
-from clustersweep.masses.task import load_study
 from clustersweep.study.definition import definition, replicate_key
+from clustersweep.tasks import load_study
 
 ROOT = Path(__file__).parents[2]
 DATA = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -9,13 +9,13 @@ from optuna.storages import InMemoryStorage
 from optuna.storages._rdb import models
 from small_study import small_plan
 
-from clustersweep.masses.task import tasks
 from clustersweep.storage import tables
 from clustersweep.storage.access import KNOWN_SERIES, access_to, unknown_tables
 from clustersweep.storage.public import PublicAccess
 from clustersweep.storage.records import TrialUpdate
 from clustersweep.storage.store import Storage
 from clustersweep.study.results import CompleteReplicate
+from clustersweep.tasks import tasks
 
 
 def test_the_tables_of_the_optuna_in_the_lock_file_are_known():

@@ -13,12 +13,12 @@ from optuna.trial import create_trial
 from small_study import DROPOUT, small_plan
 
 from clustersweep.errors import StorageError, StudyChangedError
-from clustersweep.masses.task import tasks
 from clustersweep.storage.access import access_to
 from clustersweep.storage.records import MAX_NOTES, TrialUpdate, curve_attribute, notes, replicate_attribute, replicates
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import Device
 from clustersweep.study.results import CompleteReplicate, FailedReplicate, LaunchTime
+from clustersweep.tasks import tasks
 
 INFEASIBLE = {"kernel_size": 7, "conv_blocks": 2}
 

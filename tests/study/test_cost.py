@@ -15,7 +15,6 @@ from places import TESTS
 from small_study import small_plan
 
 from clustersweep.masses.cost import EpochSizes, epoch_amounts
-from clustersweep.masses.task import load_study
 from clustersweep.study.cost import PARTS, Speed, SpeedMeter, Sums, fitted, measured_sums
 from clustersweep.study.events import Device
 from clustersweep.study.plan import make_plan
@@ -23,6 +22,7 @@ from clustersweep.study.results import Trial
 from clustersweep.survey.source import read_header
 from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.sweep.speeds import add_speeds, read_speed
+from clustersweep.tasks import load_study
 from clustersweep.training.network import NetworkSpec, flops_per_image, layers, parameters, training_flops_per_image
 from clustersweep.training.spec import TrainingSpec
 

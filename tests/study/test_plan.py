@@ -8,11 +8,11 @@ from small_study import small_plan, small_study
 
 from clustersweep.cli.as_json import plan_json
 from clustersweep.errors import StudyError
-from clustersweep.masses.task import load_study
 from clustersweep.study.cost import Speed
 from clustersweep.study.plan import make_plan, require_feasible
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import read_header
+from clustersweep.tasks import load_study
 from clustersweep.training.network import NetworkSpec, flops_per_image, layers, training_flops_per_image
 
 SWEEPS = ROOT / "sweeps"

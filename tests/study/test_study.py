@@ -15,13 +15,14 @@ from places import ROOT
 
 from clustersweep.errors import Problem, StudyError
 from clustersweep.files import json_digest
-from clustersweep.masses.task import ClusterMasses, load_study
+from clustersweep.masses.task import ClusterMasses
 from clustersweep.settings.reader import MAX_BYTES, read_yaml
 from clustersweep.study.definition import changes, definition, extends, replicate_key
 from clustersweep.study.keys import KEYS as STUDY_KEYS
 from clustersweep.study.study import Study, study_schema
 from clustersweep.study.task import Infeasible
 from clustersweep.survey.spec import SimulateSpec
+from clustersweep.tasks import load_study
 from clustersweep.training.network import NetworkSpec, layers
 from clustersweep.training.spec import TrainingSpec
 

@@ -146,7 +146,8 @@ def tasks(content: Mapping[str, Any]) -> type[Arithmetic]:
 
 
 if __name__ == "__main__":
+    from clustersweep import tasks as chosen
     from clustersweep.cli.main import main
 
-    masses.tasks = tasks  # type: ignore[assignment]
+    chosen.tasks = tasks  # type: ignore[assignment]
     main()

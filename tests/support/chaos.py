@@ -28,12 +28,12 @@ from children import end
 
 from clustersweep.errors import StorageError
 from clustersweep.home import Home
-from clustersweep.masses.task import tasks
 from clustersweep.postgres.embedded_folder import PORT
 from clustersweep.postgres.location import open_database, stop_embedded
 from clustersweep.postgres.url import VARIABLES
 from clustersweep.storage.store import Storage
 from clustersweep.study.results import CompleteReplicate, ReplicateResult, SweepResults, combination
+from clustersweep.tasks import tasks
 
 STUDY = """
 study: chaos

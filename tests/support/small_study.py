@@ -5,12 +5,13 @@ from typing import Any
 
 import yaml
 
-from clustersweep.masses.task import ClusterMasses, tasks
+from clustersweep.masses.task import ClusterMasses
 from clustersweep.study.plan import Plan, make_plan
 from clustersweep.study.study import Study, read_study
 from clustersweep.study.task import Tasks
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.spec import DataSpec
+from clustersweep.tasks import tasks
 
 # What workers need to know where no study file is read.
 CLUSTERS = ClusterMasses(data=DataSpec())

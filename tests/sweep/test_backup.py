@@ -15,7 +15,6 @@ from small_study import small_plan
 
 from clustersweep.errors import DataError, StorageError
 from clustersweep.home import find_home
-from clustersweep.masses.task import tasks
 from clustersweep.postgres import dump as postgres_dump
 from clustersweep.postgres.dump import read_dump
 from clustersweep.postgres.embedded import stop_embedded
@@ -28,6 +27,7 @@ from clustersweep.sweep import backup
 from clustersweep.sweep.backup import back_up, restore
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.tasks import tasks
 
 ROWS = {"small": 4}  # the trials of the small study: three feasible and one that is not
 

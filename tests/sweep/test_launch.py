@@ -26,9 +26,8 @@ from clustersweep.cli.main import app
 from clustersweep.cli.progress import Display
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import StorageError
-from clustersweep.masses.report import write_study_report
-from clustersweep.masses.task import tasks
 from clustersweep.postgres.location import open_database
+from clustersweep.report.sweep.study_report import write_study_report
 from clustersweep.storage.store import Storage
 from clustersweep.study.study import read_study
 from clustersweep.survey.simulator.simulate import write_survey
@@ -36,6 +35,7 @@ from clustersweep.survey.spec import SimulateSpec
 from clustersweep.sweep.launch import Options, launch
 from clustersweep.sweep.speeds import read_speed
 from clustersweep.sweep.turns import Turn, claim_of, folder_of_turns
+from clustersweep.tasks import tasks
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +50,7 @@ from clustersweep.home import Home
 from clustersweep.sweep.launch import Options, launch
 from clustersweep.postgres.location import open_database
 from clustersweep.cli.progress import Display
-from clustersweep.masses.report import write_study_report
+from clustersweep.report.sweep.study_report import write_study_report
 from arithmetic_task import tasks
 from clustersweep.study.study import read_study
 home = Home(Path(sys.argv[2]))
@@ -479,8 +479,8 @@ import os, signal, sys
 import ray, ray._private.node, ray._private.worker
 import arithmetic_task
 from clustersweep.cli.main import main
-from clustersweep.masses import task
-task.tasks = arithmetic_task.tasks
+import clustersweep.tasks
+clustersweep.tasks.tasks = arithmetic_task.tasks
 place, name = {
     "processes": (ray._private.node.Node, "start_ray_processes"),
     "core worker": (ray._private.worker, "connect"),

@@ -11,11 +11,11 @@ from small_study import small_plan
 
 from clustersweep.errors import StorageError, StudyLockedError
 from clustersweep.home import Home
-from clustersweep.masses.task import tasks
 from clustersweep.postgres.location import StudyLock, open_database
 from clustersweep.storage.store import Storage
 from clustersweep.sweep.removal import Belongings, remove_study
 from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.tasks import tasks
 
 
 def yes(found):

@@ -7,10 +7,10 @@ import pytest
 from small_data import small_data
 from small_study import DROPOUT, write_study
 
-from clustersweep.masses.task import load_study
 from clustersweep.study.events import Finished
 from clustersweep.study.plan import make_plan
 from clustersweep.survey.dataset import Header
+from clustersweep.tasks import load_study
 from clustersweep.training.effective import effective, idle, why_same
 from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec

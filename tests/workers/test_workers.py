@@ -21,12 +21,12 @@ from small_study import CLUSTERS, small_plan
 
 from clustersweep.cpus import available_cpus
 from clustersweep.errors import WorkersError
-from clustersweep.masses.task import tasks
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
+from clustersweep.tasks import tasks
 from clustersweep.workers import connection as ray_cluster
 from clustersweep.workers.connection import (
     Node,

@@ -1,4 +1,4 @@
-"""The report of a sweep of galaxy clusters, with where its numbers come from."""
+"""The report of a study, with where its numbers come from and what to type next."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
