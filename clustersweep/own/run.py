@@ -300,10 +300,11 @@ class OwnTrainer:
                         yield _out_of_order(said.number, most)
                         talk.answer(go_on=False)
                         return
-                    saves_each = progress.state is not None and progress.saved_after == said.number - 1
+                    # One that saved after the epoch before will do so now, and so may any after its first.
+                    saves = said.number == 1 or (progress.state is not None and progress.saved_after == said.number - 1)
                     progress, fresh = progress.reported(said), False
                     yield self._epoch_end(said)
-                    halting = halts(said.number) and not (saves_each and said.number > 1)
+                    halting = halts(said.number) and not saves
                 case _State():
                     progress = replace(progress, state=said.content, saved_after=len(progress.epochs))
                     halting = halts(len(progress.epochs))

@@ -203,10 +203,10 @@ def _defined(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
                 yield node.name, node
             case ast.Import() | ast.ImportFrom():
                 yield from ((alias.asname or alias.name, node) for alias in node.names)
+            case ast.Assign() | ast.AnnAssign():
+                stored = (inner for inner in ast.walk(node) if isinstance(inner, ast.Name))
+                yield from ((inner.id, node) for inner in stored if isinstance(inner.ctx, ast.Store))
             case _:
-                for inner in ast.iter_child_nodes(node):
-                    if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                        yield inner.id, node
                 bodies = (getattr(node, name, []) for name in ("body", "orelse", "finalbody"))
                 for body in bodies:
                     yield from _defined(body)

@@ -18,13 +18,24 @@ from clustersweep.study.results import (
 Row = dict[str, object]
 
 
+# The columns that every table has beside the axes and the metric.
+_BEFORE = ("supersedes", "trial_state")
+_SEED = ("parameters", "seed", "state")
+_AFTER = (
+    "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer", "reason", "error", "device",
+    "device_model", "threads", "precision", "deterministic", "same_as",
+)  # fmt: skip
+_TAKEN = {"trial", *_BEFORE, *_SEED, *_AFTER, "code"}
+
+
 def fixed_columns(metric: Metric) -> tuple[str, ...]:
     """Return the columns after the number of the trial and the axes."""
-    return (
-        "supersedes", "trial_state", metric.value_column, "parameters", "seed", "state", metric.column,
-        *metric.others, "best_epoch", "epochs_trained", "seconds", "resumed", "worker", "rule", "layer",
-        "reason", "error", "device", "device_model", "threads", "precision", "deterministic", "same_as",
-    )  # fmt: skip
+    return (*_BEFORE, metric.value_column, *_SEED, _metric_column(metric), *metric.others, *_AFTER)
+
+
+def _metric_column(metric: Metric) -> str:
+    """Return the column of the metric, which may be called as one of those that every table has."""
+    return f"metric {metric.column}" if metric.column in _TAKEN else metric.column
 
 
 def results_csv(results: SweepResults) -> bytes:
@@ -33,7 +44,8 @@ def results_csv(results: SweepResults) -> bytes:
     Losses have all their digits; what is not known is empty.
     """
     text = io.StringIO()
-    names = ["trial", *results.axes, *fixed_columns(results.metric)]
+    fixed = fixed_columns(results.metric)
+    names = ["trial", *map(_axis_column, results.axes), *fixed, *_own_columns(results)]
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for trial in results.trials:
@@ -42,10 +54,23 @@ def results_csv(results: SweepResults) -> bytes:
     return text.getvalue().encode()
 
 
+def _axis_column(axis: str) -> str:
+    """Return the column of an axis, likewise."""
+    return f"axis {axis}" if axis in _TAKEN else axis
+
+
+def _own_columns(results: SweepResults) -> list[str]:
+    """Return the columns of what trainers of one's own told beside their metric; none where there were none."""
+    ended = [replicate for trial in results.trials for replicate in trial.complete_replicates]
+    names = dict.fromkeys(name for replicate in ended for name in replicate.metrics)
+    taken = {*_TAKEN, *fixed_columns(results.metric), *results.axes}
+    return [*(name for name in names if name not in taken), *(["code"] if any(r.code for r in ended) else [])]
+
+
 def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
     common: Row = {
         "trial": trial.number,
-        **trial.params,
+        **{_axis_column(axis): value for axis, value in trial.params.items()},
         "supersedes": trial.supersedes,
         "trial_state": trial.state,
         results.metric.value_column: trial.value,
@@ -62,6 +87,7 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
             yield {**common, "seed": seed, "state": TrialState.WAITING}
             continue
         yield {
+            **(replicate.metrics if isinstance(replicate, CompleteReplicate) else {}),
             **common,
             "seed": seed,
             "state": replicate.state,
@@ -77,7 +103,8 @@ def _ended(replicate: ReplicateResult, results: SweepResults) -> Row:
     if isinstance(replicate, FailedReplicate):
         return {"resumed": 0, "error": " ".join(replicate.error.split())}  # one row, one line, for grep
     return {
-        metric.column: replicate.value,
+        "code": replicate.code,
+        _metric_column(metric): replicate.value,
         "rmse_dex": rmse(replicate.value) if metric.square_of else None,
         "r2": r_squared(replicate.value, variance) if variance else None,
         "val_nll": replicate.val_nll,
