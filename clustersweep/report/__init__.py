@@ -10,6 +10,7 @@ __all__, __getattr__ = public_names(
         "png": ("write_pngs",),
         "survey": ("write_survey_page",),
         "sweep.listings": ("Provenance",),
+        "sweep.study_report": ("write_study_report",),
         "sweep.table": ("summary",),
         "sweep.verdict": ("Verdict",),
         "sweep.write": ("ReportFiles", "write_report"),

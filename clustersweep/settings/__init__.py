@@ -6,7 +6,7 @@ __all__, __getattr__ = public_names(
     __name__,
     {
         "check": ("Seeds", "UNIQUE", "checked"),
-        "document": ("Fault", "Json", "Key"),
+        "document": ("Fault", "Json", "Key", "UNPRINTABLE"),
         "reader": ("read_yaml",),
         "rules": ("is_number", "repeated", "section"),
         "vocabulary": ("Vocabulary",),

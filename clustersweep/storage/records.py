@@ -239,14 +239,24 @@ def same_networks(task: Task, trials: list[TrialResult]) -> tuple[TrialResult, .
     return tuple(marked.values())
 
 
-def require_same_code(study: Study, record: Mapping[str, Any], defined: Mapping[str, Any]) -> None:
+def require_same_code(
+    study: Study, record: Mapping[str, Any], defined: Mapping[str, Any], trials: Iterable[TrialResult]
+) -> None:
     """Refuse code of one's own that is another than that which the stored study was launched with last.
+
+    Args:
+        study: As the file has it now.
+        record: What is stored of it.
+        defined: Its definition now.
+        trials: Those of this definition that are stored; where none was begun, any code will do.
 
     Raises:
         StudyChangedError: It has changed, and the version is the same.
     """
     code, stored, version = study.task.code, record.get("code"), record["definition"].get(VERSION, 1)
     if code is None or stored in (None, code.digest) or defined.get(VERSION) != version:
+        return
+    if all(trial.state in (State.WAITING, State.INFEASIBLE) for trial in trials):
         return
     raise StudyChangedError(
         f"the code of the study {study.name!r} has changed since it was launched: {code.words} has the digest "

@@ -127,13 +127,16 @@ class Storage:
         if plan.definition is None:
             raise ValueError("a plan whose data were not read cannot be stored")
         with translated():
-            study_id = self._study_id(plan, plan.definition, same_code=same_code)
+            study_id = self._study_id(plan, plan.definition)
+            frozen = _newest(of_version(plan.definition, self._access.read_trials(study_id)))
+            stored = self._backend.get_study_user_attrs(study_id).get(RECORD)
+            if stored is not None and not same_code:
+                require_same_code(plan.study, stored, plan.definition, _plain(frozen).values())
             self._record_code(study_id, plan, same_code=same_code)
             code = plan.study.task.code
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             record |= {"code": code.digest} if code is not None else {}
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
-            frozen = _newest(of_version(plan.definition, self._access.read_trials(study_id)))
             todo = reconcile(plan, _plain(frozen), retry_failed=retry_failed)
             kinds = plan.study.kinds
             spaces = {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
@@ -191,9 +194,10 @@ class Storage:
                 return None
             defined = plan.definition or definition(study, _data_digest(record))
             require_extension(study, record, defined)
+            newest = _plain(_newest(of_version(defined, self._access.read_trials(study_id))))
             if not same_code:
-                require_same_code(study, record, defined)
-            return record, _plain(_newest(of_version(defined, self._access.read_trials(study_id))))
+                require_same_code(study, record, defined, newest.values())
+            return record, newest
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives, to judge its values by."""
@@ -338,7 +342,7 @@ class Storage:
             text = f"there is no study {study!r} in {self._where} (stored: {known}). {remedy}"
             raise StorageError(text) from None
 
-    def _study_id(self, plan: Plan, defined: dict[str, Any], *, same_code: bool) -> int:
+    def _study_id(self, plan: Plan, defined: dict[str, Any]) -> int:
         """Find the stored study and make sure that the plan continues it, or create it."""
         name = plan.study.name
         try:
@@ -352,8 +356,6 @@ class Storage:
         record = self._record(study_id, name)
         if record is not None:
             require_extension(plan.study, record, defined)
-            if not same_code:
-                require_same_code(plan.study, record, defined)
         return study_id
 
     def _record_code(self, study_id: int, plan: Plan, *, same_code: bool) -> None:

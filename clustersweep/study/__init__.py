@@ -24,7 +24,7 @@ __all__, __getattr__ = public_names(
             "Stopped",
             "failure_of",
         ),
-        "objective": ("Aggregate", "Metric", "ObjectiveSpec", "aggregate", "plain_metric"),
+        "objective": ("Aggregate", "Direction", "Metric", "ObjectiveSpec", "aggregate", "plain_metric"),
         "keys": ("Axis", "Params", "Scalar", "axes_of"),
         "plan": ("Left", "Plan", "make_plan", "require_feasible"),
         "ranking": (
