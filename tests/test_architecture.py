@@ -60,7 +60,7 @@ MAY_IMPORT = {
 
 
 # Those whose `__init__` names what is public in them.
-FOLDERS_OF_NAMES = ("survey", "postgres", "settings", "study", "storage", "report", "masses", "training")
+FOLDERS_OF_NAMES = ("survey", "postgres", "settings", "study", "storage", "report", "masses", "own", "training")
 
 
 def name_of(path):
@@ -216,7 +216,7 @@ def test_what_a_study_is_imports_nothing_that_trains_keeps_or_draws():
     assert done.returncode == 0, done.stderr
 
 
-WORKERS_MODULES = ("workers.protocol", "masses.task", "training.files.checkpoint")
+WORKERS_MODULES = ("workers.protocol", "masses.task", "own.task", "training.files.checkpoint")
 
 
 @pytest.mark.parametrize(

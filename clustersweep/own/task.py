@@ -108,7 +108,6 @@ class OwnTask:
 
     axes: ClassVar[Mapping[str, Axis] | None] = None
     keys: ClassVar[Mapping[str, str]] = KEYS
-    first_keys: ClassVar[Mapping[str, frozenset[str]]] = {}
     costs_known: ClassVar[bool] = False
     prepares: ClassVar[str] = ""
 

@@ -55,7 +55,7 @@ __all__, __getattr__ = public_names(
             "losses",
         ),
         "study": ("NAME", "Study", "read_study", "study_schema"),
-        "task": ("Axes", "Candidate", "Data", "Infeasible", "Task", "Tasks", "Trainer", "Trainers", "same"),
+        "task": ("Axes", "Candidate", "Code", "Data", "Infeasible", "Task", "Tasks", "Trainer", "Trainers", "same"),
         "watcher": ("Watcher",),
     },
 )
