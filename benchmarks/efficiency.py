@@ -139,7 +139,7 @@ class Watch:
         """See `launch.LaunchWatcher`."""
         yield
 
-    def survey(self, done: int, total: int) -> None:
+    def made(self, done: int, total: int) -> None:
         """See `launch.LaunchWatcher`."""
 
     def waits(self, text: str) -> None:

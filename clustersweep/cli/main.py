@@ -333,7 +333,7 @@ def export(
     files, best = RunFolder(home.run(study.name)), chosen.best_replicate(results.metric)
     read_weights(chosen, replicate_key(study, stored.data_digest, chosen.params, best.seed), files)
     if stored.absent is not None:
-        trial_text = f"trial {chosen.number} (rank {found_rank} of {len(results.networks())})"
+        trial_text = f"trial {chosen.number} (rank {found_rank} of {len(results.distinct())})"
         rule = f"is not to be found here, and export computes the validation loss of {trial_text} again from the data"
         remedy = f"Mount the data, or mend their path in {study_file}: where they lie is no part of the study."
         raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])

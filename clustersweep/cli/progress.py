@@ -49,7 +49,7 @@ class Steps:
             yield
         self._say(f"{text} [dim]({time.monotonic() - started:.1f} s)[/dim]")
 
-    def survey(self, done: int, total: int) -> None:
+    def made(self, done: int, total: int) -> None:
         """Show the simulation's progress: beside the spinner, or a line for every quarter of it."""
         quarter = 4 * done // max(1, total)
         if self._status is not None:

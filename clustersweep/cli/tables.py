@@ -11,7 +11,7 @@ from clustersweep.cli.as_json import states_counted
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
-from clustersweep.study.ranking import best_learned_nothing, same_words, ties_of
+from clustersweep.study.ranking import alike_text, best_learned_nothing, ties_of
 from clustersweep.study.results import SweepResults, Trial, loss_of
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
@@ -142,7 +142,7 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
     if nothing := best_learned_nothing(results):
         out.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
     out.print(_counts(results, lives=lives), highlight=False, soft_wrap=True)
-    ranked = results.networks()
+    ranked = results.distinct()
     if not ranked:
         return
     metric = results.metric
@@ -171,7 +171,7 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
         words = f"{near.count()}, may be as good" if "," in near.count() else f"{near.count()} may be as good"
         words += f": within {near.margin:.4f}{metric.with_unit} of the best, the noise of the seeds"
         out.print(escape(words), highlight=False, soft_wrap=True)
-    for line in same_words(results):
+    for line in alike_text(results):
         out.print(escape(line), highlight=False, soft_wrap=True)
 
 

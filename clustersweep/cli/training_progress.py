@@ -11,11 +11,11 @@ from rich.table import Table
 from clustersweep.cli.progress import Steps
 from clustersweep.report.model.text import gain_text
 from clustersweep.study.events import EpochEnd, Failed, Stopped
-from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
+from clustersweep.study.ranking import nothing_learned
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate, Metrics
 from clustersweep.training.evaluation.results import StageResult
-from clustersweep.training.metric import VAL_LOSS
+from clustersweep.training.metric import NOISE_OF_CLUSTERS, VAL_LOSS
 from clustersweep.training.stages import StageBegan, StageEnded, TrainingEvent
 from clustersweep.words import duration
 

@@ -102,16 +102,16 @@ def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -
     Raises:
         NothingCompleteError: There is no such complete trial.
     """
-    ranked = results.networks()
+    ranked = results.distinct()
     if not ranked:
         raise NothingCompleteError(
             f"no trial of {results.study!r} is complete, so there is nothing to export. Launch the study first"
         )
     if number is not None:
-        ranks = {trial.network_number: place for place, trial in enumerate(ranked, start=1)}
+        ranks = {trial.first_alike: place for place, trial in enumerate(ranked, start=1)}
         for trial in results.ranked():
             if trial.number == number:
-                return trial, ranks[trial.network_number]
+                return trial, ranks[trial.first_alike]
         raise NothingCompleteError(
             f"trial {number} of {results.study!r} is not complete (or was superseded). "
             "`clustersweep report` lists those that are"
@@ -286,7 +286,7 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
         for replicate in other.replicates.values()
         if isinstance(replicate, FailedReplicate)
     )
-    ties = (Tie(trial=t.number, value=loss_of(t)) for t in near.networks)
+    ties = (Tie(trial=t.number, value=loss_of(t)) for t in near.distinct)
     complete = {replicate.seed: replicate.value for replicate in trial.complete_replicates}
     found = {seed: complete.get(seed) for seed in results.seeds}
     return Evidence(
@@ -295,7 +295,7 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
         trial=trial.number,
         params=dict(trial.params),
         rank=rank,
-        of=len(results.networks()),
+        of=len(results.distinct()),
         objective=f"{objective.over_seeds} of {objective.metric} over the seeds, dex^2",
         value=loss_of(trial),
         seeds=found,

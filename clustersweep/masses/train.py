@@ -61,7 +61,7 @@ def train_model(
         dataset = open_dataset(
             configuration.data,
             home.surveys,
-            progress=watcher.survey,
+            progress=watcher.made,
             jobs=available_cpus(),
             needs_redshift=needs_redshift,
         )

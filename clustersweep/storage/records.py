@@ -229,7 +229,7 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
     )
 
 
-def same_networks(task: Task, trials: list[TrialResult]) -> tuple[TrialResult, ...]:
+def marked_alike(task: Task, trials: list[TrialResult]) -> tuple[TrialResult, ...]:
     """Return the trials, those marked that are trained as an earlier one is."""
     possible = [trial for trial in trials if trial.infeasible is None]
     marked = {trial.number: trial for trial in trials}

@@ -28,12 +28,11 @@ __all__, __getattr__ = public_names(
         "keys": ("Axis", "Params", "Scalar", "axes_of"),
         "plan": ("Left", "Plan", "make_plan", "require_feasible"),
         "ranking": (
-            "NOISE_OF_CLUSTERS",
+            "alike_text",
             "Ties",
             "best_learned_nothing",
             "learned_nothing",
             "nothing_learned",
-            "same_words",
             "ties_of",
             "trial_learned_nothing",
         ),

@@ -1,8 +1,8 @@
-"""What training costs in time: a model of what networks cost, fitted to what sweeps measured, and estimates from it.
+"""What training costs in time: a model of what trials cost, fitted to what sweeps measured, and estimates from it.
 
 An epoch takes the sum of its parts (`PARTS`), each its amount of work times what a unit of that costs on a device. The
 fit is linear least squares of relative errors around what is assumed before anything is measured, so that few
-measurements, or many of networks of one size, move only what they tell about. It needs sums alone (`speeds.py`).
+measurements, or many of trials of one size, move only what they tell about. It needs sums alone (`speeds.py`).
 """
 
 import math
@@ -27,6 +27,9 @@ PARTS: Mapping[str, float] = {
 }
 """The parts of an epoch, and what a unit of each costs where nothing is measured, seconds.
 
+They are those of a small network, by whose names a home keeps what it measured. A task that trains something else
+counts its work in whichever are most like it, and none in the others: what is measured makes up for the difference.
+
 From the networks in `benchmarks/results/efficiency.json`, on one core of a Xeon with AVX-512.
 
 * `convolution`: operations of convolutions, filters counted in whole vectors: ten cost as much as sixteen;
@@ -49,7 +52,7 @@ BUILDING = 1.2
 UNIT_SD, MODEL_SD = 0.7, 0.2
 # The same for a device on which nothing was measured.
 DEVICE_SD = 0.8
-# Networks of one sweep are alike in what the model does not know: more of them tell no more than so many.
+# Trials of one sweep are alike in what the model does not know: more of them tell no more than so many.
 TELLING = 60.0
 # No part is cheaper than this share of what the others lead one to expect: nothing is free.
 LEAST = 0.05

@@ -1,4 +1,4 @@
-"""Which trials the noise of the seeds cannot tell apart, which are one network, and which learned nothing. Pure."""
+"""Which trials the noise of the seeds cannot tell apart, which are trained alike, and which learned nothing. Pure."""
 
 import collections
 import functools
@@ -12,7 +12,7 @@ from clustersweep.study.results import SweepResults, TrialResult, loss_of, losse
 from clustersweep.words import counted
 
 _FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
-NOISE_OF_SEEDS, NOISE_OF_CLUSTERS = "the noise of the seeds", "the noise of so few clusters"
+NOISE_OF_SEEDS = "the noise of the seeds"
 _MOST_EVEN = 20  # the median of more seeds, where their number is even, varies as that of one more does, within 1 %
 
 
@@ -23,8 +23,8 @@ class Ties:
     Attributes:
         noise: Typical standard deviation of a replicate's value over the seeds; NaN with one seed.
         margin: Two trials closer than this cannot be told apart; NaN with one seed.
-        trials: The others within the margin that learned something, best first, all trials of a network.
-        same: Complete trials that are the same network as this one.
+        trials: The others within the margin that learned something, best first, also those that are trained alike.
+        same: Complete trials that are trained as this one is.
     """
 
     noise: float
@@ -33,40 +33,40 @@ class Ties:
     same: tuple[TrialResult, ...]
 
     @property
-    def networks(self) -> tuple[TrialResult, ...]:
-        """One trial of each network among the others, best first."""
+    def distinct(self) -> tuple[TrialResult, ...]:
+        """One trial of those that are trained alike among the others, best first."""
         first: dict[int, TrialResult] = {}
         for trial in self.trials:
-            first.setdefault(trial.network_number, trial)
+            first.setdefault(trial.first_alike, trial)
         return tuple(first.values())
 
     def count(self, noun: str = "other combination") -> str:
-        """Return `5 other combinations`, and how many of them are one network."""
-        number, networks = len(self.trials), len(self.networks)
+        """Return `5 other combinations`, and how many of them are trained alike."""
+        number, different = len(self.trials), len(self.distinct)
         words = counted(number, noun)
-        if networks == number:
+        if different == number:
             return words
-        several = [n for n in collections.Counter(t.network_number for t in self.trials).values() if n > 1]
+        several = [n for n in collections.Counter(t.first_alike for t in self.trials).values() if n > 1]
         if len(several) == 1:
             return f"{words}, {several[0]} of them the same network"
-        return f"{words} of {networks} different networks"
+        return f"{words} of {different} different networks"
 
 
 def ties_of(results: SweepResults, trial: TrialResult) -> Ties:
-    """Return what the noise cannot tell from a complete trial; networks that learned nothing are no rivals."""
+    """Return what the noise cannot tell from a complete trial; trials that learned nothing are no rivals."""
     variance = results.label_variance
-    alive = [t for t in results.networks() if not learned_nothing(loss_of(t), variance)]
-    noise = typical_spread(alive or results.networks())
+    alive = [t for t in results.distinct() if not learned_nothing(loss_of(t), variance)]
+    noise = typical_spread(alive or results.distinct())
     margin = margin_of(trial, noise, results.over_seeds)
     ranked = [t for t in results.ranked() if not learned_nothing(loss_of(t), variance)]
     near = indistinguishable(ranked, trial, math.nan if learned_nothing(loss_of(trial), variance) else margin)
-    own = trial.network_number
-    twins = (t for t in results.ranked() if t.network_number == own and t.number != trial.number)
-    return Ties(noise, margin, tuple(t for t in near if t.network_number != own), tuple(twins))
+    own = trial.first_alike
+    twins = (t for t in results.ranked() if t.first_alike == own and t.number != trial.number)
+    return Ties(noise, margin, tuple(t for t in near if t.first_alike != own), tuple(twins))
 
 
 def learned_nothing(loss: float, label_variance: float | None) -> bool:
-    """Say whether predicting the mean mass for every cluster would have done as well."""
+    """Say whether predicting a constant would have done as well."""
     return label_variance is not None and loss >= label_variance
 
 
@@ -114,8 +114,8 @@ def best_learned_nothing(results: SweepResults) -> str:
     return trial_learned_nothing("the best combination", results, best[0]) if best else ""
 
 
-def same_words(results: SweepResults) -> tuple[str, ...]:
-    """Return a sentence for every reason why trials are the same network as another, with their numbers."""
+def alike_text(results: SweepResults) -> tuple[str, ...]:
+    """Return a sentence for every reason why trials are trained as another is, with their numbers."""
     reasons: dict[str, list[str]] = {}
     for trial in results.trials:
         if trial.same_as is not None:
@@ -126,7 +126,7 @@ def same_words(results: SweepResults) -> tuple[str, ...]:
 def typical_spread(trials: Iterable[TrialResult]) -> float:
     """Estimate the standard deviation over the seeds, common to all trials; NaN with one seed.
 
-    From the median of the trials' variances, so that a few networks that died in one seed do not count.
+    From the median of the trials' variances, so that a few trials that died in one seed do not count.
     A variance of d degrees of freedom has its median at about (1 - 2 / 9d)^3 of the true one
     (Wilson & Hilferty 1931, PNAS 17, 684).
     """

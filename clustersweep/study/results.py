@@ -126,7 +126,7 @@ class TrialResult:
         infeasible: Why arithmetic rejected it; None for a trial that can be trained.
         supersedes: Number of the earlier trial of the same combination that this one continues.
         parameters: Trainable weights, where they are known.
-        same_as: Number of the first trial of which this one is the same network, to the last bit; None if none is.
+        same_as: Number of the first trial that is trained as this one is, to the last bit; None if none is.
         same_why: Why it is: what its axes do not change.
     """
 
@@ -142,8 +142,8 @@ class TrialResult:
     same_why: str = ""
 
     @property
-    def network_number(self) -> int:
-        """The number that all trials of one network share: that of the first of them."""
+    def first_alike(self) -> int:
+        """The number that all trials share that are trained alike: that of the first of them."""
         return self.number if self.same_as is None else self.same_as
 
     @property
@@ -223,11 +223,11 @@ class SweepResults:
         done = [(self.metric.order(t.value), t.number, t) for t in self.trials if t.value is not None]
         return tuple(trial for _, _, trial in sorted(done, key=lambda found: found[:2]))
 
-    def networks(self) -> tuple[TrialResult, ...]:
-        """Complete trials, best first, one of each network."""
+    def distinct(self) -> tuple[TrialResult, ...]:
+        """Return complete trials, best first, one of those that are trained alike."""
         first: dict[int, TrialResult] = {}
         for trial in self.ranked():
-            first.setdefault(trial.network_number, trial)
+            first.setdefault(trial.first_alike, trial)
         return tuple(first.values())
 
     def count(self, state: TrialState) -> int:

@@ -10,8 +10,8 @@ class Watcher(Protocol):
     def step(self, text: str) -> AbstractContextManager[None]:
         """Show that something that may take a while has begun, and when it is done."""
 
-    def survey(self, done: int, total: int) -> None:
-        """Show how far the simulation of a survey is."""
+    def made(self, done: int, total: int) -> None:
+        """Show how much of the data is made, where they are not there yet."""
 
     def end(self) -> None:
         """Stop showing progress."""

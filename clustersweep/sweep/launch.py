@@ -162,8 +162,8 @@ def launch(
             parts = ["the database" if record is None else "", study.task.prepares, "the workers"]
             # Side by side: workers start and import TensorFlow while this process reads.
             with watcher.step(f"Preparing {listed(part for part in parts if part)}"):
-                survey = _Cancellable(watcher.survey)
-                reading = thread.submit(_read, plan, database, options, closing, record, home=home, survey=survey)
+                making = _Cancellable(watcher.made)
+                reading = thread.submit(_read, plan, database, options, closing, record, home=home, making=making)
                 try:
                     missing = record.missing if record else plan.replicates
                     limit, each = min(missing, options.workers or missing), study.resources.cpus_per_worker
@@ -178,7 +178,7 @@ def launch(
                         closing.callback(workers.close)
                     record, data = reading.result()
                 finally:
-                    survey.cancel()
+                    making.cancel()
                     wait([reading])  # it must not write to the database once the lock is given back
         # Only now: what cannot be trained leaves nothing behind, and a study as it was.
         open_trials = record.storage.begin(plan, retry_failed=options.retry_failed, same_code=options.same_code)
@@ -259,11 +259,11 @@ def _read(
     record: _Record | None,
     *,
     home: Home,
-    survey: Callable[[int, int], None],
+    making: Callable[[int, int], None],
 ) -> tuple[_Record, Data]:
-    """Open the database where that is still to be done, then read the survey, which may take minutes to simulate."""
+    """Open the database where that is still to be done, then read the data, which may take minutes to make."""
     record = record or _open(plan, database, options, closing)
-    return record, plan.study.task.load(plan.study.axes, home.surveys, survey)
+    return record, plan.study.task.load(plan.study.axes, home.surveys, making)
 
 
 def _pause(reading: _Reading, home: Home, seconds: float) -> bool:
@@ -283,7 +283,7 @@ def _pause(reading: _Reading, home: Home, seconds: float) -> bool:
 
 
 class _Cancellable:
-    """Tells how far a simulation is, and ends it once nobody wants its survey any more: what is done is kept."""
+    """Tells how much of the data is made, and ends that once nobody wants them any more: what is done is kept."""
 
     def __init__(self, tell: Callable[[int, int], None]) -> None:
         self._tell, self._cancelled = tell, threading.Event()
@@ -293,7 +293,7 @@ class _Cancellable:
         self._cancelled.set()
 
     def __call__(self, done: int, total: int) -> None:
-        """Tell that so many clusters of the total are simulated."""
+        """Tell that so many of the total are made."""
         if self._cancelled.is_set():
             raise CancelledError
         self._tell(done, total)

@@ -30,7 +30,7 @@ __all__, __getattr__ = public_names(
         "files.trained_model": ("TrainedModel",),
         "files.work_folder": ("require_free",),
         "keys": ("SHARED_KEYS",),
-        "metric": ("PUBLISHED_BEST", "PUBLISHED_NAIVE", "VAL_LOSS"),
+        "metric": ("NOISE_OF_CLUSTERS", "PUBLISHED_BEST", "PUBLISHED_NAIVE", "VAL_LOSS"),
         "model": ("load_weights", "save_model"),
         "network": (
             "Layer",

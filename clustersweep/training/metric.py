@@ -6,6 +6,8 @@ PUBLISHED_NAIVE = 0.1471
 """Validation loss of the untuned network in the eFEDS laboratory report, dex^2."""
 PUBLISHED_BEST = 0.0533
 """Validation loss there with all improvements, dex^2."""
+NOISE_OF_CLUSTERS = "the noise of so few clusters"
+"""What makes differences between models and baselines that are judged on the same few clusters."""
 
 VAL_LOSS = Metric(
     name="val_loss",

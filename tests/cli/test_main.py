@@ -355,7 +355,7 @@ def test_steps_and_trials_are_lines_where_there_is_no_terminal(tmp_path, capsys)
     opened = storage.begin(plan)
     with display.step("Looking"):
         pass
-    display.survey(5, 10)
+    display.made(5, 10)
     display.begin(plan, opened)
     faults = [(0, 2, Lost("killed")), (1, 1, Failed("X", "broke"))]
     Sweep(plan, opened, storage, ArithmeticWorkers(1, faults), RunFolder(tmp_path), on_event=display.on_event).run()

@@ -325,7 +325,7 @@ def test_the_results_say_which_trials_are_the_same_network_as_which(storage, tmp
     results = storage.results("small")
     found = {(t.params["dense_layers"], t.params["dropout"]): t for t in results.trials}
     first = min(t.number for (layers, _), t in found.items() if layers == 1)
-    assert {t.network_number for (layers, _), t in found.items() if layers == 1} == {first}
+    assert {t.first_alike for (layers, _), t in found.items() if layers == 1} == {first}
     assert [t.same_as for (layers, _), t in found.items() if layers == 2] == [None] * 3
     why = "dropout acts between dense layers, and there are fewer than two"
     assert [t.same_why for t in results.trials if t.same_as is not None] == [why] * 2

@@ -18,10 +18,10 @@ from clustersweep.report.sweep.table import results_csv
 from clustersweep.report.sweep.verdict import verdict
 from clustersweep.study.objective import ObjectiveSpec
 from clustersweep.study.ranking import (
+    alike_text,
     best_learned_nothing,
     indistinguishable,
     margin_of,
-    same_words,
     standard_error,
     ties_of,
     trial_learned_nothing,
@@ -152,13 +152,13 @@ def test_with_one_seed_nothing_is_said_of_noise_that_is_not_known():
 
 def test_trials_of_one_network_count_once_in_ranks_and_ties_and_the_words_say_so():
     results = sweep([0.10, 0.10, 0.101, 0.102, 0.102, 0.103, 0.104], same=[(1, 0), (4, 3)])
-    assert numbers(results.networks()) == [0, 2, 3, 5, 6]
+    assert numbers(results.distinct()) == [0, 2, 3, 5, 6]
     found = ties_of(results, results.trials[1])
     assert numbers(found.same) == [0]
     assert numbers(found.trials) == [2, 3, 4, 5, 6]
-    assert numbers(found.networks) == [2, 3, 5, 6]
+    assert numbers(found.distinct) == [2, 3, 5, 6]
     assert found.count() == "5 other combinations, 2 of them the same network"
-    assert same_words(results) == (f"the same network, as {WHY}: trials 1 = 0, 4 = 3",)
+    assert alike_text(results) == (f"the same network, as {WHY}: trials 1 = 0, 4 = 3",)
     twice = sweep([0.10, 0.101, 0.101, 0.102, 0.102], same=[(2, 1), (4, 3)])
     assert ties_of(twice, twice.trials[0]).count() == "4 other combinations of 2 different networks"
 

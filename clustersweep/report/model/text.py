@@ -11,12 +11,12 @@ import numpy as np
 from clustersweep.report.model.masses import FAR_DEX, Parity, ResidualPanel
 from clustersweep.report.model.stages import OutlierPanel, final
 from clustersweep.report.page import paragraph, signed
-from clustersweep.study.ranking import NOISE_OF_CLUSTERS, nothing_learned
+from clustersweep.study.ranking import nothing_learned
 from clustersweep.training.evaluation.calibration import ONE_SIGMA, Coverage, recalibration_error
 from clustersweep.training.evaluation.evaluation import Evaluation
 from clustersweep.training.evaluation.metrics import Estimate
 from clustersweep.training.evaluation.results import Floats, StageResult
-from clustersweep.training.metric import VAL_LOSS
+from clustersweep.training.metric import NOISE_OF_CLUSTERS, VAL_LOSS
 from clustersweep.words import counted
 
 LOSSES_CAPTION = (

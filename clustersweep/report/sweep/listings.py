@@ -45,7 +45,7 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
     head += [*(["R²"] if variance else []), *(f"seed {seed}" for seed in seeds), "best epoch", "seconds"]
     head += [*(["parameters"] if with_weights else []), "remark"]
     rows = []
-    ranks = {trial.network_number: rank for rank, trial in enumerate(results.networks(), start=1)}
+    ranks = {trial.first_alike: rank for rank, trial in enumerate(results.distinct(), start=1)}
     for trial in results.ranked():
         loss, ended = loss_of(trial), trial.complete_replicates
         remark, kind = "", ""
@@ -58,7 +58,7 @@ def trials_html(results: SweepResults, found: Verdict) -> str:
         if trial.same_as is not None:
             remark = f"{remark}, = {trial.same_as}" if remark else f"= {trial.same_as}"
         cells = [
-            number(ranks[trial.network_number], "d"),
+            number(ranks[trial.first_alike], "d"),
             *_identity(results, trial),
             number(loss),
             number(trial.spread()),

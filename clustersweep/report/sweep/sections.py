@@ -10,7 +10,7 @@ from clustersweep.report.sweep.effects import Effects
 from clustersweep.report.sweep.slices import SliceFigure
 from clustersweep.report.sweep.verdict import Verdict, r_squared, rmse
 from clustersweep.study.objective import Metric
-from clustersweep.study.ranking import best_learned_nothing, same_words
+from clustersweep.study.ranking import alike_text, best_learned_nothing
 from clustersweep.study.results import SweepResults, TrialState, loss_of, losses
 from clustersweep.words import counted
 
@@ -46,7 +46,7 @@ def verdict_html(results: SweepResults, found: Verdict) -> str:
         body = f'<p class="best">{escape(nothing)}</p>\n{body}'
     else:
         body += paragraph(_ties(results, found))
-    for words in same_words(results):
+    for words in alike_text(results):
         body += paragraph(escape(f"{words[0].upper()}{words[1:]}."))
     body += paragraph(_counts(results, found))
     return body + paragraph(escape(metric.comparison) or FLATTERED, "note")
