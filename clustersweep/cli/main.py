@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from clustersweep.postgres.location import Database
     from clustersweep.storage.store import Storage
     from clustersweep.study.plan import Left, Plan
-    from clustersweep.study.results import SweepResults
+    from clustersweep.study.results import SweepResults, TrialResult
     from clustersweep.study.study import Study
     from clustersweep.survey.dataset import Header
+    from clustersweep.sweep.run_folder import RunFolder
 
 # What an interruption of verbs that train and simulate nothing comes to, and of those that do.
 _INTERRUPTED = {
@@ -309,28 +310,58 @@ def export(
     to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("best"),
     rank: Annotated[int, typer.Option(min=1, help="The best trial is 1.")] = 1,
     trial: Annotated[int | None, typer.Option(min=0, help="A trial by its number, whatever its rank.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml that was edited.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a config.yaml (best.yaml) that was edited.")] = False,
     storage: StorageOption = None,
     home_folder: HomeOption = None,
 ) -> None:
-    """Write the best trial for the training package: config.yaml, model.keras, provenance.json; proved by reloading."""
+    """Write the best trial for the training package: config.yaml, model.keras, provenance.json; proved by reloading.
+
+    Of a study that names a function of your own: best.yaml, its code, and what it saved last.
+    """
+    from clustersweep.study.ranking import choose
+    from clustersweep.sweep.run_folder import RunFolder
+
+    study = _study(study_file)
+    stored = _stored(study, storage, home_of(home_folder, make=False), needs_data=True)
+    home = home_of(home_folder)
+    chosen, found_rank = choose(stored.results, rank=rank, number=trial)
+    files = RunFolder(home.run(study.name))
+    if study.task.code is not None:
+        from clustersweep.cli.tables import print_own_export
+        from clustersweep.own.export import export
+
+        print_own_export(
+            export(study, stored.results, chosen, found_rank, files=files, to=to, force=force), stored.results, _out()
+        )
+        return
+    _export_masses(study, study_file, stored, chosen, found_rank, files=files, home=home, to=to, force=force)
+
+
+def _export_masses(
+    study: "Study",
+    study_file: Path,
+    stored: "_Stored",
+    chosen: "TrialResult",
+    found_rank: int,
+    *,
+    files: "RunFolder",
+    home: "Home",
+    to: Path,
+    force: bool,
+) -> None:
     from clustersweep.cli.progress import Display
     from clustersweep.cli.tables import print_evidence
     from clustersweep.errors import DataError, Problem
-    from clustersweep.masses.export import choose, export, read_weights
+    from clustersweep.masses.export import export, read_weights
     from clustersweep.masses.task import masses_of
     from clustersweep.study.definition import replicate_key
     from clustersweep.study.ranking import trial_learned_nothing
     from clustersweep.sweep.launch import read_plan
-    from clustersweep.sweep.run_folder import RunFolder
     from clustersweep.training.device import configure_device
 
-    study = _study(study_file)
-    stored = _stored(study, storage, home_of(home_folder, make=False), needs_data=True)
-    results, home = stored.results, home_of(home_folder)
-    chosen, found_rank = choose(results, rank=rank, number=trial)
     # First what can be told without the data, which may be large, or not there.
-    files, best = RunFolder(home.run(study.name)), chosen.best_replicate(results.metric)
+    results = stored.results
+    best = chosen.best_replicate(results.metric)
     read_weights(chosen, replicate_key(study, stored.data_digest, chosen.params, best.seed), files)
     if stored.absent is not None:
         trial_text = f"trial {chosen.number} (rank {found_rank} of {len(results.distinct())})"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +18,9 @@ from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.training.files.configuration import MOST_LISTED, Evidence
 from clustersweep.words import counted, duration
+
+if TYPE_CHECKING:
+    from clustersweep.own.export import Exported
 
 # A terminal is for reading; scripts have --json.
 ROWS = 100
@@ -216,6 +220,30 @@ def print_evidence(evidence: Evidence, folder: str, out: Console) -> None:
     if evidence.failed_seeds:
         lost = _listed([f"{f.trial} (seed {f.seed}: {f.reason})" for f in evidence.failed_seeds], "replicate")
         say(f"failed: {lost}; a trial without all of its seeds is not ranked. `clustersweep launch` tries them again")
+
+
+def print_own_export(done: "Exported", results: SweepResults, out: Console) -> None:
+    """Print what was exported of a trainer of one's own, and from which others the noise cannot tell it."""
+
+    def say(text: str) -> None:
+        out.print(escape(text), highlight=False, soft_wrap=True)
+
+    metric, trial = results.metric, done.trial
+    say(f"{done.folder}/: trial {trial.number} (rank {done.rank} of {done.of}): {params_text(trial.params)}")
+    seeds = ", ".join(f"{replicate.value:.4f} with seed {replicate.seed}" for replicate in trial.complete_replicates)
+    say(f"{metric.name} {loss_of(trial):.4f}{metric.with_unit}, {results.over_seeds} of {seeds}")
+    if math.isnan(done.near.margin):
+        say("one seed: nothing can be said about ties. More `seeds` in the study, and launching again, would tell")
+    if done.near.trials:
+        others = _listed([f"{tie.number} ({loss_of(tie):.4f})" for tie in done.near.trials], "trial")
+        say(
+            f"tied: {others} within the noise of the seeds, {done.near.margin:.4f}{metric.with_unit} around "
+            f"{loss_of(trial):.4f}. `clustersweep report` shows what they have in common; --trial N exports another"
+        )
+    if not done.saved:
+        say("the function never called run.save: there is no state of it to export")
+    if not done.code:
+        say("the code that trained it is not kept here: export on the machine that launched the sweep for that")
 
 
 def _listed(items: list[str], noun: str) -> str:

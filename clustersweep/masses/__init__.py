@@ -5,7 +5,7 @@ from clustersweep import public_names
 __all__, __getattr__ = public_names(
     __name__,
     {
-        "export": ("Exported", "choose", "read_weights"),
+        "export": ("Exported", "read_weights"),
         "task": ("ClusterMasses", "masses_of"),
         "train": ("Trained", "predict_command", "train_model"),
     },

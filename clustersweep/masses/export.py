@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from clustersweep.errors import ConfigurationError, NothingCompleteError, Problem, StorageError
+from clustersweep.errors import ConfigurationError, Problem, StorageError
 from clustersweep.files import write_atomically
 from clustersweep.masses.task import masses_of
 from clustersweep.provenance import commit, versions
@@ -94,35 +94,6 @@ class Proof:
 
 def _how(device: Device) -> str:
     return f"{device.kind} in {device.precision}"
-
-
-def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -> tuple[TrialResult, int]:
-    """Choose a complete trial by its rank or by its number; gives it with its rank.
-
-    Raises:
-        NothingCompleteError: There is no such complete trial.
-    """
-    ranked = results.distinct()
-    if not ranked:
-        raise NothingCompleteError(
-            f"no trial of {results.study!r} is complete, so there is nothing to export. Launch the study first"
-        )
-    if number is not None:
-        ranks = {trial.first_alike: place for place, trial in enumerate(ranked, start=1)}
-        for trial in results.ranked():
-            if trial.number == number:
-                return trial, ranks[trial.first_alike]
-        raise NothingCompleteError(
-            f"trial {number} of {results.study!r} is not complete (or was superseded). "
-            "`clustersweep report` lists those that are"
-        )
-    if not 1 <= rank <= len(ranked):
-        what = "trials" if len(ranked) == len(results.ranked()) else "networks"
-        raise NothingCompleteError(
-            f"rank {rank} asked for, but {results.study!r} has {len(ranked)} complete {what}. "
-            f"Give a rank from 1 to {len(ranked)}"
-        )
-    return ranked[rank - 1], rank
 
 
 def export(

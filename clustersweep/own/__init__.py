@@ -5,6 +5,7 @@ from clustersweep import public_names
 __all__, __getattr__ = public_names(
     __name__,
     {
+        "export": ("Exported",),
         "run": ("Run",),
         "source": ("Source",),
         "task": ("OwnTask",),

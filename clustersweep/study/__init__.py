@@ -31,6 +31,7 @@ __all__, __getattr__ = public_names(
             "alike_text",
             "Ties",
             "best_learned_nothing",
+            "choose",
             "learned_nothing",
             "nothing_learned",
             "ties_of",

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clustersweep.errors import NothingCompleteError
 from clustersweep.study.objective import Aggregate, Metric
 from clustersweep.study.results import SweepResults, TrialResult, loss_of, losses
 from clustersweep.words import counted
@@ -63,6 +64,35 @@ def ties_of(results: SweepResults, trial: TrialResult) -> Ties:
     own = trial.first_alike
     twins = (t for t in results.ranked() if t.first_alike == own and t.number != trial.number)
     return Ties(noise, margin, tuple(t for t in near if t.first_alike != own), tuple(twins))
+
+
+def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -> tuple[TrialResult, int]:
+    """Choose a complete trial by its rank or by its number; gives it with its rank.
+
+    Raises:
+        NothingCompleteError: There is no such complete trial.
+    """
+    ranked = results.networks()
+    if not ranked:
+        raise NothingCompleteError(
+            f"no trial of {results.study!r} is complete, so there is nothing to export. Launch the study first"
+        )
+    if number is not None:
+        ranks = {trial.network_number: place for place, trial in enumerate(ranked, start=1)}
+        for trial in results.ranked():
+            if trial.number == number:
+                return trial, ranks[trial.network_number]
+        raise NothingCompleteError(
+            f"trial {number} of {results.study!r} is not complete (or was superseded). "
+            "`clustersweep report` lists those that are"
+        )
+    if not 1 <= rank <= len(ranked):
+        what = "trials" if len(ranked) == len(results.ranked()) else "networks"
+        raise NothingCompleteError(
+            f"rank {rank} asked for, but {results.study!r} has {len(ranked)} complete {what}. "
+            f"Give a rank from 1 to {len(ranked)}"
+        )
+    return ranked[rank - 1], rank
 
 
 def learned_nothing(loss: float, label_variance: float | None) -> bool:

@@ -336,7 +336,7 @@ def _keep(outcome: Outcome, record: _Record, before: Speed, study: Study, home: 
             replicates=sum(seeds for _, seeds in record.work),
             epochs=outcome.epochs,
             epochs_planned=sum(trial.epochs * seeds for trial, seeds in record.work),
-            estimated_s=estimate_s(record.work, outcome.workers, before),
+            estimated_s=estimate_s(record.work, outcome.workers, before) if study.task.costs_known else 0.0,
             seconds=outcome.seconds,
             measured=before.measured,
         )

@@ -88,6 +88,12 @@ class RunFolder:
         """Return the folder in which code of one's own is kept."""
         return self.path / "code" / digest
 
+    def read_code(self, digest: str) -> dict[str, bytes]:
+        """Read the files of code of one's own, by name; none where it is not kept here."""
+        folder = self.code(digest)
+        found = {str(path.relative_to(folder)): _read(path) for path in sorted(folder.rglob("*.py"))}
+        return {name: content for name, content in found.items() if content is not None}
+
     def size_bytes(self) -> int:
         """Add up the files that are there."""
         return sum(file.lstat().st_size for file in self.path.rglob("*") if file.is_file())

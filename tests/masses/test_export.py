@@ -17,11 +17,12 @@ from tf32 import emulated_tf32
 
 from clustersweep.cli.tables import print_evidence
 from clustersweep.errors import ConfigurationError, NothingCompleteError, StorageError
-from clustersweep.masses.export import Proof, choose, configuration_of, evidence_of, export
+from clustersweep.masses.export import Proof, configuration_of, evidence_of, export
 from clustersweep.provenance import commit, versions
 from clustersweep.report.sweep.verdict import verdict
 from clustersweep.study.events import Device
 from clustersweep.study.objective import ObjectiveSpec
+from clustersweep.study.ranking import choose
 from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.data import prepare

@@ -132,6 +132,8 @@ def times_html(results: SweepResults) -> str:
         cells += [number(one.seconds, ",.0f"), number(one.seconds / expected if expected else math.nan, ".2f")]
         rows.append(("", [*cells, text(basis)]))
     head = ["launch", "workers", "replicates", "epochs", "estimated, s", "took, s", "took over estimated", "rates from"]
+    if not any(one.estimated_s for one in results.launches):  # what one's own code takes is not estimated
+        return _times_alone(results)
     note = (
         "From the first replicate given out to the end, without waiting for a database that was away. What "
         "clustersweep plan estimates counts all epochs; the ratio is for those that were trained, which early stopping "
@@ -140,12 +142,24 @@ def times_html(results: SweepResults) -> str:
     return table(head, rows, ("epochs", "rates from")) + paragraph(note, "note")
 
 
+def _times_alone(results: SweepResults) -> str:
+    rows = []
+    for launch, one in enumerate(results.launches, start=1):
+        cells = [number(launch, "d"), number(one.workers, "d"), number(one.replicates, ",d"), number(one.epochs, ",d")]
+        rows.append(("", [*cells, number(one.seconds, ",.0f")]))
+    head = ["launch", "workers", "replicates", "epochs", "took, s"]
+    note = "From the first replicate given out to the end, without waiting for a database that was away."
+    return table(head, rows, ()) + paragraph(note, "note")
+
+
 def provenance_html(results: SweepResults, provenance: Provenance, written: str) -> str:
     """Say what was run, on what, with what, and how to run it again."""
+    codes = _codes(results)
     items = [
         ("study", escape(results.study)),
         ("digest", f"<code>{escape(results.digest)}</code>"),
-        ("data", escape(provenance.data)),
+        ("code" if codes else "data", escape(provenance.data)),
+        ("digest of the code", escape(codes)),
         ("launched", escape(provenance.launched)),
         ("report written", escape(written)),
         ("seeds", escape(", ".join(map(str, results.seeds)))),
@@ -167,6 +181,13 @@ def _devices(results: SweepResults) -> str:
     ended = [replicate for trial in results.trials for replicate in trial.complete_replicates if replicate.devices]
     counts = Counter("; then ".join(map(str, replicate.devices)) for replicate in ended)
     return " | ".join(f"{words} ({counted(count, 'replicate')})" for words, count in counts.most_common())
+
+
+def _codes(results: SweepResults) -> str:
+    """Say which code of one's own trained the replicates, and how many each; empty where none did."""
+    ended = [replicate for trial in results.trials for replicate in trial.complete_replicates if replicate.code]
+    found = Counter(replicate.code for replicate in ended)
+    return ", ".join(f"{code} ({counted(count, 'replicate')})" for code, count in found.most_common())
 
 
 def _identity(results: SweepResults, trial: TrialResult) -> list[Cell]:

@@ -52,6 +52,6 @@ def sweep_page(results: SweepResults, provenance: Provenance, written: str) -> s
     if unfinished:
         parts.append(Section("unfinished", "Failed and unfinished", unfinished))
     if results.launches:
-        parts.append(Section("times", "Time, estimated and taken", listings.times_html(results)))
+        parts.append(Section("times", sections.times_title(results), listings.times_html(results)))
     parts.append(Section("provenance", "Provenance", listings.provenance_html(results, provenance, written)))
     return document(results.study, provenance.data, parts, sections.FOOTER, get_plotlyjs())

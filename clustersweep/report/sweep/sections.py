@@ -128,6 +128,11 @@ def effects_html(results: SweepResults, found: Effects, drawn: str) -> str:
     return figure(drawn, caption) + definitions(items) + (paragraph(note, "note") if note else "")
 
 
+def times_title(results: SweepResults) -> str:
+    """Return the title of the section about time."""
+    return "Time, estimated and taken" if any(one.estimated_s for one in results.launches) else "Time taken"
+
+
 def cost_caption(data: CostFigure, metric: Metric) -> str:
     """Say what the cost figure shows."""
     unit = {"parameters": "number of trainable weights", "seconds": "training time of one replicate"}[data.unit]
