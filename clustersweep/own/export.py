@@ -80,7 +80,7 @@ def export(
     near = ties_of(results, trial)
     saved = files.weights(replicate_key(study, "", trial.params, best.seed))
     code = _code(study, best.code, files)
-    content = {**_described(study, results, trial, near), "rank": rank, "of": len(results.networks())}
+    content = {**_described(study, results, trial, near), "rank": rank, "of": len(results.distinct())}
     content |= {"code": {"digest": best.code, "files": sorted(code)}}
     if saved is not None:
         content |= {"saved": {"file": SAVED, "seed": best.seed, "bytes": len(saved)}}
@@ -95,7 +95,7 @@ def export(
         (to / SAVED).unlink(missing_ok=True)  # of another trial that was exported here
     write_atomically(to / PROVENANCE, json.dumps(_provenance(results), indent=2).encode())
     write_atomically(to / BEST, text, what="best combination")
-    return Exported(to, trial, rank, len(results.networks()), near, saved is not None, best.code if code else "")
+    return Exported(to, trial, rank, len(results.distinct()), near, saved is not None, best.code if code else "")
 
 
 def _described(study: Study, results: SweepResults, trial: TrialResult, near: Ties) -> dict[str, Any]:

@@ -72,16 +72,16 @@ def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -
     Raises:
         NothingCompleteError: There is no such complete trial.
     """
-    ranked = results.networks()
+    ranked = results.distinct()
     if not ranked:
         raise NothingCompleteError(
             f"no trial of {results.study!r} is complete, so there is nothing to export. Launch the study first"
         )
     if number is not None:
-        ranks = {trial.network_number: place for place, trial in enumerate(ranked, start=1)}
+        ranks = {trial.first_alike: place for place, trial in enumerate(ranked, start=1)}
         for trial in results.ranked():
             if trial.number == number:
-                return trial, ranks[trial.network_number]
+                return trial, ranks[trial.first_alike]
         raise NothingCompleteError(
             f"trial {number} of {results.study!r} is not complete (or was superseded). "
             "`clustersweep report` lists those that are"
