@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from clustersweep.study.cost import PARTS
+from clustersweep.study.cost import in_parts
 from clustersweep.training.network import Layer, parameters
 from clustersweep.training.spec import TrainingSpec
 
@@ -50,13 +50,14 @@ def epoch_amounts(layers: tuple[Layer, ...], spec: TrainingSpec, sizes: EpochSiz
                 dense += passes * flops
         elementwise += back * math.prod(layer.output_shape)
     pixels = float(math.prod(sizes.image_shape))
-    found = {
-        "convolution": convolution,
-        "scaling": pixels * (train + validation),
-        "elementwise": elementwise,
-        "dense": dense,
-        "weights": float(parameters(layers) * train_steps),
-        "operations": float(len(layers) * steps),
-        "augmentation": 0.0 if spec.augmentation == "none" else pixels * train,
-    }
-    return tuple(found[part] for part in PARTS)
+    return in_parts(
+        {
+            "convolution": convolution,
+            "scaling": pixels * (train + validation),
+            "elementwise": elementwise,
+            "dense": dense,
+            "weights": float(parameters(layers) * train_steps),
+            "operations": float(len(layers) * steps),
+            "augmentation": 0.0 if spec.augmentation == "none" else pixels * train,
+        }
+    )

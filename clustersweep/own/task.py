@@ -1,6 +1,5 @@
 """The task of a study that names a function: its section of the study file, and what the engine asks of it."""
 
-import itertools
 import json
 import socket
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from clustersweep.own.rules import faults
 from clustersweep.own.run import OwnTrainer, training_part, unpacked
 from clustersweep.own.source import Source
 from clustersweep.settings.document import Fault
-from clustersweep.study.cost import PARTS
+from clustersweep.study.cost import in_parts
 from clustersweep.study.keys import Axis, Params, Scalar
 from clustersweep.study.objective import Direction, Metric, ObjectiveSpec, plain_metric
 from clustersweep.study.task import Axes, Candidate, Infeasible
@@ -193,7 +192,7 @@ class OwnTask:
             spec=dict(params),
             epochs=count,
             cost_flops=float(count),
-            amounts=(0.0, EPOCH_UNITS, *itertools.repeat(0.0, len(PARTS) - 2)),
+            amounts=in_parts({"scaling": EPOCH_UNITS}),
             compiled=0,
             facts={},
         )

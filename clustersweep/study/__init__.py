@@ -9,7 +9,7 @@ from clustersweep import public_names
 __all__, __getattr__ = public_names(
     __name__,
     {
-        "cost": ("PARTS", "Speed", "SpeedMeter", "Sums", "fitted"),
+        "cost": ("PARTS", "Speed", "SpeedMeter", "Sums", "fitted", "in_parts"),
         "definition": ("changes", "extends", "filled", "plain", "replicate_key", "written"),
         "events": (
             "Checkpoint",

@@ -41,6 +41,19 @@ From the networks in `benchmarks/results/efficiency.json`, on one core of a Xeon
 * `augmentation`: pixels mirrored or turned.
 """
 
+
+def in_parts(work: Mapping[str, float]) -> tuple[float, ...]:
+    """Return units of work by the part's name as `Candidate.amounts` has them, none of parts that are not named.
+
+    Raises:
+        KeyError: There is no such part.
+    """
+    unknown = work.keys() - PARTS.keys()
+    if unknown:
+        raise KeyError(f"no part of an epoch: {', '.join(sorted(unknown))}")
+    return tuple(work.get(part, 0.0) for part in PARTS)
+
+
 LAYER_S = 0.03
 """What a layer takes to compile where nothing is measured, seconds; a trial takes `EXTRA_LAYERS` more, once."""
 EXTRA_LAYERS = 8

@@ -15,7 +15,7 @@ from places import TESTS
 from small_study import small_plan
 
 from clustersweep.masses.cost import EpochSizes, epoch_amounts
-from clustersweep.study.cost import PARTS, Speed, SpeedMeter, Sums, fitted, measured_sums
+from clustersweep.study.cost import PARTS, Speed, SpeedMeter, Sums, fitted, in_parts, measured_sums
 from clustersweep.study.events import Device
 from clustersweep.study.plan import make_plan
 from clustersweep.study.results import Trial
@@ -274,3 +274,10 @@ def test_a_file_that_says_nothing_known_means_what_is_assumed_and_is_written_ane
     assert not read_speed(path, 1).measured
     add_speeds(path, {CPU: sums_of("benchmark")})
     assert read_speed(path, 1).count == 8
+
+
+def test_work_is_counted_by_the_names_of_its_parts_and_none_in_the_others():
+    units = in_parts({"dense": 2.0, "convolution": 1.0})
+    assert dict(zip(PARTS, units, strict=True)) == dict.fromkeys(PARTS, 0.0) | {"convolution": 1.0, "dense": 2.0}
+    with pytest.raises(KeyError, match="no part of an epoch: attention"):
+        in_parts({"attention": 1.0})
