@@ -11,7 +11,7 @@ from rich.console import Console
 
 from clustersweep.cli.tables import print_best
 from clustersweep.errors import NothingCompleteError
-from clustersweep.masses.export import choose, evidence_of
+from clustersweep.masses.export import evidence_of
 from clustersweep.report.sweep.listings import trials_html
 from clustersweep.report.sweep.sections import verdict_html
 from clustersweep.report.sweep.table import results_csv
@@ -20,6 +20,7 @@ from clustersweep.study.objective import ObjectiveSpec
 from clustersweep.study.ranking import (
     alike_text,
     best_learned_nothing,
+    choose,
     indistinguishable,
     margin_of,
     standard_error,
