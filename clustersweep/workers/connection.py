@@ -403,6 +403,15 @@ def no_room_for(data_bytes: int, asked: Sequence[Node]) -> dict[str, str]:
     }
 
 
+def unfit_warnings(joined: Sequence[Node], problems: Mapping[str, str]) -> list[str]:
+    """Say which machines that joined a cluster are not used, and why: `problems` by identity."""
+    return [
+        f"the node {node.address} that joined the cluster is not used: {problems[node.identity]}"
+        for node in joined
+        if node.identity in problems
+    ]
+
+
 def require_no_problems(problems: Mapping[str, str], asked: Sequence[Node]) -> None:
     """Refuse a cluster of which a node would train other numbers than this machine, or none.
 

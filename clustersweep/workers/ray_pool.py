@@ -27,6 +27,7 @@ from clustersweep.workers.connection import (
     reach,
     require_no_problems,
     room,
+    unfit_warnings,
 )
 from clustersweep.workers.gpus import gpu_warnings, tensorflow_gpus, to_be_asked, unseen_gpus
 from clustersweep.workers.protocol import Lost, ReplicateRunner, WorkerEvent
@@ -344,9 +345,10 @@ class RayWorkers:
         counts = room(new, self._cpus, self._gpu_share, least=0)[0]
         joined = [alive[identity] for identity, count in counts.items() if count]  # others are launches' own, and heads
         others, gone = other_versions(joined, self._timings.answer_s) if joined else ({}, {})
-        for identity, problem in (others | gone | no_room_for(self._data_bytes, joined)).items():
-            _log.warning("the node %s that joined the cluster is not used: %s", alive[identity].address, problem)
-            counts[identity] = 0
+        problems = others | gone | no_room_for(self._data_bytes, joined)
+        for warning in unfit_warnings(joined, problems):
+            _log.warning("%s", warning)
+        counts |= dict.fromkeys(problems, 0)
         self._roster.see_nodes(alive, counts)
         self._start_workers()
 
@@ -384,10 +386,8 @@ class RayWorkers:
         match self._roster.dies(worker, death):
             case Replace():
                 self._start_workers()
-            case Wait(tell):  # `_check_nodes` tries again
-                if tell:
-                    _log.warning(
-                        "a machine has no memory for one more worker beside those that train: fewer train there"
-                    )
+            case Wait(warning):  # `_check_nodes` tries again
+                if warning:
+                    _log.warning("%s", warning)
             case GiveUp(why):  # raised by the next `events`: what others have told in this one must not be lost
                 self._failure = why

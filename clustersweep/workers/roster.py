@@ -35,10 +35,13 @@ class Replace:
 
 @dataclass(frozen=True)
 class Wait:
-    """None is started at once: there may only be room when somebody has ended."""
+    """None is started at once: there may only be room when somebody has ended.
 
-    tell: bool = True
-    """Nobody has been told yet."""
+    Attributes:
+        warning: To be told; empty where it was before.
+    """
+
+    warning: str = "a machine has no memory for one more worker beside those that train: fewer train there"
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Roster:
             self.room.pop(node, None)
         done, self.failed_starts = decide(death, answered=worker in self._answered, failed_starts=self.failed_starts)
         if isinstance(done, Wait):
-            done, self._told_of_memory = Wait(tell=not self._told_of_memory), True
+            done, self._told_of_memory = Wait("") if self._told_of_memory else done, True
         return done
 
     def abandon_node_of(self, worker: str) -> bool:

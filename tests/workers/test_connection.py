@@ -14,6 +14,7 @@ from clustersweep.workers.connection import (
     other_versions,
     require_no_problems,
     room,
+    unfit_warnings,
 )
 
 HERE = Software({"python": "3.11.7", "clustersweep": "0.1.0", "ray": "2.60.0", "tensorflow": "2.21.0"})
@@ -149,3 +150,11 @@ def test_a_token_file_that_a_killed_launch_left_empty_gets_its_token(tmp_path):
     token.touch(0o600)
     ray_cluster._make_token(token)
     assert len(token.read_text()) == 64
+
+
+def test_a_machine_that_joins_without_fitting_is_told_and_the_others_are_not():
+    joined = nodes_of([ENOUGH, ENOUGH, ENOUGH])[1:]
+    problems = {"node-1": "tensorflow 2.20.0 instead of 2.21.0"}
+    assert unfit_warnings(joined, problems) == [
+        "the node 10.0.0.1 that joined the cluster is not used: tensorflow 2.20.0 instead of 2.21.0"
+    ]

@@ -7,6 +7,7 @@ from clustersweep.workers.roster import MAX_FAILED_STARTS, Death, GiveUp, Replac
 KILLED = Death("exit code 9")
 WITHOUT_MEMORY = Death("low on memory", out_of_memory=True)
 CROWDED_OUT = Death("low on memory", out_of_memory=True, others_train=True)
+TOLD = "a machine has no memory for one more worker beside those that train: fewer train there"
 NODE_GONE = Death("its node is gone", node_is_there=False)
 
 
@@ -51,7 +52,7 @@ def staffed(limit=None, **nodes):
     [
         (WITHOUT_MEMORY, [Replace(), Replace(), GiveUp]),
         # Beside others no new one is tried at once, and that is told once.
-        (CROWDED_OUT, [Wait(tell=True), Wait(tell=False), Wait(tell=False)]),
+        (CROWDED_OUT, [Wait(TOLD), Wait(""), Wait("")]),
     ],
 )
 def test_workers_that_find_no_memory_end_the_sweep_only_where_nobody_trains(death, says):
