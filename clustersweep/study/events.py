@@ -56,7 +56,7 @@ class EpochEnd:
     val_loss: float
     seconds: float
     val_nll: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         if self.metrics:
@@ -116,7 +116,7 @@ class Finished:
     val_nll: float | None = None
     nll_curve: tuple[tuple[float, float], ...] = field(default=(), repr=False)
     devices: tuple[Device, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     code: str = ""
 
     def __str__(self) -> str:

@@ -70,7 +70,7 @@ class CompleteReplicate:
     resumed: int = 0
     val_nll: float | None = None
     devices: tuple[Device, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     code: str = ""
 
 

@@ -34,3 +34,8 @@ def test_events_are_printed_as_one_short_line_each() -> None:
     finished = Finished(0.125, 3, 5, 9.0, ((0.25, 0.125),), 0, b"weights", val_nll=-0.5)
     assert str(finished) == "finished: val_loss 0.1250, val_nll -0.5000 at epoch 3 of 5, 9.0 s"
     assert str(Failed("NonFiniteLoss", "too fast", "trace")) == "failed: NonFiniteLoss: too fast"
+
+
+def test_events_can_be_put_into_sets_also_with_metrics_of_a_trainer_of_ones_own() -> None:
+    one, other = (EpochEnd(1, 0.5, 0.25, 1.0, metrics={"accuracy": value}) for value in (0.5, 0.75))
+    assert len({one, other, EpochEnd(1, 0.5, 0.25, 1.0, metrics={"accuracy": 0.5})}) == 2
