@@ -17,7 +17,6 @@ from typer.main import get_command
 
 from clustersweep.cli.main import app
 from clustersweep.study.plan import make_plan
-from clustersweep.survey.source import read_header
 from clustersweep.tasks import load_study
 
 MOST_LINES = 200  # of the README: the rest is in docs/
@@ -58,7 +57,7 @@ def test_every_folder_of_the_package_and_every_file_of_its_root_is_in_the_table_
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_modules_that_a_page_names_exist(page):
-    folders = ("clustersweep", "tests", "benchmarks")
+    folders = ("clustersweep", "tests", "benchmarks", "sweeps")
     there = [f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*.py")]
     for name in re.findall(r"`([\w/]+\.py)`", page.read_text()):
         assert any(path.endswith(f"/{name}") for path in there), name
@@ -67,7 +66,7 @@ def test_the_modules_that_a_page_names_exist(page):
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_every_shipped_study_loads_and_plans(path):
     study = load_study(path)
-    assert make_plan(study, read_header(study.task.data)).trials
+    assert make_plan(study, study.task.header(study.axes)).trials
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
@@ -263,6 +262,7 @@ EVERY = sorted({str(one): one for page in PAGES for one in commands_of(page)}.it
 
 # Pages whose lines a test runs as they stand, each with all lines up to the first that is no `clustersweep`.
 AS_THEY_STAND = {
+    "own-trainer.md": "own/test_page.py::test_the_lines_of_the_page_run_as_they_stand_killed_in_the_middle",
     "own-data.md": "test_own_data.py::test_everything_on_the_page_runs_as_it_stands_from_own_files_to_masses",
     "training.md": "test_quickstart.py::test_from_the_sweep_to_masses_as_the_page_says",
 }
@@ -280,6 +280,7 @@ TYPED = {
     "clustersweep predict --to": "test_golden.py::test_a_model_of_an_earlier_version_predicts_the_same_masses",
     "clustersweep remove": "sweep/test_removal.py::test_a_person_is_asked",
     "clustersweep schema": "cli/test_main.py::test_the_schema_is_the_shipped_one",
+    "clustersweep schema --own": "cli/test_main.py::test_the_schema_is_the_shipped_one",
     "clustersweep schema --training": "cli/test_main.py::test_the_schema_is_the_shipped_one",
     "clustersweep show --catalogue": "cli/test_survey.py::test_show_and_convert_take_the_names_of_the_columns",
     "clustersweep simulate": "cli/test_survey.py::test_a_survey_is_simulated_and_shown",

@@ -383,13 +383,14 @@ def _export_masses(
 @app.command()
 def schema(
     training: Annotated[bool, typer.Option("--training", help="That of training configurations.")] = False,
+    own: Annotated[bool, typer.Option("--own", help="That of studies that name a function of your own.")] = False,
 ) -> None:
     """Print the JSON Schema of study files, with which editors complete and check them."""
-    from clustersweep.masses.task import ClusterMasses
     from clustersweep.study.study import study_schema
+    from clustersweep.tasks import tasks
     from clustersweep.training.files.configuration import configuration_schema
 
-    _print_json(configuration_schema() if training else study_schema(ClusterMasses))
+    _print_json(configuration_schema() if training else study_schema(tasks({"task": ""} if own else {})))
 
 
 @app.command()

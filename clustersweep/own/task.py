@@ -1,6 +1,7 @@
 """The task of a study that names a function: its section of the study file, and what the engine asks of it."""
 
 import json
+import os
 import socket
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -255,6 +256,8 @@ class OwnTask:
         """
         if self.code is None:
             raise ValueError("a task that was read from the storage trains nothing")
+        os.environ["OMP_NUM_THREADS"] = str(cpus)  # numpy, scikit-learn, torch; TensorFlow reads it, too
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # pages about what is no fault
         try:
             function = source.load(self.code)
         except (Exception, SystemExit) as error:

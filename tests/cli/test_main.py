@@ -160,6 +160,7 @@ def test_the_json_of_plan_stands_alone_on_stdout(tmp_path):
 def test_the_schema_is_the_shipped_one():
     assert run("schema").stdout == (SWEEPS / "study.schema.json").read_text()
     assert run("schema", "--training").stdout == (SWEEPS / "training.schema.json").read_text()
+    assert run("schema", "--own").stdout == (SWEEPS / "own.schema.json").read_text()
 
 
 def test_a_plan_shows_the_trace_that_kills_each_impossible_combination(tmp_path):

@@ -16,6 +16,7 @@ from places import ROOT
 from clustersweep.errors import Problem, StudyError
 from clustersweep.files import json_digest
 from clustersweep.masses.task import ClusterMasses
+from clustersweep.own.task import OwnTask
 from clustersweep.settings.reader import MAX_BYTES, read_yaml
 from clustersweep.study.definition import changes, definition, extends, replicate_key
 from clustersweep.study.keys import KEYS as STUDY_KEYS
@@ -123,15 +124,17 @@ def test_grid_yaml_shows_every_key_with_its_default():
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_shipped_study_loads_points_to_the_schema_and_obeys_it(path):
-    load_study(path)
-    assert path.read_text().startswith("# yaml-language-server: $schema=study.schema.json\n")
-    jsonschema.validate(read_yaml(path).value, study_schema(ClusterMasses))
+    task = type(load_study(path).task)
+    name = {ClusterMasses: "study", OwnTask: "own"}[task]
+    assert path.read_text().startswith(f"# yaml-language-server: $schema={name}.schema.json\n")
+    jsonschema.validate(read_yaml(path).value, study_schema(task))
 
 
-def test_the_shipped_schema_is_what_the_code_gives():
-    shipped = (SWEEPS / "study.schema.json").read_text()
-    assert shipped == json.dumps(study_schema(ClusterMasses), indent=2) + "\n", (
-        "make it again: clustersweep schema > sweeps/study.schema.json"
+@pytest.mark.parametrize(("task", "name", "option"), [(ClusterMasses, "study", ""), (OwnTask, "own", " --own")])
+def test_the_shipped_schemas_are_what_the_code_gives(task, name, option):
+    shipped = (SWEEPS / f"{name}.schema.json").read_text()
+    assert shipped == json.dumps(study_schema(task), indent=2) + "\n", (
+        f"make it again: clustersweep schema{option} > sweeps/{name}.schema.json"
     )
 
 
