@@ -14,6 +14,7 @@ import pytest
 from arithmetic_task import tasks
 from arithmetic_workers import ArithmeticWorkers, arithmetic_plan, losses, undisturbed
 from children import Children
+from places import SUPPORT
 from servers import short_folder
 from small_disk import small_disk
 from small_study import write_study
@@ -90,11 +91,11 @@ def test_a_server_that_cannot_start_again_says_why_and_is_waited_for(monkeypatch
 
 
 class Launches:
-    """Launches of one study in one home, as a person types them."""
+    """Launches of one study in one home, as a person types them; its networks are arithmetic."""
 
     def __init__(self, home, study, children):
         self.home, self.children = home, children
-        self.command = [sys.executable, "-m", "clustersweep", "launch", str(study), "--workers", "2"]
+        self.command = [sys.executable, str(SUPPORT / "arithmetic_task.py"), "launch", str(study), "--workers", "2"]
         self.log = home.path.parent / "log"
 
     def start(self):

@@ -230,7 +230,7 @@ PROGRAM = """
     from pathlib import Path
     from clustersweep.survey.simulator.simulate import write_survey
     from clustersweep.survey.spec import SimulateSpec
-    write_survey(SimulateSpec(clusters=2000, seed=3, pixels=10), Path(sys.argv[1]), jobs=int(sys.argv[2]),
+    write_survey(SimulateSpec(clusters=1000, seed=3, pixels=10), Path(sys.argv[1]), jobs=int(sys.argv[2]),
                  progress=lambda done, total: print(done, flush=True))
 """
 
@@ -250,7 +250,7 @@ def test_a_killed_simulation_is_finished_by_the_next(run: Run, tmp_path: Path, h
     output, _ = second.communicate()
     assert second.returncode == 0, output
     assert int(output.split()[0]) >= 256
-    write_survey(SimulateSpec(clusters=2000, seed=3, pixels=10), tmp_path / "undisturbed", jobs=2)
+    write_survey(SimulateSpec(clusters=1000, seed=3, pixels=10), tmp_path / "undisturbed", jobs=2)
     assert content(to) == content(tmp_path / "undisturbed")
 
 
@@ -278,4 +278,4 @@ def test_two_processes_that_want_the_same_survey_do_not_disturb_each_other(run: 
     outputs = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert [path.name for path in tmp_path.iterdir()] == ["survey"]
-    assert {outputs[0].split()[-1], outputs[1].split()[-1]} == {"2000"}
+    assert {outputs[0].split()[-1], outputs[1].split()[-1]} == {"1000"}
