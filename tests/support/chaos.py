@@ -43,8 +43,8 @@ network: {filters: 4, convs_per_block: 1, dense_units: [8]}
 training: {epochs: 60, patience: 60, batch_size: 8}
 seeds: [0, 1]
 """
-# The same, long enough for what takes a while to be noticed.
-LONG = STUDY.replace("study: chaos", "study: long").replace("epochs: 60, patience: 60", "epochs: 600, patience: 600")
+# The same, long enough for faults by hand.
+LONG = STUDY.replace("study: chaos", "study: long").replace("epochs: 60, patience: 60", "epochs: 300, patience: 300")
 FAULTS = ("worker", "driver", "connections", "server")
 # A launch of the little study takes about this long; faults are spread over it.
 SPAN_S = 14.0
