@@ -25,7 +25,7 @@ from clustersweep.sweep.run_folder import RunFolder
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 
-# Long enough for what takes a while to be noticed. Its networks are arithmetic: a replicate takes 12 seconds, and no CPU.
+# Long enough for what takes a while to be noticed. Its networks are arithmetic: 12 seconds for a replicate, and no CPU.
 LONG = STUDY.replace("study: chaos", "study: long").replace(
     "epochs: 60, patience: 60, batch_size: 8", "epochs: 600, patience: 600, batch_size: 1"
 )

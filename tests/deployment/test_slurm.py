@@ -1,4 +1,7 @@
-"""docker/slurm.sbatch, with stand-ins for SLURM's commands that run here what SLURM would run on nodes; Ray is real."""
+"""docker/slurm.sbatch, with stand-ins for SLURM's commands that run here what SLURM would run on nodes; Ray is real.
+
+Where a study is launched its networks are arithmetic.
+"""
 
 import contextlib
 import os
@@ -12,13 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 from chaos import new_home, results, trained
-from places import ROOT
-from small_study import SMALL, write_study
+from places import ROOT, SUPPORT
+from small_study import write_study
 
 from clustersweep.postgres.url import VARIABLES
 
 JOB = os.getpid()  # another one for tests that run beside these
 STANDINS = ROOT / "tests" / "standins" / "slurm"
+ARITHMETIC = f'exec {sys.executable} {SUPPORT / "arithmetic_task.py"} "$@"'
 
 
 class Job:
@@ -66,6 +70,11 @@ class Job:
         return True
 
 
+def stub(folder, name, body):
+    (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+    (folder / name).chmod(0o755)
+
+
 def folders_of_ray():
     return list(Path("/tmp").glob(f"ray-{JOB}-*"))
 
@@ -85,7 +94,8 @@ def job(tmp_path):
 @pytest.mark.deployment
 @pytest.mark.timeout(300)
 def test_a_job_trains_a_study_on_all_of_its_nodes_and_leaves_nothing_behind(job, tmp_path):
-    study = write_study(tmp_path, study="chaos", training=SMALL["training"] | {"epochs": 1500, "patience": 1500})
+    stub(tmp_path, "clustersweep", ARITHMETIC)
+    study = write_study(tmp_path, study="chaos", training={"epochs": 300, "patience": 300, "batch_size": 1})
     job.start(study, "--keep-failed")
     mode = nodes = None
     while job.process.poll() is None:
@@ -105,7 +115,8 @@ def test_a_job_trains_a_study_on_all_of_its_nodes_and_leaves_nothing_behind(job,
 @pytest.mark.deployment
 @pytest.mark.timeout(300)
 def test_slurms_signal_before_the_end_keeps_checkpoints_and_puts_the_job_back_into_the_queue(job, tmp_path):
-    study = write_study(tmp_path, study="chaos", training=SMALL["training"] | {"epochs": 100_000, "patience": 100_000})
+    stub(tmp_path, "clustersweep", ARITHMETIC)
+    study = write_study(tmp_path, study="chaos", training={"epochs": 100_000, "patience": 100_000})
     job.start(study, CLUSTERSWEEP_REQUEUE="1")
     until = time.monotonic() + 180
     while not any(job.home.run("chaos").glob("checkpoints/*.npz")):
@@ -122,11 +133,6 @@ def test_slurms_signal_before_the_end_keeps_checkpoints_and_puts_the_job_back_in
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_nodes_get_nothing_of_the_database(variable):
     assert f"-u {variable} " in (ROOT / "docker" / "slurm.sbatch").read_text().replace("\\\n", " ")
-
-
-def stub(folder, name, body):
-    (folder / name).write_text(f"#!/bin/sh\n{body}\n")
-    (folder / name).chmod(0o755)
 
 
 def test_where_ray_does_not_start_the_job_says_why_and_removes_its_token(job, tmp_path):
