@@ -3,12 +3,12 @@
 `golden/README.md` says what the files are.
 """
 
+import contextlib
 import csv
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 import pytest
 from astropy.table import Table
+from command_line import typed
 from servers import short_folder
 
 from clustersweep.home import find_home
@@ -56,10 +57,8 @@ class Restored:
         self.folder = folder
 
     def run(self, *words, check=True):
-        done = subprocess.run(
-            [sys.executable, "-m", "clustersweep", *map(str, words)], cwd=self.folder, check=False,
-            env={**os.environ, "CLUSTERSWEEP_HOME": str(self.home.path)}, capture_output=True, text=True, timeout=200,
-        )  # fmt: skip
+        with contextlib.chdir(self.folder):
+            done = typed(*words, env={**os.environ, "CLUSTERSWEEP_HOME": str(self.home.path)}, timeout_s=200.0)
         assert not check or done.returncode == 0, done.stderr
         return done
 

@@ -4,12 +4,11 @@ import dataclasses
 import io
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import yaml
+from command_line import typed
 from example_results import fail_trial, grid_results
 from rich.console import Console
 from small_study import small_plan, write_study
@@ -193,8 +192,7 @@ def exported(embedded_home, tmp_path_factory):
     study = write_study(folder, study="exported")
     env = {**os.environ, "CLUSTERSWEEP_HOME": str(embedded_home.path)}
     for words in (["launch", "--in-process", study], ["export", study, "--to", folder / "best"]):
-        command = [sys.executable, "-m", "clustersweep", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        done = typed(*words, env=env)
         assert done.returncode == 0, done.stderr
     assert "recorded" in done.stdout
     return folder, env, done
@@ -233,8 +231,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(exported):
     folder, env, _ = exported
     study, blocked = folder / "small.yaml", folder / "blocked"
     blocked.write_text("a file")
-    command = [sys.executable, "-m", "clustersweep", "export", str(study), "--to", str(blocked)]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    done = typed("export", study, "--to", blocked, env=env)
     assert done.returncode == 3
     assert "blocked" in done.stderr
     assert "Traceback" not in done.stderr
@@ -245,8 +242,7 @@ def test_an_edited_study_file_is_refused_by_what_reads_results_with_a_diff(expor
     _, env, _ = exported
     edited = write_study(tmp_path, study="exported", training={"epochs": 9})
     for verb in ("status", "report", "export"):
-        command = [sys.executable, "-m", "clustersweep", verb, str(edited)]
-        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        done = typed(verb, edited, env=env)
         assert done.returncode == 2
         assert "training.epochs: 3 -> 9" in done.stderr
 
@@ -254,12 +250,12 @@ def test_an_edited_study_file_is_refused_by_what_reads_results_with_a_diff(expor
 @pytest.mark.integration
 def test_an_export_over_an_edited_one_needs_force(exported):
     folder, env, _ = exported
-    command = [sys.executable, "-m", "clustersweep", "export", str(folder / "small.yaml"), "--to", str(folder / "best")]
+    command = ["export", folder / "small.yaml", "--to", folder / "best"]
     config = folder / "best" / "config.yaml"
     before = config.read_text()
     config.write_text(before + "# edited\n")
     for words, code, left in (([], 2, before + "# edited\n"), (["--force"], 0, before), ([], 0, before)):
-        done = subprocess.run(command + words, capture_output=True, text=True, env=env, check=False)
+        done = typed(*command, *words, env=env)
         assert (done.returncode, config.read_text()) == (code, left), done.stderr
     assert sorted(os.listdir(folder / "best")) == ["config.yaml", "model.keras", "provenance.json"]
 
@@ -273,31 +269,23 @@ def test_weights_that_are_not_those_of_the_sweep_are_not_exported(exported, embe
         with np.load(path) as file:
             arrays = {name: file[name] + 0.5 for name in file.files}
         np.savez(path, **arrays)
-    command = [
-        sys.executable,
-        "-m",
-        "clustersweep",
-        "export",
-        str(folder / "small.yaml"),
-        "--to",
-        str(folder / "other"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    command = ["export", folder / "small.yaml", "--to", folder / "other"]
+    done = typed(*command, env=env)
     assert done.returncode == 3
     assert "the weights or the data are not those of the sweep" in done.stderr
     assert not (folder / "other").exists()
-    over = subprocess.run([*command[:-1], str(folder / "best")], capture_output=True, text=True, env=env, check=False)
+    over = typed(*command[:-1], folder / "best", env=env)
     assert over.returncode == 3
     assert {path.name: path.read_bytes() for path in (folder / "best").iterdir()} == best
     for path in weights.iterdir():
         path.write_bytes(b"damaged")
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    done = typed(*command, env=env)
     assert done.returncode == 3
     assert "are damaged" in done.stderr
     assert "Traceback" not in done.stderr
     for path in weights.iterdir():
         path.unlink()
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    done = typed(*command, env=env)
     assert done.returncode == 3
     assert "They stay on the machine that launched the sweep: export there, with the same --home" in done.stderr
 

@@ -1,4 +1,4 @@
-"""A command as a person types it, in the test's own process, where a subprocess would take most of the time."""
+"""A command as a person types it, where a program that starts anew would take most of the time."""
 
 import contextlib
 import io
@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 from unittest import mock
+
+import forking
 
 from clustersweep.cli import main as cli
 
@@ -43,12 +45,11 @@ def type_here(*words: object) -> Done:
 LIGHT = ("--help", "--version", "plan", "status", "report", "schema", "backup", "restore", "remove")
 
 
-def typed(*words: object, env: dict[str, str], timeout_s: float = 60.0) -> "subprocess.CompletedProcess[str]":
+def typed(*words: object, env: dict[str, str], timeout_s: float = 100.0) -> "subprocess.CompletedProcess[str]":
     """Run `clustersweep` with an environment: in this process where that is no matter, else in one of its own."""
     given = list(map(str, words))
     if given[0] not in LIGHT:
-        program = [sys.executable, "-m", "clustersweep", *given]
-        return subprocess.run(program, capture_output=True, text=True, env=env, check=False, timeout=timeout_s)
+        return forking.run(given, env, timeout_s)
     with mock.patch.dict(os.environ, env, clear=True):
         done = type_here(*given)
     return subprocess.CompletedProcess(given, done.code, done.out, done.err)
