@@ -28,7 +28,7 @@ from clustersweep.sweep.turns import FOLDER as TURNS
 LONG = ["deployment/test_images.py", "workers/test_workers.py", "sweep/test_launch.py", "test_quickstart.py"]
 _NOBODY = 65534
 DEPLOYMENT = "deployment/"
-REAL_TIMEOUT_S = 300  # also beside other work: on an idle machine none takes half of it
+REAL_TIMEOUT_S = 600  # also beside other work: on an idle machine none takes a quarter of it
 
 
 def pytest_configure() -> None:

@@ -1,7 +1,7 @@
 """README and docs cannot rot: every verb, module and shipped study is in them, and their numbers are the program's."""
 
 import ast
-import json
+import contextlib
 import os
 import re
 import shlex
@@ -11,6 +11,7 @@ import sys
 from typing import NamedTuple
 
 import pytest
+from command_line import typed
 from places import ROOT, TESTS
 from small_study import write_study
 from typer.main import get_command
@@ -142,30 +143,13 @@ SNIPPETS = [
 ]
 
 
-RUN_THEM = """
-import json
-import sys
-
-from clustersweep.cli.main import main
-
-for words in json.loads(sys.argv[1]):
-    sys.argv = words
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            print(words, file=sys.stderr)
-            raise
-"""
-
-
 def run_all(commands, home, folder):
-    """Run commands of `clustersweep` one after the other in one process: TensorFlow's import would be most of each."""
-    words = json.dumps([["clustersweep", *map(str, words)] for words in commands])
+    """Run commands of `clustersweep`, one after the other."""
     env = {**os.environ, "CLUSTERSWEEP_HOME": str(home.path)}
-    command = [sys.executable, "-c", RUN_THEM, words]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with contextlib.chdir(folder):
+        for words in commands:
+            done = typed(*words, env=env)
+            assert done.returncode == 0, (words, done.stderr)
 
 
 # What Keras alone makes of an export is what the sweep's own network does.
