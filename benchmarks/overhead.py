@@ -1,8 +1,9 @@
 """What a trial costs beside its training, and how that grows: no-op trials at 81, 1,000 and 10,000.
 
 clustersweep's are whole launches (see `noop_launch.py`): real PostgreSQL, Ray, loop and report, only the worker answers
-at once. Beside it Ray Tune's no-op trials (capped at 20, as each is a process) and Optuna's ask-and-tell loop on the
-same kind of server (capped at 1,000: its cost grows). Then the dashboard's first pages for the largest study.
+at once; the same with a trainer of one's own (`noop_own.py`), which is real from end to end. Beside it Ray Tune's no-op
+trials (capped at 20, as each is a process) and Optuna's ask-and-tell loop on the same kind of server (capped at 1,000:
+its cost grows). Then the dashboard's first pages for the largest study.
 Run as `python benchmarks/overhead.py`.
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -46,8 +48,12 @@ NOTHING = {"s": 0.0, "statements": 0, "commits": 0}
 FRESH_SURVEY = {"simulate": {"clusters": 60, "seed": 1, "pixels": 16}}
 
 
-def noop_study(folder: Path, trials: int, seeds: int) -> Path:
-    """Write a study with so many feasible combinations."""
+def noop_study(folder: Path, trials: int, seeds: int, *, own: bool) -> Path:
+    """Write a study with so many feasible combinations; `own`: of a function that it names."""
+    if own:
+        shutil.copy(ROOT / "benchmarks" / "noop_own.py", folder)
+        given = {"task": "noop_own:train", "search_space": GRIDS[trials], "seeds": list(range(seeds))}
+        return write_study(folder, f"noop-{trials}", given)
     sections = {
         "data": FRESH_SURVEY,
         "search_space": GRIDS[trials],
@@ -58,14 +64,14 @@ def noop_study(folder: Path, trials: int, seeds: int) -> Path:
     return write_study(folder, f"noop-{trials}", sections)
 
 
-def measure_launch(trials: int, seeds: int, kind: str, dashboard: bool) -> dict[str, Any]:
+def measure_launch(trials: int, seeds: int, kind: str, *, dashboard: bool, own: bool) -> dict[str, Any]:
     """Launch so many no-op trials in a fresh home; then, if asked, time the dashboard's first pages."""
     import sys
 
     with fresh_home() as home:
-        study = noop_study(home.parent, trials, seeds)
+        study = noop_study(home.parent, trials, seeds, own=own)
         found = run_json([sys.executable, ROOT / "benchmarks" / "noop_launch.py", study, home, kind])
-        found["pages"] = first_pages(home) if dashboard else None
+        found |= {"pages": first_pages(home) if dashboard else None, "own": own}
     return found
 
 
@@ -160,7 +166,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         insert, sweep = (one["steps"].get(step, NOTHING) for step in ("adding the trials", "the sweep"))
         where = "" if one["workers"] == "ray" else ", without Ray"
         n = one["trials"]
-        rows.append((f"clustersweep, {n:,}{where}", one["seeds"], one["ms_per_trial"], one["ms_first_tenth"],
+        who = ", a trainer of one's own" if one.get("own") else ""
+        rows.append((f"clustersweep{who}, {n:,}{where}", one["seeds"], one["ms_per_trial"], one["ms_first_tenth"],
                      one["ms_last_tenth"], f"{1000 * insert['s'] / n:.1f}",
                      f"{insert['statements'] / n:.0f} + {sweep['statements'] / n:.0f} "
                      f"({insert['commits'] / n:.0f} + {sweep['commits'] / n:.0f})",
@@ -195,8 +202,10 @@ def main() -> None:
         for number, seeds, kind in plans[:1] if given.quick else plans:
             print(f"{number} no-op trials with {seeds} seeds, workers: {kind}", flush=True)
             largest = number == max(trials) and (seeds, kind) == (1, "ray")
-            result["launches"].append(measure_launch(number, seeds, kind, dashboard=largest))
-            write_result("overhead", result, given.results)
+            for own in (False, True):
+                found = measure_launch(number, seeds, kind, dashboard=largest and not own, own=own)
+                result["launches"].append(found)
+                write_result("overhead", result, given.results)
     if "optuna" in given.parts:
         result["optuna"] = [measure_optuna(n) for n in ([10] if given.quick else [100, 1000])]
         write_result("overhead", result, given.results)

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "report": {"files", "provenance", "study", "survey", "training", "words"},
     "masses": {"cpus", "files", "home", "provenance", "report", "settings", "study", "survey", "sweep", "training",
                "words"},
-    "own": {"files", "provenance", "settings", "study", "sweep"},
+    "own": {"files", "provenance", "settings", "study", "sweep", "words"},
     "tasks": {"masses", "own", "study"},
     "cli": {"*"},
 }  # fmt: skip

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from clustersweep.words import counted
+
 TARGET = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 MAX_BYTES = 5_000_000
 """Of the files of a package beside a study: they travel to every worker."""
@@ -64,7 +66,7 @@ class Source:
     @property
     def words(self) -> str:
         """Where it is, for a person."""
-        many = f" and {len(self.files) - 1} more files of its package" if len(self.files) > 1 else ""
+        many = f" and {counted(len(self.files) - 1, 'other file')} of its package" if len(self.files) > 1 else ""
         installed = "" if self.beside else " (installed)"
         return f"{self.function} of {self.path}{installed}{many}"
 

@@ -5,6 +5,7 @@ of namespaces, in `hosts.py`.
 """
 
 import ast
+import csv
 import re
 import sys
 import time
@@ -101,6 +102,49 @@ def test_a_sweep_across_hosts_gives_bit_for_bit_the_losses_of_one_machine(lab):
     assert read(lab, "chaos", "table") == repr(sorted(table(undisturbed(STUDY)).items()))
     workers = {worker.split(":")[0] for worker in re.findall(r"worker-\d:\d+", read(lab, "chaos", "trained"))}
     assert workers == {"worker-1", "worker-2"}
+
+
+OWN = """
+study: own
+task: nets:train
+search_space: {width: [1, 2, 3]}
+objective: {metric: error}
+"""
+NETS = """
+import os
+import time
+
+def train(run):
+    for epoch in range(int(run.saved or 0) + 1, 6):
+        time.sleep(0.1)
+        run.report(epoch, error=run.params["width"] + 1 / epoch + 0.01 * run.seed, file=os.path.exists(__file__))
+        run.save(str(epoch).encode())
+"""
+
+
+def launch_own(lab, code):
+    host = lab.network.hosts["launch"]
+    (host.folder / "own.yaml").write_text(OWN)
+    (host.folder / "nets.py").write_text(code)
+    return host.run(["clustersweep", "launch", "/run/host/own.yaml"], lab.environment_of_launch())
+
+
+def test_a_trainer_of_ones_own_travels_to_hosts_that_do_not_share_its_folder(lab):
+    failed = launch_own(lab, "import not_installed_anywhere\n" + NETS)
+    assert failed.returncode == 3, failed.stderr
+    for host in ("worker-1", "worker-2"):
+        assert f"on {host} the module nets (/run/host/nets.py) cannot be imported: ModuleNotFoundError" in failed.stderr
+    done = launch_own(lab, NETS)
+    assert done.returncode == 0, done.stderr
+    host = lab.network.hosts["launch"]
+    report = ["clustersweep", "report", "/run/host/own.yaml", "--to", "/run/host/own-report"]
+    assert host.run(report, lab.environment_of_launch()).returncode == 0
+    with (host.folder / "own-report" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = {(int(row["width"]), int(row["seed"])): float(row["metric error"]) for row in rows}
+    assert found == {(w, s): pytest.approx(w + 1 / 5 + 0.01 * s) for w in (1, 2, 3) for s in (0, 1, 2)}
+    assert {row["worker"].split(":")[0] for row in rows} == {"worker-1", "worker-2"}
+    assert {row["file"] for row in rows} == {"0.0"}  # it is on no worker's disk
 
 
 def test_a_launch_that_is_killed_leaves_nothing_of_ray_on_its_host(lab):

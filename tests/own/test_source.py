@@ -60,7 +60,7 @@ def test_a_package_beside_the_study_brings_its_python_files(tmp_path):
     put(tmp_path, "other.py", "x = 1\n")
     source = found(tmp_path, "own_lab.nets:train")
     assert sorted(source.files) == ["own_lab/nets.py", "own_lab/parts/layers.py"]
-    assert source.words == f"train of {tmp_path / 'own_lab/nets.py'} and 1 more files of its package"
+    assert source.words == f"train of {tmp_path / 'own_lab/nets.py'} and 1 other file of its package"
 
 
 def test_a_function_of_an_installed_package_is_found_without_importing_it(tmp_path):
