@@ -231,7 +231,7 @@ def unpacked(content: bytes, key: str) -> Progress:
         if len(state) != (size or 0):
             raise ValueError("it is cut short")
         found = Progress(**{**head, "epochs": tuple(head["epochs"]), "seconds": tuple(head["seconds"])})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedCheckpointError(str(error)) from error
     if found.key != key:
         raise DamagedCheckpointError(f"belongs to replicate {found.key}, not to {key}")
@@ -258,6 +258,10 @@ class OwnTrainer:
     code: str = ""
     file: str = ""
 
+    @property
+    def _name(self) -> str:
+        return str(getattr(self.function, "__name__", "the function"))  # a `functools.partial` has none
+
     def replicate(
         self,
         seed: int,
@@ -272,7 +276,7 @@ class OwnTrainer:
         progress = _gone_on_with(checkpoint, key)
         talk = _Talk()
         run = Run(self.params, self.settings, seed, progress.state, talk=talk, metric=self.metric.name)
-        thread = threading.Thread(target=self._call, args=(run, talk), name=self.function.__name__, daemon=True)
+        thread = threading.Thread(target=self._call, args=(run, talk), name=self._name, daemon=True)
         thread.start()
         heard = False
         try:
@@ -297,8 +301,8 @@ class OwnTrainer:
                 case _Epoch():
                     most = resumed_at + 1 if fresh else len(progress.epochs) + 1
                     if not (1 if fresh else most) <= said.number <= most:
-                        yield _out_of_order(said.number, most)
                         talk.answer(go_on=False)
+                        yield _out_of_order(said.number, most)
                         return
                     # One that saved after the epoch before will do so now, and so may any after its first.
                     saves = said.number == 1 or (progress.state is not None and progress.saved_after == said.number - 1)
@@ -340,7 +344,7 @@ class OwnTrainer:
             )
             return replace(failed, message=message)
         if not epochs:
-            rule = f"{self.function.__name__} ended without having reported anything"
+            rule = f"{self._name} ended without having reported anything"
             return Failed("NothingReported", f"{rule}. Call run.report(1, {self.metric.name}=...) in it")
         values = [epoch[self.metric.name] for epoch in progress.epochs]
         best = min(range(epochs), key=lambda place: self.metric.order(values[place]))

@@ -6,7 +6,7 @@ So epochs that a checkpoint spared count as done, and those that a lost worker t
 from collections.abc import Callable, Iterable
 
 from clustersweep.study.keys import Params
-from clustersweep.study.results import Replicate, Trial, combination
+from clustersweep.study.results import CompleteReplicate, Replicate, Trial, combination
 from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, SweepEvent
 
 Known = tuple[tuple[tuple[str, object], ...], int]
@@ -52,11 +52,14 @@ class Remaining:
         """Take what a sweep told."""
         match event:
             case ReplicateBegan(_, replicate, epoch, _, _):
-                self._set(replicate, replicate.trial.epochs - epoch)
-            case EpochDone(_, replicate, end):
-                self._done_s += self._set(replicate, replicate.trial.epochs - end.epoch)
-            case ReplicateDone(_, replicate, _):
-                self._set(replicate, 0)
+                self._set(replicate, max(0, replicate.trial.epochs - epoch) if replicate.trial.epochs > 1 else 1)
+            case EpochDone(_, replicate, end) if replicate.trial.epochs > 1:
+                self._done_s += self._set(replicate, max(0, replicate.trial.epochs - end.epoch))
+            case ReplicateDone(_, replicate, result):
+                took = self._set(replicate, 0)
+                # Its one epoch; or those of a trainer of one's own that did not say how many they would be.
+                if replicate.trial.epochs == 1 and isinstance(result, CompleteReplicate):
+                    self._done_s += took
 
     def after(self, seconds: float) -> float | None:
         """Estimate the seconds that are left, so many after the beginning; None while nothing tells."""

@@ -1,6 +1,7 @@
 """What a function reports and saves becomes the events of a replicate; and every way in which it may go wrong."""
 
 import contextlib
+import functools
 import itertools
 import math
 import sys
@@ -310,6 +311,11 @@ def test_epochs_out_of_order_are_told(epochs, words):
     failed = failure(disordered)
     assert failed.signature == "EpochsOutOfOrder"
     assert failed.message.startswith(words)
+
+
+def test_a_function_without_a_name_of_its_own_is_trained_too():
+    *_, last = events_of(functools.partial(lambda value, run: run.report(1, error=value), 0.5))
+    assert last.val_loss == 0.5
 
 
 def test_a_function_that_never_reports_is_told():

@@ -91,3 +91,13 @@ def test_a_trial_is_compiled_once_for_all_its_seeds(plan):
     assert told(left, *epochs(first, 1, 1)) == pytest.approx(3 * 20 - 2 + 5)
     assert told(left, began(second), *epochs(second, 1, 1)) == pytest.approx(3 * 20 - 4 + 5)
     assert left.after(9.0) == pytest.approx(left.left_s)  # 2 epochs and a compilation took 9 s, as was estimated
+
+
+def test_replicates_that_did_not_say_how_many_epochs_they_have_count_when_they_end(tmp_path):
+    plan = small_plan(tmp_path, training={"epochs": 1, "patience": 1})
+    left = Remaining([(plan.trials[0], [0, 1, 2])], lambda trial: 2.0)
+    first, second = (plan.replicate(plan.trials[0], seed) for seed in (0, 1))
+    assert told(left, began(first), *epochs(first, 1, 40)) == pytest.approx(6.0)
+    assert left.after(1.0) is None
+    assert told(left, ended(first, 40), began(second, 20), *epochs(second, 21, 30)) == pytest.approx(4.0)
+    assert left.after(10.0) == pytest.approx(20.0)
