@@ -10,6 +10,7 @@ import sys
 import time
 
 import optuna
+import psutil
 import pytest
 import yaml
 
@@ -222,22 +223,49 @@ def test_a_function_that_fails_with_one_combination_fails_that_and_no_other(own)
     assert words in (own.home.run(own.name) / "report.html").read_text()
 
 
-def test_a_study_whose_launch_was_killed_in_the_middle_goes_on_and_comes_to_the_same(own, children):
+def slow(own):
+    """Make the study one of nine replicates of four seconds each."""
     own.code(SLOW)
     judged = {"metric": "error", "unit": "", "direction": "minimize"}
     own.change(search_space={"width": [1, 2, 3]}, exclude=None, objective=judged, seeds=[0, 1, 2], settings=None)
-    launched = children(own.command("launch", "--workers", "2"), stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-                        text=True, env=os.environ)  # fmt: skip
-    for line in launched.stderr:
+
+
+def launched(own, children):
+    """Launch on two workers; gives the process once its first trial is complete."""
+    command = own.command("launch", "--workers", "2")
+    process = children(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
+    for line in process.stderr:
         if line.startswith("trial "):
             break
-    time.sleep(1)
-    os.kill(launched.pid, signal.SIGKILL)
-    launched.wait()
-    said = own.run("launch", "--workers", "2")
-    left = int(re.search(r"(\d+) of 9 replicates to train", said.stderr)[1])
-    assert 0 < left < 9
+    return process
+
+
+def require_whole(own):
     found = own.losses()
     assert found == {(width, seed): pytest.approx(width + 1 / 40 + 0.01 * seed) for width, seed in found}
     assert len(found) == 9
     assert {r.epochs for t in own.results().trials for r in t.replicates.values()} == {40}
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(own, children):
+    slow(own)
+    process = launched(own, children)
+    ours = psutil.Process(process.pid).children(recursive=True)
+    worker = next(one for one in ours if one.name().startswith("ray::ReplicateActor"))
+    worker.kill()
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert re.search(r"worker-\d died \(.*\); seed \d of width=\d goes on elsewhere", said)
+    require_whole(own)
+
+
+def test_a_study_whose_launch_was_killed_in_the_middle_goes_on_and_comes_to_the_same(own, children):
+    slow(own)
+    process = launched(own, children)
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    said = own.run("launch", "--workers", "2")
+    left = int(re.search(r"(\d+) of 9 replicates to train", said.stderr)[1])
+    assert 0 < left < 9
+    require_whole(own)
