@@ -196,6 +196,21 @@ def test_a_version_that_is_raised_trains_anew_and_what_was_before_counts_no_more
     assert "version: 2 -> 1" in own.run("launch", "--in-process", code=2).stderr
 
 
+def test_more_words_on_an_axis_extend_a_study(own):
+    axes = {"width": [3], "rate": [0.01], "kind": ["b", "a"], "bias": [True]}
+    own.change(search_space=axes, exclude=None)
+    own.run("launch", "--in-process")
+    before = own.losses()
+    own.change(search_space={**axes, "kind": ["c", "a", "b"], "bias": [False, True]}, exclude=None)
+    assert "4 of 12 replicates are finished; launch would train 8" in own.run("plan").stdout
+    own.run("launch", "--in-process")
+    after = own.losses()
+    assert len(after) == 12
+    assert {key: value for key, value in after.items() if key in before} == before
+    stored = {(t.params["kind"], t.params["bias"]) for t in own.stored().trials}
+    assert stored == {(kind, bias) for kind in "abc" for bias in (False, True)}
+
+
 def test_code_may_change_as_long_as_nothing_was_trained_with_it(own):
     own.code("import not_installed_anywhere\n" + TRAIN)
     own.run("launch", "--in-process", code=3)

@@ -72,8 +72,7 @@ def slices_introduction(count: int, metric: Metric) -> str:
         "Every combination has one seed, hence one panel."
         if count == 1
         else f"For every combination its {count} seeds are ranked by {escape(metric.noun)}, and each panel shows one "
-        "rank, from the best initialisation to the worst: what holds in all panels does not hang on the luck of the "
-        "initialisation."
+        "rank, from the best seed to the worst: what holds in all panels does not hang on the luck of the seed."
     )
     return (
         f"{capital(escape(metric.words), metric)} against each hyperparameter with all others held fixed. {panels} "
@@ -160,7 +159,7 @@ def _ties(results: SweepResults, found: Verdict) -> str:
     noun, unit = escape(results.metric.noun), escape(results.metric.with_unit)
     judged = (
         f"(A replicate’s {noun} typically has a standard deviation of {shown(found.noise)}{unit} over the seeds, the "
-        f"median over the networks; two {_PLURAL[results.over_seeds]} over {counted(seeds, 'seed')} are called "
+        f"median over the combinations; two {_PLURAL[results.over_seeds]} over {counted(seeds, 'seed')} are called "
         f"different when they are two standard errors, {shown(found.margin)}{unit}, apart.)"
     )
     if not found.ties:
