@@ -172,7 +172,7 @@ class Display(Steps):
             seconds = sum(r.seconds for r in event.results)
             left = f", {self._left()}" if self._left() else ""
             self._console.print(
-                f"trial {event.number} ({self._trials_done} of {self._trials}): {params_text(params)}: {text}, "
+                f"trial {event.number} ({self._trials_done} of {self._trials}): {escape(params_text(params))}: {text}, "
                 f"{seconds:.1f} s{left}",
                 highlight=False,
                 soft_wrap=True,
@@ -190,7 +190,7 @@ class Display(Steps):
         for worker in sorted(self._workers):
             table.add_row(worker, *self._workers[worker])
         best = (
-            f"best so far: {self._best[0]:.4f} with {params_text(self._best[1])}"
+            f"best so far: {self._best[0]:.4f} with {escape(params_text(self._best[1]))}"
             if self._best
             else "no trial finished yet"
         )
@@ -198,4 +198,4 @@ class Display(Steps):
 
 
 def _described(replicate: Replicate) -> tuple[str, str]:
-    return params_text(replicate.trial.params), str(replicate.seed)
+    return escape(params_text(replicate.trial.params)), str(replicate.seed)

@@ -56,9 +56,10 @@ def print_plan(
     said = unknown if left is None else left_text(left, plan.replicates)
     out.print(f"{escape(said)}\n" if said else "", highlight=False, soft_wrap=True)
     if plan.infeasible:
-        table = _table("Impossible (recorded as PRUNED; no worker is used)", *plan.study.axes, "what kills it")
+        axes = map(escape, plan.study.axes)
+        table = _table("Impossible (recorded as PRUNED; no worker is used)", *axes, "what kills it")
         for params, why in plan.infeasible[:ROWS]:
-            table.add_row(*map(str, params.values()), trace(why))
+            table.add_row(*map(escape, map(str, params.values())), trace(why))
         out.print(table)
         _more(len(plan.infeasible), out)
     work = plan.work if left is None else left.work
@@ -161,7 +162,7 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
         table.add_row(
             str(rank),
             str(trial.number),
-            *map(str, (trial.params[name] for name in results.axes)),
+            *(escape(str(trial.params[name])) for name in results.axes),
             f"{value:.4f}",
             "-" if math.isnan(spread) else f"{spread:.4f}",
             *([f"{math.sqrt(value):.3f}"] if root else []),

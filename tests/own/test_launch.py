@@ -196,6 +196,26 @@ def test_a_version_that_is_raised_trains_anew_and_what_was_before_counts_no_more
     assert "version: 2 -> 1" in own.run("launch", "--in-process", code=2).stderr
 
 
+def test_axes_and_values_of_any_letters_are_shown_as_they_are_written(own):
+    """Brackets are marks of the terminal's library, which ends a program that has one too many."""
+    own.code("def train(run):\n    run.report(1, **{'[/metric]': float(len(run.params['[/axis] <b>']))})\n")
+    axes = {"[/axis] <b>": ["[/value]", "[bold]x", "<i>&"]}
+    rule = [{"when": {"[/axis] <b>": "<i>&"}, "reason": "[/reason]"}]
+    own.change(search_space=axes, exclude=rule, objective={"metric": "[/metric]", "unit": "[/unit]"})
+    planned, said = own.run("plan").stdout, own.run("launch", "--in-process")
+    for text in (planned, said.stdout):
+        assert "[/axis] <b>" in text
+        assert "[/value]" in text
+    assert "[/reason]" in planned
+    assert "[/axis] <b>=[bold]x: [/metric] 7.0000" in said.stderr
+    assert "[/unit]" in said.stdout
+    own.run("status")
+    own.run("export")
+    page = (own.home.run(own.name) / "report.html").read_text()
+    assert "[/axis] &lt;b&gt;" in page
+    assert "<i>&" not in page.partition("plotly")[0]
+
+
 def test_more_words_on_an_axis_extend_a_study(own):
     axes = {"width": [3], "rate": [0.01], "kind": ["b", "a"], "bias": [True]}
     own.change(search_space=axes, exclude=None)
