@@ -136,30 +136,31 @@ def _installed(module: str, function: str) -> Source | None:
     if top in sys.stdlib_module_names or top == "clustersweep":
         rule = f"{top} is a module of {'clustersweep' if top == 'clustersweep' else 'Python'} itself"
         raise SourceError(rule, "Name a module of your own.")
-    spec = _spec_of(module)
-    if spec is None or spec.origin is None:
+    path = _file_of(module)
+    if path is None:
         return None
-    path = Path(spec.origin)
     if path.suffix != ".py":
         raise SourceError(f"{path} is no Python source", "Name a function of a module that is.")
     return Source(module, function, str(path), {_names(module)[path.stem == "__init__"]: path.read_bytes()}, False)
 
 
-def _spec_of(module: str) -> ModuleSpec | None:
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module of an installed package; None where there is none."""
+    top, *rest = module.split(".")
     here = {"", str(Path.cwd())}  # where the command was typed is no installed package
-    path: Sequence[str] | None = [entry for entry in sys.path if entry not in here]
-    parts, spec = module.split("."), None
-    for depth in range(1, len(parts) + 1):
-        name = ".".join(parts[:depth])
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-        if spec is None and depth == 1:  # packages that are installed to be edited
-            known = (importlib.machinery.PathFinder, _Finder)
-            others = [f for f in sys.meta_path if f is not known[0] and not isinstance(f, known[1])]
-            spec = next((s for f in others if (s := f.find_spec(name, None)) is not None), None)
-        if spec is None:
-            return None
-        path = spec.submodule_search_locations
-    return spec
+    spec = importlib.machinery.PathFinder.find_spec(top, [entry for entry in sys.path if entry not in here])
+    if spec is None:  # packages that are installed to be edited have finders of their own
+        known = (importlib.machinery.PathFinder, _Finder)
+        others = [f for f in sys.meta_path if f is not known[0] and not isinstance(f, known[1])]
+        spec = next((s for f in others if (s := f.find_spec(top, None)) is not None), None)
+    if spec is None:
+        return None
+    if not rest:
+        return None if spec.origin is None else Path(spec.origin)
+    # By the files, as Python's finders import what is above a module.
+    below = [Path(folder, *rest) for folder in spec.submodule_search_locations or ()]
+    candidates = [path for folder in below for path in (folder / "__init__.py", folder.with_name(f"{folder.name}.py"))]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _names(module: str) -> tuple[str, str]:

@@ -140,11 +140,18 @@ def test_the_dashboard_has_the_metrics_name_and_direction(own):
     assert len(stored.best_trial.intermediate_values) == 4
 
 
-def test_status_and_report_run_none_of_the_studys_code(own):
-    own.run("launch", "--in-process")
-    own.code("raise RuntimeError('imported')\n" + TRAIN)
-    own.run("status")
+def test_status_report_and_export_run_none_of_the_studys_code(own):
+    possible = "\ndef possible(params, settings):\n    return 'too narrow' if params['width'] == 1 else None\n"
+    own.code(TRAIN + possible)
+    own.change(feasible="nets:possible", exclude=None)
+    assert "6 combinations: 4 complete, 2 infeasible" in own.run("launch", "--in-process").stdout
+    own.code("raise RuntimeError('imported')\n" + TRAIN + possible)
+    told = own.run("status")
+    assert "6 combinations: 4 complete, 2 infeasible" in told.stdout
+    assert "what a launch would train is not told: `feasible` is code of the study" in told.stderr
     own.run("report")
+    own.run("export")
+    assert "feasible = nets:possible: failed for" in own.run("plan", code=2).stderr
 
 
 def test_plan_says_which_file_runs_and_imports_none_of_it(own):

@@ -159,6 +159,19 @@ def test_pythons_modules_and_clustersweeps_are_nobodys_own(tmp_path, target):
     assert "itself. Name a module of your own." in refusal(tmp_path, target)
 
 
+def test_a_module_below_one_that_is_no_package_is_not_looked_for_elsewhere(tmp_path, monkeypatch):
+    put(tmp_path, "site/own_installed.py", TRAIN)
+    put(tmp_path, "site/own_other.py", TRAIN)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert "no package 'own_installed' is installed that has it" in refusal(tmp_path, "own_installed.own_other:train")
+
+
+def test_an_installed_package_may_have_folders_without_an_init_file(tmp_path, monkeypatch):
+    put(tmp_path, "site/own_space/parts/nets.py", TRAIN)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert found(tmp_path, "own_space.parts.nets:train").path == str(tmp_path / "site/own_space/parts/nets.py")
+
+
 def test_a_file_with_the_name_of_a_module_of_pythons_is_refused(tmp_path):
     put(tmp_path, "random.py", TRAIN)
     assert "has the name of another. Give it a name of its own." in refusal(tmp_path, "random:train")
