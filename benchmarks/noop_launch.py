@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy
 from rich.console import Console
 
-from clustersweep.cli.progress import Display
+from clustersweep.display.progress import Display
 from clustersweep.home import Home
 from clustersweep.masses.task import ClusterMasses
 from clustersweep.own.task import OwnTask

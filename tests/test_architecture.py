@@ -30,7 +30,7 @@ DOORS = {
     "pydantic": {"settings/", "study/study.py", "training/files/"},
     "yaml": {"settings/", "training/files/configuration.py", "own/export.py"},
     "typer": {"cli/"},
-    "rich": {"cli/"},
+    "rich": {"cli/", "display/"},
 }
 
 # What each folder, or file of the root, may import of the others, beside itself and `errors`.
@@ -55,6 +55,7 @@ MAY_IMPORT = {
                "words"},
     "own": {"files", "provenance", "settings", "study", "sweep", "words"},
     "tasks": {"masses", "own", "study"},
+    "display": {"own", "report", "storage", "study", "sweep", "training", "words"},
     "cli": {"*"},
 }  # fmt: skip
 

@@ -140,7 +140,7 @@ def plan(
 
     Where the database can be reached, what is stored is left out of the work; no server is started for that.
     """
-    from clustersweep.cli.as_json import plan_json
+    from clustersweep.display.as_json import plan_json
     from clustersweep.errors import StudyChangedError
     from clustersweep.study.plan import make_plan, require_feasible
     from clustersweep.sweep.speeds import read_speed
@@ -160,7 +160,7 @@ def plan(
     if as_json:
         _print_json(plan_json(planned, count, speed, left))
     else:
-        from clustersweep.cli.tables import print_plan  # with rich, which scripts need not wait for
+        from clustersweep.display.tables import print_plan  # with rich, which scripts need not wait for
 
         print_plan(planned, count, speed, _out(), left=left, unknown=why)
     require_feasible(planned, str(study_file))
@@ -186,7 +186,7 @@ def launch(
     wait: WaitOption = None,
 ) -> None:
     """Train what is left of the study; the same command again goes on where it stopped, and repeats nothing."""
-    from clustersweep.cli.progress import Display
+    from clustersweep.display.progress import Display
     from clustersweep.report.sweep.study_report import write_study_report
     from clustersweep.study.results import TrialState
     from clustersweep.sweep.launch import Options, launch
@@ -218,7 +218,7 @@ def launch(
 
 def print_result(done: Any, study_file: Path, options: tuple[str, ...], other_storage: bool) -> None:
     """Print the verdict of a launch, and what to type next."""
-    from clustersweep.cli.tables import print_best
+    from clustersweep.display.tables import print_best
     from clustersweep.words import command
 
     print_best(done.results, _out())
@@ -237,8 +237,8 @@ def status(
     study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home_folder: HomeOption = None
 ) -> None:
     """Show how far the study is: counts, and the best combination so far. Works where the data are not mounted, too."""
-    from clustersweep.cli.as_json import status_json
-    from clustersweep.cli.tables import print_status
+    from clustersweep.display.as_json import status_json
+    from clustersweep.display.tables import print_status
     from clustersweep.postgres.location import living_launch
     from clustersweep.study.plan import make_plan
 
@@ -327,7 +327,7 @@ def export(
     chosen, found_rank = choose(stored.results, rank=rank, number=trial)
     files = RunFolder(home.run(study.name))
     if study.task.code is not None:
-        from clustersweep.cli.tables import print_own_export
+        from clustersweep.display.tables import print_own_export
         from clustersweep.own.export import export
 
         print_own_export(
@@ -349,8 +349,8 @@ def _export_masses(
     to: Path,
     force: bool,
 ) -> None:
-    from clustersweep.cli.progress import Display
-    from clustersweep.cli.tables import print_evidence
+    from clustersweep.display.progress import Display
+    from clustersweep.display.tables import print_evidence
     from clustersweep.errors import DataError, Problem
     from clustersweep.masses.export import export, read_weights
     from clustersweep.masses.task import masses_of

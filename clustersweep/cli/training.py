@@ -47,7 +47,7 @@ def train(
     """Train the final model: every stage, one network for each seed, measured once on the test part."""
     from rich.console import Console
 
-    from clustersweep.cli.training_progress import TrainingDisplay, print_training
+    from clustersweep.display.training_progress import TrainingDisplay, print_training
     from clustersweep.masses.train import predict_command, train_model
 
     display = TrainingDisplay(Console(stderr=True))
@@ -131,7 +131,7 @@ def _true_masses(catalogue: Path | None, choice: "ColumnNames") -> "NDArray[np.f
 def _print_comparison(done: "Summary", truth: "NDArray[np.float64]", recalibration: float) -> None:
     from rich.console import Console
 
-    from clustersweep.cli.training_progress import print_metrics
+    from clustersweep.display.training_progress import print_metrics
     from clustersweep.training.predict import compare
 
     found = compare(done, truth, recalibration)

@@ -19,10 +19,10 @@ from rich.console import Console
 from small_study import DROPOUT, small_plan, write_study
 
 from clustersweep.cli import main as cli
-from clustersweep.cli.as_json import plan_json, status_json
 from clustersweep.cli.main import print_result
-from clustersweep.cli.progress import Display
-from clustersweep.cli.tables import basis_text, left_text, print_best, print_plan, print_status
+from clustersweep.display.as_json import plan_json, status_json
+from clustersweep.display.progress import Display
+from clustersweep.display.tables import basis_text, left_text, print_best, print_plan, print_status
 from clustersweep.errors import DataError
 from clustersweep.report.sweep.study_report import write_study_report
 from clustersweep.storage.store import Storage

@@ -24,7 +24,7 @@ from pyarrow import feather
 from rich.console import Console
 
 from clustersweep.cli import main as cli
-from clustersweep.cli.progress import Display
+from clustersweep.display.progress import Display
 from clustersweep.home import Home
 from clustersweep.survey.catalogue import ColumnNames
 from clustersweep.survey.formats.all import read_source

@@ -14,7 +14,7 @@ from rich.console import Console
 from small_study import small_plan, write_study
 from tf32 import emulated_tf32
 
-from clustersweep.cli.tables import print_evidence
+from clustersweep.display.tables import print_evidence
 from clustersweep.errors import ConfigurationError, NothingCompleteError, StorageError
 from clustersweep.masses.export import Proof, configuration_of, evidence_of, export
 from clustersweep.provenance import commit, versions

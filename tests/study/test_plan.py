@@ -6,7 +6,7 @@ import pytest
 from places import ROOT
 from small_study import small_plan, small_study
 
-from clustersweep.cli.as_json import plan_json
+from clustersweep.display.as_json import plan_json
 from clustersweep.errors import StudyError
 from clustersweep.study.cost import Speed
 from clustersweep.study.plan import make_plan, require_feasible

@@ -9,7 +9,7 @@ import pytest
 from example_results import replicate
 from rich.console import Console
 
-from clustersweep.cli.tables import print_best
+from clustersweep.display.tables import print_best
 from clustersweep.errors import NothingCompleteError
 from clustersweep.masses.export import evidence_of
 from clustersweep.report.sweep.listings import trials_html

@@ -21,7 +21,14 @@ from pathlib import Path
 
 IMPORTED = [
     f"clustersweep.{name}"
-    for name in ("masses.export", "masses.train", "report.model.page", "sweep.launch", "training.train", "cli.progress")
+    for name in (
+        "masses.export",
+        "masses.train",
+        "report.model.page",
+        "sweep.launch",
+        "training.train",
+        "display.progress",
+    )
 ]
 _servers: dict[int, Path] = {}
 

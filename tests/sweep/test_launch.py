@@ -23,8 +23,8 @@ from rich.console import Console
 from small_study import small_study, write_study
 
 from clustersweep.cli.main import app
-from clustersweep.cli.progress import Display
 from clustersweep.cpus import available_cpus
+from clustersweep.display.progress import Display
 from clustersweep.errors import StorageError
 from clustersweep.postgres.location import open_database
 from clustersweep.report.sweep.study_report import write_study_report
@@ -49,7 +49,7 @@ from rich.console import Console
 from clustersweep.home import Home
 from clustersweep.sweep.launch import Options, launch
 from clustersweep.postgres.location import open_database
-from clustersweep.cli.progress import Display
+from clustersweep.display.progress import Display
 from clustersweep.report.sweep.study_report import write_study_report
 from arithmetic_task import tasks
 from clustersweep.study.study import read_study

@@ -21,7 +21,7 @@ from mode_bar import covered_words
 from playwright.sync_api import Browser
 from rich.console import Console
 
-from clustersweep.cli.training_progress import print_training
+from clustersweep.display.training_progress import print_training
 from clustersweep.errors import StorageError
 from clustersweep.report.model.calibration_figures import reliability_figure, uncertainty_figure
 from clustersweep.report.model.mass_figures import parity_figure, residual_figure

@@ -8,7 +8,7 @@ import pytest
 from example_results import grid_results, mirrored
 from rich.console import Console
 
-from clustersweep.cli.tables import print_best
+from clustersweep.display.tables import print_best
 from clustersweep.report.sweep.curves import learning_curves, loss_against_cost
 from clustersweep.report.sweep.effects import effects
 from clustersweep.report.sweep.figures import curve_figure

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from clustersweep.cli.progress import Steps
+from clustersweep.display.progress import Steps
 from clustersweep.report.model.text import gain_text
 from clustersweep.study.events import EpochEnd, Failed, Stopped
 from clustersweep.study.ranking import nothing_learned

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from small_study import small_plan
 
-from clustersweep.cli.progress import Display
+from clustersweep.display.progress import Display
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
 from clustersweep.study.results import CompleteReplicate, FailedReplicate

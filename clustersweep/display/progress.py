@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.status import Status
 from rich.table import Table
 
-from clustersweep.cli.tables import params_text
+from clustersweep.display.tables import params_text
 from clustersweep.errors import first_line
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
