@@ -1,8 +1,18 @@
-"""Hyperparameter sweeps for small networks that weigh galaxy clusters, with the evidence kept."""
+"""Hyperparameter sweeps that can be believed: what the command line does, in Python.
+
+`import clustersweep as cs`, then `cs.load_study`, `cs.plan`, `cs.launch`, `cs.results`, `cs.write_report`, `cs.export`,
+`cs.train`, `cs.load_model`, and the events that a launch tells. docs/python.md shows them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors: a name is imported when it is first asked for
+    from clustersweep.api.models import load_model, train
+    from clustersweep.api.studies import export, launch, load_study, plan, results, write_report
+    from clustersweep.errors import ClusterSweepError
+    from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 
 __version__ = "0.1.0"
 
@@ -24,3 +34,22 @@ def public_names(folder: str, modules: Mapping[str, Sequence[str]]) -> tuple[lis
         return getattr(import_module(f"{folder}.{where[name]}"), name)
 
     return list(where), named
+
+
+_public, __getattr__ = public_names(
+    __name__,
+    {
+        "api.models": ("load_model", "train"),
+        "api.studies": ("export", "launch", "load_study", "plan", "results", "write_report"),
+        "errors": ("ClusterSweepError",),
+        "sweep.events": ("EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost"),
+    },
+)
+__all__ = [
+    "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost", "export", "launch",
+    "load_model", "load_study", "plan", "results", "train", "write_report",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return ["__version__", *_public]

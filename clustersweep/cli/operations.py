@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clustersweep.cli.options import HomeOption, StorageOption, database_of, home_of
+from clustersweep.api.places import database_of, home_of
+from clustersweep.cli.options import HomeOption, StorageOption
 from clustersweep.words import counted
 
 if TYPE_CHECKING:

@@ -1,15 +1,10 @@
-"""What verbs of several files have in common: where the home and the database are. Registers and prints nothing."""
+"""Options that verbs of several files have. Registers and prints nothing."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-
-if TYPE_CHECKING:
-    from clustersweep.home import Home
-    from clustersweep.postgres.location import Database
 
 HomeOption = Annotated[
     Path | None,
@@ -74,24 +69,3 @@ WaitOption = Annotated[
         "machine until your launches that came first leave room]",
     ),
 ]
-
-
-def home_of(option: Path | None, *, make: bool = True) -> "Home":
-    """Find the home, and make it where it is missing; with `make=False`, for verbs that only read, leave it so."""
-    from clustersweep.home import find_home
-
-    return find_home(option, os.environ, os.getuid(), make=make)
-
-
-def database_of(storage: str | None, home: "Home") -> "Database":
-    """Reach the database, and start the embedded server where it is to be used."""
-    from clustersweep.postgres.location import open_database
-
-    return open_database(storage, os.environ, home)
-
-
-def database_to_read(storage: str | None, home: "Home") -> "Database":
-    """Reach the database without making one in a home that has none."""
-    from clustersweep.postgres import location as postgres
-
-    return postgres.database_to_read(storage, os.environ, home)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from clustersweep.cli.options import HomeOption, home_of
+from clustersweep.cli.options import HomeOption
 from clustersweep.cli.survey import Identifier, Images, MassUnit, Redshift, progress_bar
 from clustersweep.cpus import available_cpus
-from clustersweep.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,19 +46,17 @@ def train(
     """Train the final model: every stage, one network for each seed, measured once on the test part."""
     from rich.console import Console
 
-    from clustersweep.display.training_progress import TrainingDisplay, print_training
-    from clustersweep.masses.train import predict_command, train_model
+    from clustersweep.api.models import train as run
+    from clustersweep.display.training_progress import print_training
+    from clustersweep.masses.train import predict_command
 
-    display = TrainingDisplay(Console(stderr=True))
-    done = train_model(configuration, to, home_of(home_folder), threads, display, device=device)
-    if done is None:
-        raise typer.Exit(INTERRUPTED)
-    print_training(done.run.evaluation, Console())
+    done = run(configuration, to, threads=threads, device=device, home=home_folder)
+    print_training(done.evaluation, Console())
     print(f"\nreport   {done.report}")
     if done.no_png:
         print(f"figures  {done.no_png}")
-    print(f"predict  {predict_command(to, done.run.model.network)}")
-    if done.run.failed:
+    print(f"predict  {predict_command(to, done.network)}")
+    if done.failed:
         raise typer.Exit(1)
 
 

@@ -1,8 +1,10 @@
 """What a person sees while a sweep runs: a live display on a terminal, one line per trial elsewhere."""
 
 import contextlib
+import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,6 +14,7 @@ from rich.status import Status
 from rich.table import Table
 
 from clustersweep.display.tables import params_text
+from clustersweep.display.values import html_of
 from clustersweep.errors import first_line
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
@@ -69,11 +72,17 @@ class Steps:
 
 
 class Display(Steps):
-    """Shows the steps of a launch and the progress of its sweep."""
+    """Shows the steps of a launch and the progress of its sweep.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Where to.
+        also: Called with every event, too.
+    """
+
+    def __init__(self, console: Console, also: Callable[[SweepEvent], object] | None = None) -> None:
         super().__init__(console)
-        self._live: Live | None = None
+        self._also = also
+        self._live: Live | NotebookLive | None = None
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
             console=console,
@@ -113,9 +122,13 @@ class Display(Steps):
         self._task = self._bar.add_task("replicates", total=plan.replicates, completed=done, left="")
         if self._console.is_terminal:
             self._live = Live(self._picture(), console=self._console, refresh_per_second=4, transient=True)
+        elif self._console.is_jupyter:
+            self._live = NotebookLive()
 
     def on_event(self, event: SweepEvent) -> None:
         """Show what happened."""
+        if self._also is not None:
+            self._also(event)
         if self._live is not None and not self._live.is_started:
             self._live.start()
         if self._remaining is not None:
@@ -195,6 +208,43 @@ class Display(Steps):
             else "no trial finished yet"
         )
         return Group(table, self._bar, best)
+
+
+class NotebookLive:
+    """A picture in a notebook that changes in its place, and is gone at the end."""
+
+    EVERY_S = 0.5
+
+    def __init__(self) -> None:
+        self._ipython = importlib.import_module("IPython.display")  # there is one, or this would be no notebook
+        self._handle: Any = None
+        self._shown_at = 0.0
+
+    @property
+    def is_started(self) -> bool:
+        """Say whether it is there."""
+        return self._handle is not None
+
+    def start(self) -> None:
+        """Put it below the cell."""
+        self._handle = self._ipython.display(self._ipython.HTML(""), display_id=True)
+
+    def update(self, picture: Group) -> None:
+        """Change it, twice a second at most."""
+        if self._handle is not None and time.monotonic() - self._shown_at >= self.EVERY_S:
+            self._shown_at = time.monotonic()
+            self._handle.update(self._ipython.HTML(html_of(lambda out: out.print(picture))))
+
+    def stop(self) -> None:
+        """Take it away."""
+        if self._handle is not None:
+            self._handle.update(self._ipython.HTML(""))
+        self._handle = None
+
+
+def launch_display(also: Callable[[SweepEvent], object] | None = None) -> Display:
+    """Return a display of a launch on stderr, or in the notebook that this process belongs to."""
+    return Display(Console(stderr=True), also)
 
 
 def _described(replicate: Replicate) -> tuple[str, str]:

@@ -12,14 +12,15 @@ from clustersweep.display.as_json import states_counted
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
-from clustersweep.study.ranking import alike_text, best_learned_nothing, ties_of
-from clustersweep.study.results import SweepResults, Trial, loss_of
+from clustersweep.study.ranking import alike_text, best_learned_nothing, ties_of, trial_learned_nothing
+from clustersweep.study.results import SweepResults, Trial, TrialResult, loss_of
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.training.files.configuration import MOST_LISTED, Evidence
 from clustersweep.words import counted, duration
 
 if TYPE_CHECKING:
+    from clustersweep.masses.export import Exported as MassesExported
     from clustersweep.own.export import Exported
 
 # A terminal is for reading; scripts have --json.
@@ -245,6 +246,21 @@ def print_own_export(done: "Exported", results: SweepResults, out: Console) -> N
         say("the function never called run.save: there is no state of it to export")
     if not done.code:
         say("the code that trained it is not kept here: export on the machine that launched the sweep for that")
+
+
+def print_export(done: "MassesExported | Exported", trial: TrialResult, results: SweepResults, out: Console) -> None:
+    """Print what was exported of a study, whatever it trains."""
+    from clustersweep.own.export import Exported
+
+    if isinstance(done, Exported):
+        print_own_export(done, results, out)
+        return
+    if nothing := trial_learned_nothing(f"trial {trial.number}", results, trial):
+        out.print(escape(nothing), highlight=False, soft_wrap=True)
+    print_evidence(done.evidence, str(done.folder), out)
+    out.print(
+        f"weights of seed {done.evidence.weights_of_seed}: {escape(str(done.proof))}", highlight=False, soft_wrap=True
+    )
 
 
 def _listed(items: list[str], noun: str) -> str:

@@ -1,7 +1,7 @@
 """What a person sees while one network is trained: a line that moves on a terminal, a few lines elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,10 +23,16 @@ _TOLD_EVERY_S = 60.0  # where no line can move
 
 
 class TrainingDisplay(Steps):
-    """Shows the stages of each seed on one console (stderr)."""
+    """Shows the stages of each seed on one console (stderr).
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: Where to.
+        also: Called with every event, too.
+    """
+
+    def __init__(self, console: Console, also: Callable[[TrainingEvent], object] | None = None) -> None:
         super().__init__(console)
+        self._also = also
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -43,6 +49,8 @@ class TrainingDisplay(Steps):
 
     def on_event(self, event: TrainingEvent) -> None:
         """Show what happened."""
+        if self._also is not None:
+            self._also(event)
         match event:
             case StageBegan(seed, stage, epochs):
                 self._began, self._best, self._told_at = event, (float("inf"), 0), time.monotonic()
@@ -75,6 +83,11 @@ class TrainingDisplay(Steps):
         if self._bar.disable and time.monotonic() - self._told_at > _TOLD_EVERY_S and self._began is not None:
             self._told_at = time.monotonic()
             self._say(f"  seed {self._began.seed} {_NAMES[self._began.stage]} epoch {event.epoch}: {losses}")
+
+
+def training_display(also: Callable[[TrainingEvent], object] | None = None) -> TrainingDisplay:
+    """Return a display of a training on stderr, or in the notebook that this process belongs to."""
+    return TrainingDisplay(Console(stderr=True), also)
 
 
 def print_training(evaluation: Evaluation, console: Console) -> None:

@@ -38,11 +38,11 @@ class Trained:
 
 @interrupt_on_signals()
 def train_model(
-    path: Path, to: Path, home: Home, threads: int, watcher: TrainingWatcher, *, device: str = "auto"
+    path: Path, to: Path, home: Home, threads: int | None, watcher: TrainingWatcher, *, device: str = "auto"
 ) -> Trained | None:
     """Train what a configuration says into the model folder `to`; None when interrupted, with a checkpoint kept.
 
-    `device`: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
+    `device`: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one. `threads`: None for one on each CPU.
 
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
@@ -54,7 +54,7 @@ def train_model(
     from clustersweep.training.device import choose_device, device_in_use
     from clustersweep.training.train import train
 
-    choose_device(device, threads)
+    used = choose_device(device, threads)
     needs_redshift = configuration.network.redshift != "none"
     taken = read_header(configuration.data, needs_redshift=needs_redshift).source
     with watcher.step(f"Preparing the survey, to train on {device_in_use(configuration.training.precision)}"):
@@ -65,7 +65,7 @@ def train_model(
             jobs=available_cpus(),
             needs_redshift=needs_redshift,
         )
-    provenance = {"commit": commit() or "", "threads": str(threads)} | versions()
+    provenance = {"commit": commit() or "", "threads": str(used)} | versions()
     try:
         with stop_on_signals() as stop:
             run = train(configuration, dataset, to, provenance=provenance, on_event=watcher.on_event, stop=stop)

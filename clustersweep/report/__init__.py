@@ -11,7 +11,7 @@ __all__, __getattr__ = public_names(
         "survey": ("write_survey_page",),
         "sweep.listings": ("Provenance",),
         "sweep.study_report": ("write_study_report",),
-        "sweep.table": ("summary",),
+        "sweep.table": ("results_csv", "summary"),
         "sweep.verdict": ("Verdict",),
         "sweep.write": ("ReportFiles", "write_report"),
     },

@@ -48,6 +48,7 @@ class Study:
         search_space: Values of each axis, in the file's order.
         seeds: Each combination is trained once with each.
         resources: What each worker gets.
+        where: Its file as it was named, for messages.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Study:
     search_space: Axes
     seeds: tuple[int, ...] = (0, 1, 2)
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
+    where: str = field(default="", compare=False)
 
     @property
     def axes(self) -> Axes:
@@ -101,7 +103,7 @@ def read_study(path: Path, tasks: Tasks) -> Study:
     axes = {axis: found["search_space"][axis] for axis in in_order}
     if task.axes is None:  # 1 and 2.5 on one axis are both numbers
         axes = {axis: _alike(values) for axis, values in axes.items()}
-    return Study(**{**found, "search_space": axes, "task": task.of_file(own, path)})
+    return Study(**{**found, "search_space": axes, "task": task.of_file(own, path), "where": str(path)})
 
 
 def study_schema(task: type[Task]) -> dict[str, Any]:

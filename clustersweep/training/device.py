@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersweep.cpus import cpu_model
+from clustersweep.cpus import available_cpus, cpu_model
 from clustersweep.errors import UNSEEN_GPU_REMEDY, DataError, Problem, WorkersError
 from clustersweep.study.events import Device
 
@@ -127,22 +127,32 @@ def configure_device(cpus: int, gpu_share: float = 0.0, *, deterministic: bool =
             tf.config.set_logical_device_configuration(gpu, [limit])
 
 
-def choose_device(wanted: str, threads: int) -> None:
-    """Let this process compute on a GPU or on CPUs. Must run before TensorFlow's first operation.
+def choose_device(wanted: str, threads: int | None) -> int:
+    """Let this process compute on a GPU or on CPUs, before TensorFlow's first operation; later ones find it as it is.
 
     Args:
         wanted: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
-        threads: Threads for TensorFlow's operations on CPUs.
+        threads: Threads for TensorFlow's operations on CPUs; None: one for each CPU, or what TensorFlow has.
+
+    Returns:
+        How many threads there are.
 
     Raises:
-        DataError: A GPU is wanted, and TensorFlow sees none.
+        DataError: A GPU is wanted, and TensorFlow sees none; or TensorFlow has other threads already.
     """
     share = 0.0 if wanted == "cpu" else gpu_for_auto(tell=wanted == "auto")
     if wanted == "gpu" and not share:
         rule = "TensorFlow sees no GPU here"
         remedy = "Install it with CUDA's libraries (`make setup GPU=1`), check the driver (`nvidia-smi`), or use CPUs."
         raise DataError([Problem("--device", "gpu", "", rule, remedy)])
-    configure_device(threads, share)
+    try:
+        configure_device(threads or available_cpus(), share)
+    except RuntimeError:  # it has computed in this process, as it may have in a notebook
+        has = device_in_use("float32").threads
+        if threads not in (None, has):
+            rule = f"TensorFlow has computed in this process with {has} threads, and keeps them"
+            raise DataError([Problem("threads", "", str(threads), rule, "Leave them out, or begin anew.")]) from None
+    return device_in_use("float32").threads
 
 
 def gpu_for_auto(*, tell: bool = True) -> float:

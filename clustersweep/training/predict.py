@@ -138,6 +138,41 @@ def predict(
     return summary
 
 
+def predict_arrays(
+    model: TrainedModel,
+    digest: str,
+    images: Array,
+    redshift: NDArray[np.float64] | None,
+    *,
+    known: KnownClusters | None = None,
+) -> Mapping[str, Array]:
+    """Return the columns of the table that `predict` writes, of images in memory, with the same numbers.
+
+    Args:
+        model: The model.
+        digest: The model's digest.
+        images: `(cluster, height, width, band)`, not rebinned.
+        redshift: `(cluster,)`, NaN where it is not known; None where the network takes none.
+        known: The clusters that the model was made with.
+
+    Raises:
+        DataError: The images are not of the kind that the model was trained on.
+    """
+    source = Observations(
+        images=Path("images"), catalogue=None, shape=images.shape, bands_kev=model.bands_kev,
+        identifiers=np.arange(len(images)), redshift=redshift, digest=None, _read=lambda: iter([images]),
+    )  # fmt: skip
+    _require_kin(model, source)
+    from clustersweep.training.engine import VALIDATION_BATCH
+    from clustersweep.training.ensemble import Ensemble
+
+    table, summary = MassTable(model, digest, source, known), Summary(len(source))
+    summary.parts = None if known is None else Counter()
+    blocks = _of_one_transform(source.blocks(VALIDATION_BATCH, model.rebin), model, source)
+    pieces = list(_pieces(model, table, Ensemble.of(model), blocks, summary=summary, progress=None))
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
 def _pieces(
     model: TrainedModel,
     table: MassTable,
