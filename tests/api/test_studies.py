@@ -146,8 +146,12 @@ def test_results_tell_how_far_a_study_is_and_each_event_is_told_once(home, tmp_p
     ("images", "redshift", "says"),
     [
         (np.zeros((12, 12, 10)), [0.3], r"predict: images = 12 x 12 x 10 of float64: must be numbers of the shape "),
-        (np.zeros((2, 12, 12, 10)), None, r"predict: redshift = None: is needed: the model's network takes the redshift"),
-        (np.zeros((2, 12, 12, 10)), [0.3], r"predict: redshift = shape \(1,\): must be one for each of the 2 images"),
+        (
+            np.zeros((2, 12, 12, 10)),
+            None,
+            r"predict: redshift = None: is needed: the model's network",
+        ),
+        (np.zeros((2, 12, 12, 10)), [0.3], r"predict: redshift = shape \(1,\): must be one for each of the 2 "),
     ],
 )
 def test_arrays_that_are_no_images_or_have_no_redshift_are_refused_with_the_remedy(images, redshift, says):
