@@ -380,9 +380,9 @@ def test_a_gpu_that_is_asked_for_and_that_tensorflow_does_not_see_exits_3_with_t
 
 
 def test_a_launch_on_a_card_that_tensorflow_does_not_see_trains_on_cpus_and_says_so(runner, tmp_path, results):
-    study = write_study(tmp_path, study="cpus-train")
+    study = write_study(tmp_path, study="cpus-train", search_space={"kernel_size": [3], "conv_blocks": [1]})
     blind = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 2}', "CUDA_VISIBLE_DEVICES": "17,18"}
-    said = " ".join(runner("launch", study, program=REAL, **blind).stderr.split())
+    said = " ".join(runner("launch", study, "--workers", 1, program=REAL, **blind).stderr.split())
     assert re.search("TensorFlow sees 0 of 2 GPUs on [0-9.]+, so CPUs train. ", said)
     assert REMEDY in said
     assert {device.kind for r in replicates(results("cpus-train")).values() for device in r.devices} == {"CPU"}
