@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -90,6 +91,9 @@ def _serve(listening: socket.socket) -> None:
 
     by_imports = {name: value for name, value in os.environ.items() if name not in before}
     while True:
+        ready, _, _ = select.select([listening, sys.stdin], [], [])
+        if sys.stdin in ready:  # its other end is closed: who started this is gone
+            return
         connection, _ = listening.accept()
         with connection, contextlib.suppress(ConnectionError):
             size, streams, _, _ = socket.recv_fds(connection, 8, 2)
