@@ -1,7 +1,7 @@
 """Hyperparameter sweeps that can be believed: what the command line does, in Python.
 
 `import clustersweep as cs`, then `cs.load_study`, `cs.plan`, `cs.launch`, `cs.results`, `cs.write_report`, `cs.export`,
-`cs.train`, `cs.load_model`, and the events that a launch tells. docs/python.md shows them.
+`cs.train`, `cs.load_model`, `cs.simulate`, `cs.convert`, and the events that a launch tells. docs/python.md shows them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors: a name is imported when it is first asked for
     from clustersweep.api.models import load_model, train
     from clustersweep.api.studies import export, launch, load_study, plan, results, write_report
+    from clustersweep.api.surveys import convert, simulate
     from clustersweep.errors import ClusterSweepError
     from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 
@@ -41,13 +42,14 @@ _public, __getattr__ = public_names(
     {
         "api.models": ("load_model", "train"),
         "api.studies": ("export", "launch", "load_study", "plan", "results", "write_report"),
+        "api.surveys": ("convert", "simulate"),
         "errors": ("ClusterSweepError",),
         "sweep.events": ("EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost"),
     },
 )
 __all__ = [
-    "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost", "export", "launch",
-    "load_model", "load_study", "plan", "results", "train", "write_report",
+    "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost", "convert", "export",
+    "launch", "load_model", "load_study", "plan", "results", "simulate", "train", "write_report",
 ]  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """The verbs for surveys: make one, look at one, convert one. Registered by `cli`; prints as it does."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,13 +27,11 @@ def simulate(
     jobs: Annotated[int, typer.Option(min=1, help="Processes to use.")] = available_cpus(),
 ) -> None:
     """Write a mock of the eFEDS cluster survey: images in ten energy bands, and their catalogue."""
-    from clustersweep.survey.simulator.simulate import write_survey
-    from clustersweep.survey.spec import SimulateSpec
+    from rich.console import Console
 
-    spec = SimulateSpec(clusters=clusters, seed=seed, pixels=pixels)
-    with progress_bar("simulating") as progress:
-        write_survey(spec, to, jobs=jobs, progress=progress)
-    print(f"{to / 'images.fits'}\n{to / 'catalogue.fits'}")
+    from clustersweep.api.surveys import simulate as run
+
+    run(to, clusters=clusters, seed=seed, pixels=pixels, jobs=jobs).show(Console())
 
 
 def show(
@@ -51,6 +47,7 @@ def show(
     mass_unit: MassUnit = None,
 ) -> None:
     """Summarise a survey, and draw its masses, redshifts and some clusters band by band."""
+    from clustersweep.display.progress import progress_bar
     from clustersweep.report.survey import write_survey_page
     from clustersweep.survey.agreement import warn_of_suspicions
     from clustersweep.survey.catalogue import ColumnNames
@@ -89,36 +86,12 @@ def convert(
     ] = False,
 ) -> None:
     """Turn any source into FITS or npz, checked, once. Nothing in a pickle is ever run."""
-    from clustersweep.survey.agreement import agreement, warn_of_suspicions
-    from clustersweep.survey.catalogue import ColumnNames, Labels
-    from clustersweep.survey.formats.all import convert as converted
-
-    choice = ColumnNames(mass, redshift, identifier, mass_unit)
-    with progress_bar("reading") as progress:
-        taken: list[tuple[Labels, str]] = []
-        dataset = converted(
-            images, catalogue, to, choice=choice, progress=progress, drop_invalid=drop_invalid,
-            taken=lambda labels, order: taken.append((labels, order)),
-        )  # fmt: skip
-    labels, order = taken[0]
-    found = agreement(dataset)
-    warn_of_suspicions(found, images)
-    print(f"{to}: {len(dataset):,} clusters, digest {dataset.digest}")
-    print(f"taken from {catalogue or images}: {labels.text}")
-    print(labels.masses_text)
-    print(f"order of the rows: {order}")
-    if found.correlation_text:
-        print(f"rank correlation of counts and mass: {found.correlation_text}")
-    print(f"mean of each band: {found.bands_text}")
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr while it is a terminal, moved by the function that this gives."""
     from rich.console import Console
-    from rich.progress import Progress
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    from clustersweep.api.surveys import convert as run
+
+    done = run(
+        images, to, catalogue=catalogue, mass=mass, redshift=redshift, identifier=identifier, mass_unit=mass_unit,
+        drop_invalid=drop_invalid,
+    )  # fmt: skip
+    done.show(Console())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from clustersweep.cli.options import HomeOption
-from clustersweep.cli.survey import Identifier, Images, MassUnit, Redshift, progress_bar
+from clustersweep.cli.survey import Identifier, Images, MassUnit, Redshift
 from clustersweep.cpus import available_cpus
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Replace the table if it is there already.")] = False,
 ) -> None:
     """Predict log10 M500c and its uncertainty for every image, as a FITS table with units and provenance."""
+    from clustersweep.display.progress import progress_bar
     from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.survey.observations import open_observations
     from clustersweep.training.files.model_folder import read_clusters, read_model

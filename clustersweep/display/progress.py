@@ -249,3 +249,12 @@ def launch_display(also: Callable[[SweepEvent], object] | None = None) -> Displa
 
 def _described(replicate: Replicate) -> tuple[str, str]:
     return escape(params_text(replicate.trial.params)), str(replicate.seed)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr while it is a terminal, moved by the function that this gives."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -5,7 +5,7 @@ from clustersweep import public_names
 __all__, __getattr__ = public_names(
     __name__,
     {
-        "agreement": ("CENTRAL_RADIUS", "warn_of_suspicions", "within"),
+        "agreement": ("Agreement", "CENTRAL_RADIUS", "warn_of_suspicions", "within"),
         "catalogue": ("ColumnNames", "LARGEST_REDSHIFT", "Labels", "masses"),
         "dataset": ("Array", "CHUNK_BYTES", "Dataset", "Header", "chunks"),
         "figures": ("Example", "Histogram", "MassRedshift", "summary"),

@@ -177,3 +177,17 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last_and_shows_tables_and_
         assert text in html, text
     assert any("val_loss_dex2" in data.get("text/html", "") and "<table" in data["text/html"] for data in every)
     assert not [cell for cell in notebook.cells if any(o.output_type == "error" for o in cell.get("outputs", []))]
+
+
+def test_a_survey_is_simulated_and_converted_and_shows_what_was_taken(tmp_path):
+    made = cs.simulate(tmp_path / "survey", clusters=20, pixels=6, jobs=1)
+    assert repr(made) == f"{tmp_path}/survey/images.fits\n{tmp_path}/survey/catalogue.fits"
+    done = cs.convert(made.images, tmp_path / "survey.npz", catalogue=str(made.catalogue))
+    assert (done.clusters, done.to) == (20, tmp_path / "survey.npz")
+    assert repr(done).startswith(
+        f"{tmp_path}/survey.npz: 20 clusters, digest {done.digest}\ntaken from {made.catalogue}: "
+    )
+    with pytest.raises(ValueError, match="at least 10 clusters of 4 pixels a side are simulated, not 9 of 6"):
+        cs.simulate(tmp_path / "few", clusters=9, pixels=6)
+    with pytest.raises(cs.ClusterSweepError, match="is there already"):
+        cs.convert(tmp_path / "survey", tmp_path / "survey.npz")
