@@ -330,7 +330,7 @@ def test_reporting_a_study_with_nothing_complete_exits_1(tmp_path, embedded_home
     from clustersweep.postgres.location import open_database
 
     storage = Storage.connect(open_database(None, {}, embedded_home).url, tasks)
-    study = write_study(tmp_path, study="nothing")
+    study = write_study(tmp_path, study="none-complete")
     loaded = load_study(study)
     storage.begin(make_plan(loaded, read_header(loaded.task.data)))
     storage.close()
