@@ -237,7 +237,7 @@ def test_a_launch_in_a_container_ends_with_what_a_person_opens_and_types_outside
     done = Launched(small_plan(tmp_path), None, grid_results(), report)
     monkeypatch.setenv("CLUSTERSWEEP_WEB", "http://127.0.0.1:8080")
     monkeypatch.setenv("CLUSTERSWEEP_PROGRAM", "docker compose run --rm clustersweep")
-    print_result(done, Path("sweeps/small.yaml"), (), False)
+    print_result(done.results, done.report, Path("sweeps/small.yaml"), (), False)
     assert capsys.readouterr().out.splitlines()[-3:] == [
         "report     http://127.0.0.1:8080/runs/small/report.html",
         "dashboard  http://127.0.0.1:8080",
