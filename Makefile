@@ -3,8 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
-# One process more than CPUs of a small machine: tests of deployments, which one process takes, often wait.
-TESTS   = $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+TESTS   = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 

@@ -26,9 +26,9 @@ from clustersweep.sweep.run_folder import RunFolder
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 
-# Long enough for what takes a while to be noticed. Its networks are arithmetic: 12 seconds for a replicate, and no CPU.
+# Long enough for what takes a while to be noticed. Its networks are arithmetic: 24 seconds for a replicate, and no CPU.
 LONG = STUDY.replace("study: chaos", "study: long").replace(
-    "epochs: 60, patience: 60, batch_size: 8", "epochs: 600, patience: 600, batch_size: 1"
+    "epochs: 60, patience: 60, batch_size: 8", "epochs: 1200, patience: 1200, batch_size: 1"
 )
 ARITHMETIC = [sys.executable, str(SUPPORT / "arithmetic_task.py")]
 
@@ -194,7 +194,7 @@ def test_plugs_pulled_in_mid_sweep_cost_nothing_but_time(lab, tmp_path, monkeypa
     lab.network.hosts.pop("head")
     lab.up("head")
     process = launch(lab, LONG, ARITHMETIC)
-    assert process.wait(250) == 0, said(lab)
+    assert process.wait(400) == 0, said(lab)
     assert "Stack" not in said(lab)  # Ray's own words about what died
 
     after = read(lab, "long", "trained")
