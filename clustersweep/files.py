@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from clustersweep.errors import StorageError
+from clustersweep.errors import ConfigurationError, Problem, StorageError
 
 _PART = re.compile(r"\.[0-9a-f]{16}\.part")
 NOBODY_WRITES_AFTER_S = 3600.0
@@ -110,6 +110,25 @@ def remove_parts(folder: Path, *, older_than_s: float = -math.inf) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime >= older_than_s:
                 path.unlink()
+
+
+def require_unedited(path: Path, content: bytes) -> None:
+    """Make sure that an export replaces a file by nothing but what is in it already: a person may have edited it.
+
+    Raises:
+        ConfigurationError: It is there, and differs.
+        StorageError: It cannot be read.
+    """
+    try:
+        same = path.read_bytes() == content
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}. Choose another --to") from None
+    if not same:
+        rule = "differs from what would be written: it was edited, or is another export's"
+        remedy = "Write to another folder with --to, or replace it with --force."
+        raise ConfigurationError([Problem(str(path), "", "", rule, remedy)])
 
 
 def json_digest(value: object) -> str:

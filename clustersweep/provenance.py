@@ -1,12 +1,25 @@
 """What decides numbers beside the study: versions, and the commit."""
 
 import importlib.metadata
+import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from clustersweep import __version__
 
 PACKAGES = ("clustersweep", "tensorflow", "keras", "numpy", "optuna", "ray", "astropy", "scikit-learn")
+
+
+def stamp() -> dict[str, Any]:
+    """Return when, and with what, an export is made."""
+    return {
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": versions(),
+    }
 
 
 def versions() -> dict[str, str]:

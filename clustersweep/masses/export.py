@@ -3,19 +3,17 @@
 import itertools
 import json
 import math
-import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from clustersweep.errors import ConfigurationError, Problem, StorageError
-from clustersweep.files import write_atomically
+from clustersweep.errors import StorageError
+from clustersweep.files import require_unedited, write_atomically
 from clustersweep.masses.task import masses_of
-from clustersweep.provenance import commit, versions
+from clustersweep.provenance import stamp
 from clustersweep.study.events import Device
 from clustersweep.study.objective import ObjectiveSpec
 from clustersweep.study.plan import Plan
@@ -131,7 +129,7 @@ def export(
     exported = configuration_of(plan, trial, data, seeds=results.seeds, evidence=evidence)
     text = configuration_yaml(exported)
     if not force:
-        _require_same(to / CONFIGURATION, text)
+        require_unedited(to / CONFIGURATION, text)
     # Imported here: this takes TensorFlow, which the other verbs do without.
     from clustersweep.study.events import DamagedCheckpointError
     from clustersweep.training.engine import DeviceData, Trainer
@@ -193,20 +191,6 @@ def _verified(proof: Proof, seed: int) -> dict[str, Any]:
         "trained_on": [vars(device) for device in proof.trained_on],
         "recomputed_on": vars(proof.recomputed_on),
     }
-
-
-def _require_same(path: Path, text: bytes) -> None:
-    """Refuse to replace a configuration by another one."""
-    try:
-        same = path.read_bytes() == text
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}. Choose another --to") from None
-    if not same:
-        rule = "differs from what would be written: it was edited, or is another export's"
-        remedy = "Write to another folder with --to, or replace it with --force."
-        raise ConfigurationError([Problem(str(path), "", "", rule, remedy)])
 
 
 @contextmanager
@@ -279,12 +263,5 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
 
 
 def _provenance(plan: Plan, results: SweepResults) -> dict[str, Any]:
-    return {
-        "study": results.study,
-        "study_digest": results.digest,
-        "data_digest": plan.header.digest,
-        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "python": platform.python_version(),
-        "versions": versions(),
-    }
+    known = {"study": results.study, "study_digest": results.digest, "data_digest": plan.header.digest}
+    return known | stamp()

@@ -2,19 +2,16 @@
 
 import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from clustersweep.errors import ConfigurationError, Problem, StorageError
-from clustersweep.files import write_atomically
+from clustersweep.files import require_unedited, write_atomically
 from clustersweep.own.task import OwnTask
-from clustersweep.provenance import commit, versions
+from clustersweep.provenance import stamp
 from clustersweep.study.definition import replicate_key
 from clustersweep.study.ranking import Ties, ties_of
 from clustersweep.study.results import SweepResults, TrialResult, loss_of
@@ -86,14 +83,15 @@ def export(
         content |= {"saved": {"file": SAVED, "seed": best.seed, "bytes": len(saved)}}
     text = (HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)).encode()
     if not force:
-        _require_same(to / BEST, text)
+        require_unedited(to / BEST, text)
     for name, source in code.items():
         write_atomically(to / CODE / name, source, what="code")
     if saved is not None:
         write_atomically(to / SAVED, saved, what="saved state")
     else:
         (to / SAVED).unlink(missing_ok=True)  # of another trial that was exported here
-    write_atomically(to / PROVENANCE, json.dumps(_provenance(results), indent=2).encode())
+    provenance = {"study": results.study, "study_digest": results.digest, **stamp()}
+    write_atomically(to / PROVENANCE, json.dumps(provenance, indent=2).encode())
     write_atomically(to / BEST, text, what="best combination")
     return Exported(to, trial, rank, len(results.distinct()), near, saved is not None, best.code if code else "")
 
@@ -130,27 +128,3 @@ def _code(study: Study, digest: str, files: RunFolder) -> Mapping[str, bytes]:
     kept = files.read_code(digest)
     code = study.task.code
     return code.files if not kept and code is not None and code.digest == digest else kept
-
-
-def _require_same(path: Path, text: bytes) -> None:
-    try:
-        same = path.read_bytes() == text
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}. Choose another --to") from None
-    if not same:
-        rule = "differs from what would be written: it was edited, or is another export's"
-        remedy = "Write to another folder with --to, or replace it with --force."
-        raise ConfigurationError([Problem(str(path), "", "", rule, remedy)])
-
-
-def _provenance(results: SweepResults) -> dict[str, Any]:
-    return {
-        "study": results.study,
-        "study_digest": results.digest,
-        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "python": platform.python_version(),
-        "versions": versions(),
-    }
