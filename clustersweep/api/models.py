@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from rich.console import Console
 
-    from clustersweep.masses.train import TrainingWatcher
     from clustersweep.training.evaluation.evaluation import Evaluation
     from clustersweep.training.files.known_clusters import KnownClusters
     from clustersweep.training.files.trained_model import TrainedModel
@@ -63,7 +62,6 @@ def train(
     device: str = "auto",
     home: Path | str | None = None,
     on_event: "Callable[[TrainingEvent], None] | None" = None,
-    watcher: "TrainingWatcher | None" = None,
 ) -> Trained:
     """Train the final model: every stage, one network for each seed, measured once on the test part.
 
@@ -75,18 +73,15 @@ def train(
         device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
         home: Folder of the simulated surveys; None: `CLUSTERSWEEP_HOME`, else the user's own.
         on_event: Called with every event of the training.
-        watcher: Shows the progress; None: one that fits the terminal or the notebook.
 
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
         KeyboardInterrupt: It was interrupted; what ran is checkpointed, and the same call goes on from there.
     """
+    from clustersweep.display.training_progress import training_display
     from clustersweep.masses.train import train_model
 
-    if watcher is None:
-        from clustersweep.display.training_progress import training_display
-
-        watcher = training_display(on_event)
+    watcher = training_display(on_event)
     done = train_model(Path(configuration), Path(to), home_of(home), threads, watcher, device=device)
     if done is None:
         raise KeyboardInterrupt

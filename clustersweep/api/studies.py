@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from clustersweep.study.study import Study
     from clustersweep.study.task import Infeasible
     from clustersweep.sweep.events import SweepEvent
-    from clustersweep.sweep.launch import LaunchWatcher
     from clustersweep.sweep.run_folder import RunFolder
     from clustersweep.sweep.running import Outcome
 
@@ -244,7 +243,6 @@ def launch(
     storage: str | None = None,
     home: Path | str | None = None,
     on_event: "Callable[[SweepEvent], None] | None" = None,
-    watcher: "LaunchWatcher | None" = None,
 ) -> Launched:
     """Train what is left of a study, and write its report; the same again goes on where it stopped.
 
@@ -263,11 +261,11 @@ def launch(
         storage: As in `plan`.
         home: As in `plan`.
         on_event: Called with every event of the sweep.
-        watcher: Shows the progress; None: one that fits the terminal or the notebook.
 
     Raises:
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
+    from clustersweep.display.progress import launch_display
     from clustersweep.report.sweep.study_report import write_study_report
     from clustersweep.sweep.launch import Options
     from clustersweep.sweep.launch import launch as run
@@ -281,13 +279,9 @@ def launch(
         same_code=same_code,
         wait_s=wait_s,
     )
-    if watcher is None:
-        from clustersweep.display.progress import launch_display
-
-        watcher = launch_display(on_event)
     write = functools.partial(write_study_report, options=given(home=home), other_storage=storage is not None)
     opened = functools.partial(database_of, storage, place)
-    done = run(study, study.where, place, opened, options, watcher=watcher, write_report=write)
+    done = run(study, study.where, place, opened, options, watcher=launch_display(on_event), write_report=write)
     return Launched(Results(done.results), done.report, done.outcome)
 
 

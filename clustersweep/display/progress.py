@@ -36,10 +36,15 @@ from clustersweep.words import counted, duration
 
 
 class Steps:
-    """Shows the steps that come before training on one console (stderr)."""
+    """Shows the steps that come before training on one console (stderr).
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Args:
+        console: Where to.
+        also: Called with every event that is told, too.
+    """
+
+    def __init__(self, console: Console, also: Callable[[Any], object] | None = None) -> None:
+        self._console, self._also = console, also or (lambda event: None)
         self._survey_told = -1
         self._status: Status | None = None
 
@@ -72,16 +77,10 @@ class Steps:
 
 
 class Display(Steps):
-    """Shows the steps of a launch and the progress of its sweep.
-
-    Args:
-        console: Where to.
-        also: Called with every event, too.
-    """
+    """Shows the steps of a launch and the progress of its sweep."""
 
     def __init__(self, console: Console, also: Callable[[SweepEvent], object] | None = None) -> None:
-        super().__init__(console)
-        self._also = also
+        super().__init__(console, also)
         self._live: Live | NotebookLive | None = None
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
@@ -127,8 +126,7 @@ class Display(Steps):
 
     def on_event(self, event: SweepEvent) -> None:
         """Show what happened."""
-        if self._also is not None:
-            self._also(event)
+        self._also(event)
         if self._live is not None and not self._live.is_started:
             self._live.start()
         if self._remaining is not None:

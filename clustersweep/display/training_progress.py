@@ -23,16 +23,10 @@ _TOLD_EVERY_S = 60.0  # where no line can move
 
 
 class TrainingDisplay(Steps):
-    """Shows the stages of each seed on one console (stderr).
-
-    Args:
-        console: Where to.
-        also: Called with every event, too.
-    """
+    """Shows the stages of each seed on one console (stderr)."""
 
     def __init__(self, console: Console, also: Callable[[TrainingEvent], object] | None = None) -> None:
-        super().__init__(console)
-        self._also = also
+        super().__init__(console, also)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -49,8 +43,7 @@ class TrainingDisplay(Steps):
 
     def on_event(self, event: TrainingEvent) -> None:
         """Show what happened."""
-        if self._also is not None:
-            self._also(event)
+        self._also(event)
         match event:
             case StageBegan(seed, stage, epochs):
                 self._began, self._best, self._told_at = event, (float("inf"), 0), time.monotonic()

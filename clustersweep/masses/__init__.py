@@ -7,6 +7,6 @@ __all__, __getattr__ = public_names(
     {
         "export": ("Exported", "read_weights"),
         "task": ("ClusterMasses", "masses_of"),
-        "train": ("Trained", "TrainingWatcher", "predict_command", "train_model"),
+        "train": ("Trained", "predict_command", "train_model"),
     },
 )
