@@ -51,7 +51,7 @@ class Trained(Shown):
 
         print_training(self.evaluation, out)
         for seed, why in self.failed.items():
-            out.print(f"seed {seed} failed: {why}", highlight=False, markup=False, soft_wrap=True)
+            out.out(f"seed {seed} failed: {why}", highlight=False)
 
 
 def train(
@@ -199,11 +199,11 @@ class Model(Shown):
         """Print what it is."""
         network = self.trained.network
         height, width, bands = self.image_shape
-        out.print(
+        out.out(
             f"model {self.digest}: {len(self.trained.members)} networks of {network.conv_blocks} blocks, "
             f"{network.filters} filters, {network.kernel_size} x {network.kernel_size}; images of {height} x {width} "
             f"pixels x {bands} bands; redshift: {network.redshift}",
-            highlight=False, markup=False, soft_wrap=True,
+            highlight=False,
         )  # fmt: skip
 
 

@@ -172,7 +172,7 @@ class Results(Shown):
 
         print_status(self.sweep, out, self.launch, self.left, self.replicates)
         for note in self.notes:
-            out.print(note, highlight=False, markup=False, soft_wrap=True)
+            out.out(note, highlight=False)
 
 
 def results(study: "Study | Path | str", *, storage: str | None = None, home: Path | str | None = None) -> Results:
@@ -223,12 +223,12 @@ class Launched(Shown):
         from clustersweep.display.tables import print_best
 
         if self.outcome is not None and self.outcome.aborted:
-            out.print(f"stopped: {self.outcome.aborted}. Mend it and launch again", markup=False, soft_wrap=True)
+            out.out(f"stopped: {self.outcome.aborted}. Mend it and launch again", highlight=False)
         if self.outcome is not None and self.outcome.interrupted:
             out.print("interrupted: what ran is checkpointed; launch again to go on from there", soft_wrap=True)
         print_best(self.results.sweep, out)
         if self.report is not None:
-            out.print(f"report  {self.report}", highlight=False, markup=False, soft_wrap=True)
+            out.out(f"report  {self.report}", highlight=False)
 
 
 def launch(
@@ -304,7 +304,7 @@ class Report(Shown):
     def show(self, out: "Console") -> None:
         """Print where it is."""
         for line in (self.html, self.csv, *self.notes):
-            out.print(str(line), highlight=False, markup=False, soft_wrap=True)
+            out.out(str(line), highlight=False)
 
 
 def write_report(

@@ -29,7 +29,7 @@ class Simulated(Shown):
     def show(self, out: "Console") -> None:
         """Print where it is."""
         for path in (self.images, self.catalogue):
-            out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+            out.out(str(path), highlight=False)
 
 
 def simulate(
@@ -94,7 +94,7 @@ class Converted(Shown):
         if self.agreement.correlation_text:
             lines.append(f"rank correlation of counts and mass: {self.agreement.correlation_text}")
         for line in (*lines, f"mean of each band: {self.agreement.bands_text}"):
-            out.print(line, highlight=False, markup=False, soft_wrap=True)
+            out.out(line, highlight=False)
 
 
 def convert(

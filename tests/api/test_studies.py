@@ -191,6 +191,11 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last_and_shows_tables_and_
     assert not [cell for cell in notebook.cells if any(o.output_type == "error" for o in cell.get("outputs", []))]
 
 
+def test_paths_are_shown_as_they_are(tmp_path):
+    folder = tmp_path / ":x:[b]"  # to rich a picture and a tag
+    assert repr(cs.simulate(folder, clusters=10, pixels=4, jobs=1)) == f"{folder}/images.fits\n{folder}/catalogue.fits"
+
+
 def test_a_survey_is_simulated_and_converted_and_shows_what_was_taken(tmp_path):
     made = cs.simulate(tmp_path / "survey", clusters=20, pixels=6, jobs=1)
     assert repr(made) == f"{tmp_path}/survey/images.fits\n{tmp_path}/survey/catalogue.fits"
