@@ -129,11 +129,12 @@ class Storage:
         with translated():
             study_id = self._study_id(plan, plan.definition)
             frozen = _newest(of_version(plan.definition, self._access.read_trials(study_id)))
-            stored = self._backend.get_study_user_attrs(study_id).get(RECORD)
-            if stored is not None and not same_code:
-                require_same_code(plan.study, stored, plan.definition, _plain(frozen).values())
-            self._record_code(study_id, plan, same_code=same_code)
             code = plan.study.task.code
+            if code is not None:
+                attributes = self._backend.get_study_user_attrs(study_id)
+                if RECORD in attributes and not same_code:
+                    require_same_code(plan.study, attributes[RECORD], plan.definition, _plain(frozen).values())
+                self._record_code(study_id, code.digest, plan.definition, attributes, same_code=same_code)
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             record |= {"code": code.digest} if code is not None else {}
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
@@ -358,13 +359,14 @@ class Storage:
             require_extension(plan.study, record, defined)
         return study_id
 
-    def _record_code(self, study_id: int, plan: Plan, *, same_code: bool) -> None:
-        """Keep with a study that it is launched with some code of one's own, where that is new."""
-        code, attributes = plan.study.task.code, self._backend.get_study_user_attrs(study_id)
-        if code is None or attributes.get(RECORD, {}).get("code") == code.digest:
+    def _record_code(
+        self, study_id: int, digest: str, defined: Mapping[str, Any], attributes: Mapping[str, Any], *, same_code: bool
+    ) -> None:
+        """Keep with a study of these attributes that it is launched with code of one's own, where that is new."""
+        if attributes.get(RECORD, {}).get("code") == digest:
             return
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        one = {"digest": code.digest, **version_attribute(plan.definition or {}), "at": at, "same_code": same_code}
+        one = {"digest": digest, **version_attribute(defined), "at": at, "same_code": same_code}
         self._backend.set_study_user_attr(study_id, CODES, [*attributes.get(CODES, ()), one])
 
     def _record(self, study_id: int, name: str) -> dict[str, Any] | None:
