@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clustersweep.errors import NothingCompleteError
 from clustersweep.study.objective import Aggregate, Metric
-from clustersweep.study.results import SweepResults, TrialResult, loss_of, losses
+from clustersweep.study.results import SweepResults, TrialResult, first_of_alike, loss_of, losses
 from clustersweep.words import counted
 
 _FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
@@ -36,10 +36,7 @@ class Ties:
     @property
     def distinct(self) -> tuple[TrialResult, ...]:
         """One trial of those that are trained alike among the others, best first."""
-        first: dict[int, TrialResult] = {}
-        for trial in self.trials:
-            first.setdefault(trial.first_alike, trial)
-        return tuple(first.values())
+        return first_of_alike(self.trials)
 
     def count(self, noun: str = "other combination") -> str:
         """Return `5 other combinations`, and how many of them are trained alike."""

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -225,14 +225,19 @@ class SweepResults:
 
     def distinct(self) -> tuple[TrialResult, ...]:
         """Return complete trials, best first, one of those that are trained alike."""
-        first: dict[int, TrialResult] = {}
-        for trial in self.ranked():
-            first.setdefault(trial.first_alike, trial)
-        return tuple(first.values())
+        return first_of_alike(self.ranked())
 
     def count(self, state: TrialState) -> int:
         """Count the trials in one state."""
         return sum(trial.state == state for trial in self.trials)
+
+
+def first_of_alike(trials: Iterable[TrialResult]) -> tuple[TrialResult, ...]:
+    """Return the first one of those trials that are trained alike, in the order given."""
+    first: dict[int, TrialResult] = {}
+    for trial in trials:
+        first.setdefault(trial.first_alike, trial)
+    return tuple(first.values())
 
 
 def complete_of(replicates: Mapping[int, ReplicateResult]) -> tuple[CompleteReplicate, ...]:
