@@ -198,7 +198,7 @@ def watch_here(study_file: Path, home_folder: Path) -> dict[str, Any]:
     from clustersweep.tasks import load_study
 
     home, watch = Home(home_folder), Watch()
-    launch(load_study(study_file), str(study_file), home, lambda: open_database(None, {}, home), Options(),
+    launch(load_study(study_file), home, lambda: open_database(None, {}, home), Options(),
            watcher=watch, write_report=write_study_report)  # fmt: skip
     return watch.shares()
 

@@ -95,7 +95,7 @@ def watch_here(study_file: Path, home_folder: Path, workers: int) -> dict[str, A
 
     study, home = load_study(study_file), Home(home_folder)
     watch = Watch(workers, study.task.training.epochs)
-    launch(study, str(study_file), home, lambda: open_database(None, {}, home), Options(workers=workers),
+    launch(study, home, lambda: open_database(None, {}, home), Options(workers=workers),
            watcher=watch, write_report=write_study_report)  # fmt: skip
     return {"data_mib": round(study.task.load(study.axes, home.surveys).bytes / MIB, 1), **watch.seen}
 

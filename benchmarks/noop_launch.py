@@ -122,7 +122,7 @@ def main() -> None:
     recorder.mark("start")
     study = read_study(study_file, tasks)
     done = launch(
-        study, str(study_file), home, lambda: open_database(None, {}, home),
+        study, home, lambda: open_database(None, {}, home),
         Options(in_process=kind == "here"), watcher=recorder, write_report=write_study_report,
     )  # fmt: skip
     recorder.mark("closing")

@@ -281,7 +281,7 @@ def launch(
     )
     write = functools.partial(write_study_report, options=given(home=home), other_storage=storage is not None)
     opened = functools.partial(database_of, storage, place)
-    done = run(study, study.where, place, opened, options, watcher=launch_display(on_event), write_report=write)
+    done = run(study, place, opened, options, watcher=launch_display(on_event), write_report=write)
     return Launched(Results(done.results), done.report, done.outcome)
 
 
@@ -439,7 +439,7 @@ def _export_masses(
         raise DataError([Problem(str(stored.absent), "", "", rule, remedy)])
     if stored.refused is not None:
         raise stored.refused
-    planned = read_plan(study, home, study.where, launch_display())
+    planned = read_plan(study, home, launch_display())
     with contextlib.suppress(RuntimeError):  # where TensorFlow has computed before, as it may have in a notebook
         configure_device(study.resources.cpus_per_worker)
     data = masses_of(study).load(study.axes, home.surveys)

@@ -102,7 +102,7 @@ class Launched:
     report: Path | None
 
 
-def read_plan(study: Study, home: Home, where: str, watcher: Watcher) -> Plan:
+def read_plan(study: Study, home: Home, watcher: Watcher) -> Plan:
     """Plan a study whose data may have to be read to know their identity.
 
     Raises:
@@ -114,14 +114,13 @@ def read_plan(study: Study, home: Home, where: str, watcher: Watcher) -> Plan:
         with watcher.step("Reading the data"):
             header = study.task.with_digest(header, study.axes, home.surveys)
     plan = make_plan(study, header)
-    require_feasible(plan, where)
+    require_feasible(plan, study.where)
     return plan
 
 
 @interrupt_on_signals()
 def launch(
     study: Study,
-    where: str,
     home: Home,
     database: Callable[[], Database],
     options: Options,
@@ -133,7 +132,6 @@ def launch(
 
     Args:
         study: What to run.
-        where: The study's file, for messages.
         home: Where files are.
         database: Opens the database.
         options: How to launch.
@@ -147,7 +145,7 @@ def launch(
         ClusterSweepError: See its tree; what is finished is kept in every case.
     """
     study.task.check_data()
-    plan = read_plan(study, home, where, watcher)
+    plan = read_plan(study, home, watcher)
     files = RunFolder(home.run(study.name))
     speed = read_speed(home.speeds, study.resources.cpus_per_worker)
     with ExitStack() as closing:
@@ -206,10 +204,11 @@ def launch(
         if results.ranked():
             with watcher.step("Writing the report"):
                 try:
-                    report = write_report(results, plan.header.source, files.report, Path(where)).html
+                    report = write_report(results, plan.header.source, files.report, Path(study.where)).html
                 except StorageError as error:
-                    rule = f"Every result is kept, and `{command('report', where)}` writes the report then, with the "
-                    rule += "--home and --storage of this launch"
+                    again = command("report", study.where)
+                    rule = f"Every result is kept, and `{again}` writes the report then, with the --home and --storage "
+                    rule += "of this launch"
                     raise StorageError(f"{error}. {rule}") from error
         return Launched(plan, outcome, results, report)
 

@@ -539,7 +539,7 @@ def test_a_split_of_a_simulated_survey_by_identifier_goes_on_and_says_that_all_c
 
 def test_what_was_stored_with_a_split_by_row_numbers_is_still_planned_for_its_report_and_export(haloes: Path) -> None:
     stored = load_study(by_identifier(haloes, OWN))
-    planned = read_plan(stored, Home(haloes / "home"), "study.yaml", Display(Console(stderr=True)))
+    planned = read_plan(stored, Home(haloes / "home"), Display(Console(stderr=True)))
     assert planned.digest is not None
 
 
@@ -582,7 +582,7 @@ def test_a_launch_says_what_it_takes_and_suspects_rows_in_another_order_once(
     caplog.set_level("INFO", "clustersweep.survey.source")
     logging.getLogger().addHandler(handler)
     try:
-        planned = read_plan(loaded, home, "study.yaml", Display(Console(stderr=True)))  # reads files without a digest
+        planned = read_plan(loaded, home, Display(Console(stderr=True)))  # reads files without a digest
         assert not caplog.records  # the images are compared with their catalogue when they are opened, not twice
         loaded.task.load(loaded.axes, home.surveys)
     finally:

@@ -54,7 +54,7 @@ from clustersweep.report.sweep.study_report import write_study_report
 from arithmetic_task import tasks
 from clustersweep.study.study import read_study
 home = Home(Path(sys.argv[2]))
-done = launch(read_study(Path(sys.argv[1]), tasks), sys.argv[1], home, lambda: open_database(None, {}, home),
+done = launch(read_study(Path(sys.argv[1]), tasks), home, lambda: open_database(None, {}, home),
               Options(checkpoint_every_s=0.2), watcher=Display(Console(stderr=True)), write_report=write_study_report)
 sys.exit(130 if done.outcome and done.outcome.interrupted else 0)
 """
@@ -167,7 +167,7 @@ def test_one_launch_trains_everything_and_the_next_trains_nothing(runner, tmp_pa
 def test_what_a_launch_measured_is_what_the_next_plan_is_estimated_from(tmp_path, embedded_home, capsys):
     study, display = write_study(tmp_path, study="measured"), Display(Console(stderr=True))
     embedded_home.speeds.unlink(missing_ok=True)
-    launch(read_study(study, arithmetic_task.tasks), str(study), embedded_home,
+    launch(read_study(study, arithmetic_task.tasks), embedded_home,
            lambda: open_database(None, {}, embedded_home), Options(in_process=True), watcher=display,
            write_report=write_study_report)  # fmt: skip
     speed = read_speed(embedded_home.speeds, 1)
