@@ -7,6 +7,7 @@ clustersweep's command line with this task in the place of cluster masses: `pyth
 
 import json
 import math
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from clustersweep.training.spec import TrainingSpec
 DEVICE = Device("CPU", "arithmetic", 1, "float32", deterministic=True)
 # An epoch takes so long for batches of one cluster, and less for larger ones, as real epochs do.
 EPOCH_S = 0.02
+AT_ONCE = "ARITHMETIC_AT_ONCE"
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,17 @@ def tasks(content: Mapping[str, Any]) -> type[Arithmetic]:
     return Arithmetic
 
 
-if __name__ == "__main__":
+def take_over() -> None:
+    """Have this process train arithmetic, whatever a study says; in no time where the environment has AT_ONCE."""
+    global EPOCH_S
     from clustersweep import tasks as chosen
-    from clustersweep.cli.main import main
 
     chosen.tasks = tasks  # type: ignore[assignment]
+    EPOCH_S = 0.0 if AT_ONCE in os.environ else EPOCH_S
+
+
+if __name__ == "__main__":
+    from clustersweep.cli.main import main
+
+    take_over()
     main()

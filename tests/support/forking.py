@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-IMPORTED = [
+IMPORTED = ["arithmetic_task"] + [
     f"clustersweep.{name}"
     for name in (
         "masses.export",
@@ -34,14 +34,23 @@ IMPORTED = [
 _servers: dict[int, Path] = {}
 
 
-def run(words: Sequence[object], env: Mapping[str, str], timeout_s: float) -> "subprocess.CompletedProcess[str]":
+def run(
+    words: Sequence[object], env: Mapping[str, str], timeout_s: float, *, arithmetic: bool = False
+) -> "subprocess.CompletedProcess[str]":
     """Run `clustersweep` with words in a process of its own, to its end.
+
+    Args:
+        words: What is typed after the program's name.
+        env: Its environment.
+        timeout_s: So long it may take.
+        arithmetic: What is trained is `arithmetic_task`, whatever a study says.
 
     Raises:
         subprocess.TimeoutExpired: It does not end in time.
     """
     given = list(map(str, words))
-    request = json.dumps({"words": given, "env": dict(env), "cwd": os.getcwd(), "timeout_s": timeout_s}).encode()
+    asked = {"words": given, "env": dict(env), "cwd": os.getcwd(), "timeout_s": timeout_s, "arithmetic": arithmetic}
+    request = json.dumps(asked).encode()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(_server()))
@@ -120,6 +129,8 @@ def _become(request: dict, streams: Sequence[int], main: object) -> None:
         os.chdir(request["cwd"])
         sys.argv = ["clustersweep", *request["words"]]
         sys.path[0] = request["cwd"]
+        if request["arithmetic"]:
+            sys.modules["arithmetic_task"].take_over()
         code = 0
         main()
     except SystemExit as ended:
