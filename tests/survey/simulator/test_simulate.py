@@ -32,6 +32,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process writes that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "survey"
+    write_survey(SEVERAL_PARTS, folder)
+    return content(folder)
+
+
 def test_a_cluster_is_the_same_whatever_the_chunk_it_is_in() -> None:
     whole, columns = simulate_chunk(SMALL, 0, 12)
     for start, stop in ((0, 1), (5, 9), (11, 12)):
@@ -93,13 +101,6 @@ def test_a_survey_has_images_catalogue_and_a_header_that_says_what_it_is(tmp_pat
     assert table["Lx_soft"].dtype.itemsize == 8  # 1e43 erg/s overflows 32 bits
 
 
-@pytest.mark.integration
-def test_more_processes_write_the_same_files(tmp_path: Path) -> None:
-    write_survey(SEVERAL_PARTS, tmp_path / "one", jobs=1)
-    write_survey(SEVERAL_PARTS, tmp_path / "two", jobs=2)
-    assert content(tmp_path / "one") == content(tmp_path / "two")
-
-
 def test_opening_simulates_once_and_agrees_with_the_header(tmp_path: Path) -> None:
     spec = DataSpec(simulate=SMALL, rebin=4)
     header = read_header(spec)
@@ -130,7 +131,7 @@ def test_every_part_of_the_recipe_changes_its_digest() -> None:
     assert len({spec.digest for spec in specs}) == 4
 
 
-def test_an_interrupted_simulation_continues_and_never_mixes(tmp_path: Path) -> None:
+def test_an_interrupted_simulation_continues_and_never_mixes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     class StopError(Exception):
         pass
 
@@ -138,7 +139,6 @@ def test_an_interrupted_simulation_continues_and_never_mixes(tmp_path: Path) -> 
         if done:
             raise StopError
 
-    write_survey(SEVERAL_PARTS, tmp_path / "undisturbed")
     to = tmp_path / "survey"
     with pytest.raises(StopError):
         write_survey(SEVERAL_PARTS, to, progress=stop_after_the_first_part)
@@ -155,17 +155,18 @@ def test_an_interrupted_simulation_continues_and_never_mixes(tmp_path: Path) -> 
     seen: list[int] = []
     write_survey(SEVERAL_PARTS, to, progress=lambda done, total: seen.append(done))
     assert seen[0] == 128  # the first part was not simulated again
-    assert content(to) == content(tmp_path / "undisturbed")
+    assert content(to) == undisturbed
     assert not staging.exists()
 
 
-def test_a_damaged_part_of_an_interrupted_simulation_is_simulated_again(tmp_path: Path) -> None:
-    write_survey(SEVERAL_PARTS, tmp_path / "undisturbed")
+def test_a_damaged_part_of_an_interrupted_simulation_is_simulated_again(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
     staging = tmp_path / f".survey.partial-{SEVERAL_PARTS.digest}"
     staging.mkdir()
     (staging / "part-00000128.npz").write_bytes(b"PK\x03\x04 half of it")
     write_survey(SEVERAL_PARTS, tmp_path / "survey")
-    assert content(tmp_path / "survey") == content(tmp_path / "undisturbed")
+    assert content(tmp_path / "survey") == undisturbed
 
 
 def test_what_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
@@ -196,86 +197,82 @@ def run(children: Children) -> Run:
 
 @pytest.mark.integration
 def test_a_full_disk_leaves_nothing_under_the_final_name(run: Run, tmp_path: Path) -> None:
-    # No file may grow beyond 1 MB: the parts fit, the cube of all of them does not.
+    # No file may grow beyond a limit: first the parts fit and the cube of all of them does not, then no part does.
     program = """
         import resource, sys
         from pathlib import Path
         from clustersweep.errors import DataError
         from clustersweep.survey.simulator.simulate import write_survey
         from clustersweep.survey.spec import SimulateSpec
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-        try:
-            write_survey(SimulateSpec(clusters=400, seed=3, pixels=20), Path(sys.argv[1]))
-        except DataError as error:
-            print(error)
-            sys.exit(error.exit_code)
+        to = Path(sys.argv[1])
+        for clusters, limit in ((150, 1_100_000), (151, 100_000)):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            try:
+                write_survey(SimulateSpec(clusters=clusters, seed=3, pixels=20), to)
+            except DataError as error:
+                parts = len(list(to.parent.glob(f".survey.partial-*/part-*.npz")))
+                left = [*to.parent.glob("survey"), *to.parent.glob(".survey.partial-*/survey")]
+                print(error.exit_code, parts, left, error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        write_survey(SimulateSpec(clusters=150, seed=3, pixels=20), to)
     """
     to = tmp_path / "survey"
-    for limit in (1_000_000, 100_000):
-        full = run(program, to, limit)
-        output, _ = full.communicate()
-        assert full.returncode == 2, output
-        assert "survey: cannot be written (File too large), and nothing is left under this name" in output
-        assert "MiB are free" in output
-        assert not to.exists()
-        assert not list(tmp_path.glob(".survey.partial-*/survey"))  # and nothing large is left behind
-    room = run(program, to, 2**30)
-    room.communicate()
-    assert room.returncode == 0
+    process = run(program, to)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    full = output.splitlines()
+    assert [line.split(maxsplit=3)[:3] for line in full] == [["2", "2", "[]"]] * 2  # the first two parts stay
+    for line in full:
+        assert "survey: cannot be written (File too large), and nothing is left under this name" in line
+        assert "MiB are free" in line
     assert sorted(content(to)) == ["catalogue.fits", "images.fits"]
 
 
+# The first is killed after its first part: it waits there, as it has no time to be fast or slow.
 PROGRAM = """
-    import sys
+    import sys, time
     from pathlib import Path
     from clustersweep.survey.simulator.simulate import write_survey
     from clustersweep.survey.spec import SimulateSpec
-    write_survey(SimulateSpec(clusters=1000, seed=3, pixels=10), Path(sys.argv[1]), jobs=int(sys.argv[2]),
-                 progress=lambda done, total: print(done, flush=True))
+
+    def tell(done, total):
+        print(done, flush=True)
+        if done and sys.argv[2:]:
+            time.sleep(600)
+
+    write_survey(SimulateSpec(clusters=300, seed=3, pixels=10), Path(sys.argv[1]), jobs=2, progress=tell)
 """
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_killed_simulation_is_finished_by_the_next(run: Run, tmp_path: Path, how: signal.Signals) -> None:
-    to = tmp_path / "survey"
-    first = run(PROGRAM, to, 2)
-    assert first.stdout is not None
-    while int(first.stdout.readline()) < 256:
-        pass
-    os.killpg(first.pid, how)
-    first.communicate()
-    assert not to.exists()
-    second = run(PROGRAM, to, 2)
-    output, _ = second.communicate()
-    assert second.returncode == 0, output
-    assert int(output.split()[0]) >= 256
-    write_survey(SimulateSpec(clusters=1000, seed=3, pixels=10), tmp_path / "undisturbed", jobs=2)
-    assert content(to) == content(tmp_path / "undisturbed")
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_processes_that_simulate_end_with_the_one_that_started_them(
-    run: Run, tmp_path: Path, how: signal.Signals
+def test_a_killed_simulation_takes_its_processes_with_it_and_is_finished_by_the_next(
+    run: Run, tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    started = run(PROGRAM, tmp_path / "survey", 2)
-    assert started.stdout is not None
-    while int(started.stdout.readline()) < 256:
+    to = tmp_path / "survey"
+    first = run(PROGRAM, to, "wait")
+    assert first.stdout is not None
+    while int(first.stdout.readline()) < 128:
         pass
-    children = psutil.Process(started.pid).children(recursive=True)
-    os.kill(started.pid, how)
-    started.wait(30)
+    children = psutil.Process(first.pid).children(recursive=True)
+    os.kill(first.pid, signal.SIGKILL)
     _, left = psutil.wait_procs(children, timeout=30)
     assert len(children) >= 2
     assert left == []
+    assert not to.exists()
+    seen: list[int] = []
+    write_survey(SEVERAL_PARTS, to, progress=lambda done, total: seen.append(done))
+    assert 128 <= seen[0]
+    assert content(to) == undisturbed
 
 
 @pytest.mark.integration
-def test_two_processes_that_want_the_same_survey_do_not_disturb_each_other(run: Run, tmp_path: Path) -> None:
+def test_more_processes_write_the_same_files_and_two_that_want_the_same_survey_do_not_disturb_each_other(
+    run: Run, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
     to = tmp_path / "survey"
-    both = [run(PROGRAM, to, 1), run(PROGRAM, to, 1)]
+    both = [run(PROGRAM, to), run(PROGRAM, to)]
     outputs = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert [path.name for path in tmp_path.iterdir()] == ["survey"]
-    assert {outputs[0].split()[-1], outputs[1].split()[-1]} == {"1000"}
+    assert {outputs[0].split()[-1], outputs[1].split()[-1]} == {"300"}
+    assert content(to) == undisturbed
