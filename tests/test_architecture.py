@@ -1,6 +1,7 @@
 """The import table of the package: who may know whom, and which door each heavy library has."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -75,9 +76,15 @@ def part_of(path):
     return inside.parts[0].removesuffix(".py")
 
 
+@functools.cache
+def nodes(path):
+    """Return every node of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path):
     """Yield every imported module of a file, wherever in the file it is imported."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -128,8 +135,7 @@ def test_no_folders_know_one_another_in_a_circle():
 
 def public_of(folder):
     """Return a folder's public names by the module that has them, as its `__init__` gives them."""
-    (call,) = (node for node in ast.walk(ast.parse((PACKAGE / folder / "__init__.py").read_text()))
-               if isinstance(node, ast.Call))  # fmt: skip
+    (call,) = (node for node in nodes(PACKAGE / folder / "__init__.py") if isinstance(node, ast.Call))
     return ast.literal_eval(call.args[1])
 
 
@@ -138,7 +144,7 @@ def test_a_folder_names_what_others_take_of_it(folder):
     """A function that has its module's name is public with the module, which a folder cannot name beside it."""
     public = public_of(folder)
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())) if part_of(path) != folder else ():
+        for node in nodes(path) if part_of(path) != folder else ():
             if isinstance(node, ast.ImportFrom) and node.module.startswith(f"clustersweep.{folder}."):
                 module = node.module.removeprefix(f"clustersweep.{folder}.")
                 missing = {alias.name for alias in node.names} - set(public.get(module, ())) - {module.split(".")[-1]}
@@ -172,8 +178,10 @@ def test_public_names_are_there_and_their_modules_wait_until_they_are_asked_for(
 
 @pytest.mark.integration
 def test_the_public_names_of_the_training_are_there():
-    script = "import clustersweep.training as t\nfor name in t.__all__: getattr(t, name)"  # TensorFlow
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
+    import clustersweep.training
+
+    for name in clustersweep.training.__all__:  # TensorFlow
+        getattr(clustersweep.training, name)
 
 
 def test_the_root_has_at_most_eight_files():
@@ -199,7 +207,7 @@ def test_the_wings_know_nothing_of_the_sweep():
 
 def test_only_the_command_line_and_the_progress_display_write_to_the_terminal():
     for path in FILES:
-        names = {node.func.id for node in ast.walk(ast.parse(path.read_text()))
+        names = {node.func.id for node in nodes(path)
                  if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}  # fmt: skip
         assert "print" not in names or name_of(path).startswith("cli/"), name_of(path)
 

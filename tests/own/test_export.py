@@ -1,11 +1,12 @@
 """What an export of a trainer of one's own holds: enough to train the best combination again, anywhere."""
 
+import contextlib
 import importlib.util
 import json
+import os
 import re
-import subprocess
-import sys
 
+import forking
 import pytest
 import yaml
 
@@ -34,8 +35,8 @@ def verbs(tmp_path, embedded_home, request):
         (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
 
         def run(verb, *words, code=0):
-            command = [sys.executable, "-m", "clustersweep", verb, "own.yaml", "--home", embedded_home.path, *words]
-            done = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, check=False)
+            with contextlib.chdir(tmp_path):
+                done = forking.run([verb, "own.yaml", "--home", embedded_home.path, *words], os.environ, 100.0)
             assert done.returncode == code, done.stdout + done.stderr
             return done
 

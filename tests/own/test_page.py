@@ -1,5 +1,6 @@
 """What docs/own-trainer.md says, typed in an empty folder; and the studies that people would copy."""
 
+import contextlib
 import csv
 import getpass
 import json
@@ -14,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import forking
 import numpy as np
 import pytest
 import yaml
@@ -40,9 +42,8 @@ def typed(embedded_home, tmp_path):
     def run(line, code=0):
         words = shlex.split(line)
         assert words[0] == "clustersweep"
-        done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-        )
+        with contextlib.chdir(tmp_path):
+            done = forking.run(words[1:], env, 300.0)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

@@ -2,7 +2,7 @@
 
 A test that types a dozen commands would wait most of its time for imports, of TensorFlow above all. What a command
 does in its own process it does here too: environment, folder, standard streams, signals and exit code are its own.
-Run as a program this is the server: `python forking.py SOCKET`.
+Run as a program this is the server: `python forking.py SOCKET MODULE...`.
 """
 
 import atexit
@@ -75,7 +75,7 @@ def _server() -> Path:
             listening.bind(str(path))
             listening.listen()
             os.set_inheritable(listening.fileno(), True)
-            command = [sys.executable, __file__, str(listening.fileno())]
+            command = [sys.executable, __file__, str(listening.fileno()), *IMPORTED]
             server = subprocess.Popen(
                 command, pass_fds=[listening.fileno()], stdin=subprocess.PIPE, start_new_session=True
             )
@@ -91,10 +91,10 @@ def _stop(server: "subprocess.Popen[bytes]", path: Path) -> None:
     path.parent.rmdir()
 
 
-def _serve(listening: socket.socket) -> None:
+def _serve(listening: socket.socket, modules: Sequence[str]) -> None:
     before = dict(os.environ)
     # What commands import, but no operation of TensorFlow: that would start threads, which no fork takes along.
-    for module in IMPORTED:
+    for module in modules:
         importlib.import_module(module)
     from clustersweep.cli import main
 
@@ -165,4 +165,4 @@ def _ended(child: int, timeout_s: float) -> int:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

@@ -132,13 +132,15 @@ def test_weights_that_hold_a_pickle_are_refused(tmp_path):
 
 
 @integration
-def test_shapes_and_parameters_of_keras_equal_the_arithmetic_over_the_whole_grid(device_data):
+def test_shapes_and_parameters_of_keras_equal_the_arithmetic_for_every_shape_of_the_grid(device_data):
+    """Filters and dense layers change sizes alone: they take turns, where the rest comes in every combination."""
     from clustersweep.training.engine import forget_networks
     from clustersweep.training.model import build_model
 
     checked = 0
-    grid = itertools.product((10, 30), (3, 5, 7), (1, 2, 3), (1, 3), ("valid", "same"), (1, 2))
-    for filters, kernel, blocks, dense, padding, stride in grid:
+    shapes = itertools.product((3, 5, 7), (1, 2, 3), ("valid", "same"), (1, 2))
+    sizes = itertools.cycle([(10, 1), (30, 1), (30, 3), (10, 3), (10, 1)])  # five: no other number goes into it
+    for (kernel, blocks, padding, stride), (filters, dense) in zip(shapes, sizes, strict=False):
         spec = NetworkSpec(
             filters=filters, kernel_size=kernel, conv_blocks=blocks, dense_layers=dense, padding=padding, stride=stride
         )
@@ -151,8 +153,8 @@ def test_shapes_and_parameters_of_keras_equal_the_arithmetic_over_the_whole_grid
         assert [tuple(x.output.shape[1:]) for x in model.layers[1:]] == [x.output_shape for x in planned]
         assert model.count_params() == parameters(planned)
         checked += 1
-        forget_networks()
-    assert checked > 80
+    forget_networks()
+    assert checked > 20
 
 
 @integration
