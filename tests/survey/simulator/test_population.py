@@ -1,4 +1,4 @@
-"""A whole survey of 7,946 clusters against the real set's distribution, and the references for any network."""
+"""The survey of docs/physics.md against the real set's distribution, and the references for any network."""
 
 import re
 from collections.abc import Mapping
@@ -20,13 +20,15 @@ pytestmark = pytest.mark.integration
 
 Columns = Mapping[str, NDArray[Any]]
 
-SPEC = SimulateSpec(clusters=7946)
+# The first of that survey's 7,946 clusters, which are the same in a smaller one: they tell as much in a third of the
+# time, and docs/physics.md has what all of them come to.
+SPEC = SimulateSpec(clusters=3000)
 
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Columns]:
     folder = tmp_path_factory.mktemp("surveys")
-    dataset = open_dataset(DataSpec(simulate=SPEC), folder, jobs=2)
+    dataset = open_dataset(DataSpec(simulate=SPEC), folder)
     return dataset, fitsfile.read_catalogue(folder / SPEC.digest / "catalogue.fits").columns
 
 
@@ -35,8 +37,8 @@ def columns(survey: tuple[Dataset, Columns]) -> Columns:
     return survey[1]
 
 
-# Tolerances: the real set's figures are rounded to two digits, and a sample of 7,946 has standard errors of 0.005 dex
-# in the mean and 0.004 in the quantiles; the rest is for a selection that is simpler here than the real detection.
+# Tolerances: the real set's figures are rounded to two digits, and a sample of 3,000 has standard errors of 0.008 dex
+# in the mean and 0.007 in the quantiles; the rest is for a selection that is simpler here than the real detection.
 
 
 def test_masses_are_distributed_as_in_the_real_set(columns: Columns) -> None:
@@ -83,7 +85,7 @@ def test_the_temperature_relation_is_recovered_from_the_truth_columns(columns: C
 
 def test_the_luminosity_relation_is_recovered_where_the_survey_is_complete(columns: Columns) -> None:
     fit = verification.luminosity_fit(columns)
-    assert fit.clusters > 300
+    assert fit.clusters > 100
     assert fit.slope == pytest.approx(1.50, abs=0.08)
     assert fit.level == pytest.approx(43.14, abs=0.05)
     assert fit.scatter_dex == pytest.approx(0.212, abs=0.02)
@@ -139,6 +141,7 @@ def test_the_page_of_the_physics_has_the_measured_references(survey: tuple[Datas
     for name, error in found.items():
         written = re.search(rf"\| {re.escape(name)} \| ([0-9.]+) \|", page)
         assert written, f"benchmarks/physics.py has not been run: {name}"
-        assert float(written[1]) == pytest.approx(error, abs=0.003)
+        # Of these 600 test clusters the error is known to 3 %, and theirs are among the page's 1,590.
+        assert float(written[1]) == pytest.approx(error, abs=0.006)
     for drawn in re.findall(r"\]\((physics/[a-z-]+\.svg)\)", page):
         assert (folder / drawn).exists()
