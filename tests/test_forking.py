@@ -26,6 +26,17 @@ def test_a_command_has_its_own_environment_folder_output_and_exit_code(tmp_path,
     assert (done.returncode, sorted(os.listdir(tmp_path))) == (0, ["here"]), done.stderr
 
 
+def test_code_runs_as_that_of_a_program_does_beside_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text("VALUE = 3\n")
+    code = "import beside, os\nprint(__name__, beside.VALUE, os.environ['HOME'])\nraise SystemExit(7)"
+    done = forking.run(["-c", code], ENV, 60.0)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "__main__ 3 /\n", "")
+    failed = forking.run(["-c", "1 / 0"], ENV, 60.0)
+    assert failed.returncode == 1
+    assert "ZeroDivisionError" in failed.stderr
+
+
 def test_a_command_that_does_not_end_in_time_is_killed(tmp_path):
     begun = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):

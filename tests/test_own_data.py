@@ -4,10 +4,9 @@ import contextlib
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import forking
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -32,7 +31,9 @@ def run(folder, *words, home=None):
 
 
 def python(folder, code):
-    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=100)
+    with contextlib.chdir(folder):
+        done = forking.run(["-c", code], os.environ, 100.0)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")

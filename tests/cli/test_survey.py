@@ -1,5 +1,6 @@
 """The verbs for surveys as an astronomer types them: what is printed, what is written, and the exit code."""
 
+import contextlib
 import gzip
 import logging
 import os
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forking
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -173,7 +175,7 @@ def test_the_labs_files_become_fits_and_npz_of_the_same_digest(typed: Type, lab:
 
 
 @pytest.mark.parametrize("verb", ["convert", "show"])
-def test_a_malicious_pickle_exits_2_and_nothing_ran(start: Start, lab: Path, verb: str) -> None:
+def test_a_malicious_pickle_exits_2_and_nothing_ran(typed: Type, lab: Path, verb: str) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {lab / 'ran'}",)
@@ -181,10 +183,8 @@ def test_a_malicious_pickle_exits_2_and_nothing_ran(start: Start, lab: Path, ver
     content = {"cluster": [1, 2], "gsm_3dImgs": [images()[0], Evil()]}
     (lab / "evil.pickle").write_bytes(pickle.dumps(content))
     to = "survey" if verb == "convert" else "survey.html"
-    process = start(lab, verb, "evil.pickle", "--catalogue", "c.f", "--to", to)
-    out, err = process.communicate()
-    assert process.returncode == 2
-    assert out == ""
+    code, out, err = typed(verb, "evil.pickle", "--catalogue", "c.f", "--to", to)
+    assert (code, out) == (2, "")
     assert "evil.pickle: is refused: it asks for posix.system" in err
     assert "Nothing in it was run" in err
     assert "Traceback" not in err
@@ -280,7 +280,7 @@ def test_masses_in_another_unit_exit_2_with_the_remedy_which_works(typed: Type, 
 
 
 @pytest.mark.parametrize("verb", ["convert", "show", "plan"])
-def test_a_unit_that_is_overridden_is_told_once(start: Start, lab: Path, verb: str) -> None:
+def test_a_unit_that_is_overridden_is_told_once(lab: Path, verb: str) -> None:
     own = columns()
     table = Table({"ID": own["SRC_ID_IN"], "z": own["z"], "M500": own["M500c"]}, units={"M500": "1e14 solMass"})
     table.write(lab / "own.fits")
@@ -289,9 +289,10 @@ def test_a_unit_that_is_overridden_is_told_once(start: Start, lab: Path, verb: s
     if verb == "plan":
         data = "images: i.fits, catalogue: own.fits, mass_unit: solMass"
         words = [str(study(lab, data)), "--home", str(lab / "home")]
-    process = start(lab, verb, *words)
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+    with contextlib.chdir(lab):
+        done = forking.run([verb, *words], os.environ, 100.0)
+    err = done.stderr
+    assert done.returncode == 0, err
     assert re.match(r"warning: (\S+/)?own\.fits: the file says", err)
     assert err.count("the file says that M500 is in 1e+14 solMass; taken as solMass, as you say") == 1
 
@@ -388,13 +389,15 @@ def test_a_full_disk_exits_2_and_leaves_nothing_converted(start: Start, lab: Pat
 
 
 @pytest.mark.integration
-def test_ctrl_c_ends_a_simulation_with_130_and_the_same_command_goes_on(start: Start, tmp_path: Path) -> None:
-    words = ["simulate", "survey", "--clusters", 900, "--pixels", 10, "--jobs", 2]
+def test_ctrl_c_ends_a_simulation_with_130_and_the_same_command_goes_on(
+    start: Start, typed: Type, tmp_path: Path
+) -> None:
+    words = ["simulate", "survey", "--clusters", 640, "--pixels", 10, "--jobs", 2]
     first = start(tmp_path, *words)
     while not list(tmp_path.glob(".survey.partial-*/part-*.npz")):
         assert first.poll() is None
         time.sleep(0.02)
-    first.send_signal(signal.SIGINT)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does: all processes get it
     _, err = first.communicate()
     assert first.returncode == 130
     assert "interrupted: what ran is checkpointed. The same command goes on from there" in err
@@ -402,10 +405,9 @@ def test_ctrl_c_ends_a_simulation_with_130_and_the_same_command_goes_on(start: S
     assert not (tmp_path / "survey").exists()
     parts = len(list(tmp_path.glob(".survey.partial-*/part-*.npz")))
     assert parts >= 1
-    second = start(tmp_path, *words)
-    out, _ = second.communicate()
-    assert second.returncode == 0
-    assert out == "survey/images.fits\nsurvey/catalogue.fits\n"
+    second = typed(*words)
+    assert second.code == 0, second.err
+    assert second.out == "survey/images.fits\nsurvey/catalogue.fits\n"
     assert [path.name for path in tmp_path.iterdir()] == ["survey"]
 
 

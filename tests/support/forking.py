@@ -1,5 +1,7 @@
 """Commands in processes of their own that need not import everything anew: a server imports once, and forks for each.
 
+`run(["-c", CODE, WORD...], ...)` runs Python as `python -c` does, where all that it imports is there already.
+
 A test that types a dozen commands would wait most of its time for imports, of TensorFlow above all. What a command
 does in its own process it does here too: environment, folder, standard streams, signals and exit code are its own.
 Run as a program this is the server: `python forking.py SOCKET MODULE...`.
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 IMPORTED = ["arithmetic_task"] + [
@@ -37,7 +39,7 @@ _servers: dict[int, Path] = {}
 def run(
     words: Sequence[object], env: Mapping[str, str], timeout_s: float, *, arithmetic: bool = False
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `clustersweep` with words in a process of its own, to its end.
+    """Run `clustersweep` with words, or Python's code after `-c`, in a process of its own, to its end.
 
     Args:
         words: What is typed after the program's name.
@@ -117,7 +119,7 @@ def _serve(listening: socket.socket, modules: Sequence[str]) -> None:
             connection.sendall(str(_ended(child, request["timeout_s"])).encode())
 
 
-def _become(request: dict, streams: Sequence[int], main: object) -> None:
+def _become(request: dict, streams: Sequence[int], main: Callable[[], None]) -> None:
     """Be the command; never returns."""
     code = 70
     try:
@@ -132,7 +134,11 @@ def _become(request: dict, streams: Sequence[int], main: object) -> None:
         if request["arithmetic"]:
             sys.modules["arithmetic_task"].take_over()
         code = 0
-        main()
+        if request["words"][:1] == ["-c"]:
+            sys.argv = ["-c", *request["words"][2:]]
+            exec(compile(request["words"][1], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            main()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:

@@ -4,11 +4,13 @@ import contextlib
 import dataclasses
 import gc
 import itertools
+import os
 import subprocess
 import sys
 import weakref
 import zipfile
 
+import forking
 import numpy as np
 import pytest
 from small_data import small_data
@@ -602,8 +604,8 @@ def test_a_gpus_sums_have_one_order_unless_that_is_switched_off_and_cpus_are_lef
         "configure_device(1, 1.0)\n"
         "print(on_cpu, off, deterministic())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.split() == ["False", "False", "True"]
+    done = forking.run(["-c", script], os.environ, 120.0)
+    assert done.stdout.split() == ["False", "False", "True"], done.stderr
 
 
 def aligned(shape, value=0):
