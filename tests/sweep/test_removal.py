@@ -1,5 +1,6 @@
 """Removing a study: what goes, what stays, and when it is refused."""
 
+import io
 import os
 import pty
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from command_line import typed
 from small_study import small_plan
 
 from clustersweep.errors import StorageError, StudyLockedError
@@ -127,28 +129,34 @@ def environment(database, home):
     return {**os.environ, "CLUSTERSWEEP_STORAGE": database.url, "CLUSTERSWEEP_HOME": str(home.path)}
 
 
-def run(*words, environment):
-    command = [sys.executable, "-m", "clustersweep", *words]
-    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    return subprocess.run(command, env=environment, check=False, timeout=60, **pipes)
-
-
 @pytest.mark.integration
-def test_a_script_has_to_say_yes(environment, home, storage):
-    done = run("remove", "small", environment=environment)
+def test_a_script_has_to_say_yes(environment, home, storage, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    done = typed("remove", "small", env=environment)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: there is no terminal to ask on. Give --yes to remove the study unasked\n"
-    done = run("remove", "small", "--yes", environment=environment)
+    done = typed("remove", "small", "--yes", env=environment)
     said = f"removed small: 4 trials, 5 bytes in {home.run('small')}\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
-    assert run("remove", "small", "--yes", environment=environment).returncode == 3
-    done = run("remove", "other", "--yes", "--keep-files", environment=environment)
+    assert typed("remove", "small", "--yes", env=environment).returncode == 3
+    done = typed("remove", "other", "--yes", "--keep-files", env=environment)
     assert done.stdout == "removed other: 4 trials, no files\n"
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 1), (b"\n", 1), (b"y\n", 0), (b"\x03", 1), (b"\x04", 1)])
-def test_a_person_is_asked(environment, database, home, storage, answer, code, children):
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 1), ("y\n", 0)])
+def test_a_person_is_asked(environment, database, home, storage, answer, code, monkeypatch):
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", terminal)
+    done = typed("remove", "small", env=environment)
+    assert done.stderr.startswith(question(database, home))
+    assert_answered(code, done.returncode, done.stdout + done.stderr, storage)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("key", [b"\x03", b"\x04"])
+def test_ctrl_c_and_ctrl_d_are_a_no(environment, database, home, storage, key, children):
     terminal, inside = pty.openpty()
     command = [sys.executable, "-m", "clustersweep", "remove", "small"]
     pipes = {"stdin": inside, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -158,12 +166,20 @@ def test_a_person_is_asked(environment, database, home, storage, answer, code, c
     said = b""
     while b"]:" not in said:
         said += os.read(asked.stderr.fileno(), 1000) or b"]: (it ended)"
-    os.write(terminal, answer)
+    os.write(terminal, key)
     out, rest = asked.communicate(timeout=60)
     os.close(inside)
     os.close(terminal)
-    question = f"Remove small from {database.safe_url}: 4 trials, 5 bytes in {home.run('small')}? [y/N]:"
-    assert said.decode() == question
-    assert asked.returncode == code
+    assert said.decode() == question(database, home)
+    assert_answered(1, asked.returncode, (out + rest).decode(), storage)
+
+
+def question(database, home):
+    return f"Remove small from {database.safe_url}: 4 trials, 5 bytes in {home.run('small')}? [y/N]:"
+
+
+def assert_answered(code, returned, said, storage):
+    """A study is gone, or is not, and the command says so."""
+    assert returned == code
     assert storage.studies() == (("other",) if code == 0 else ("other", "small"))
-    assert {0: b"removed small: 4 trials", 1: b"nothing was removed"}[code] in out + rest
+    assert {0: "removed small: 4 trials", 1: "nothing was removed"}[code] in said
