@@ -50,6 +50,24 @@ def home(folder: Path) -> Iterator[Home]:
     stop_embedded(home)
 
 
+@pytest.fixture(scope="module")
+def pattern() -> Iterator[Home]:
+    """A home whose server was made and stopped, to be copied: making one takes most of a test's time."""
+    path = short_folder(owner())
+    home = find_home(path / "home", {}, os.geteuid())
+    ensure_running(home)
+    stop_embedded(home)
+    yield home
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def made(home: Home, pattern: Home) -> Home:
+    """A home whose server was made before, and does not run."""
+    subprocess.run(["cp", "-a", pattern.database, home.database], check=True)  # whose owner is the server's user
+    return home
+
+
 def query(home: Home, *statements: str) -> Any:
     """Run statements on a home's running server; give the last one's first value."""
     connection = psycopg2.connect(host=str(home.database), user="clustersweep", dbname="clustersweep")
@@ -97,14 +115,14 @@ def test_the_first_opening_makes_the_server_and_the_next_finds_it_at_once(home: 
 
 
 @pytest.mark.integration
-def test_data_survive_a_stop(home: Home) -> None:
-    ensure_running(home)
-    query(home, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
-    assert stop_embedded(home) is True
-    assert stop_embedded(home) is False
-    assert not (home.database / ".s.PGSQL.5432").exists()
-    ensure_running(home)
-    assert query(home, "SELECT log_mass FROM mass") == 14.5
+def test_data_survive_a_stop(made: Home) -> None:
+    ensure_running(made)
+    query(made, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
+    assert stop_embedded(made) is True
+    assert stop_embedded(made) is False
+    assert not (made.database / ".s.PGSQL.5432").exists()
+    ensure_running(made)
+    assert query(made, "SELECT log_mass FROM mass") == 14.5
 
 
 def test_stopping_what_never_ran_makes_nothing(tmp_path: Path) -> None:
@@ -122,39 +140,39 @@ def test_processes_that_open_a_new_home_at_once_all_succeed(home: Home, children
 
 
 @pytest.mark.integration
-def test_the_server_outlives_a_killed_starter(home: Home) -> None:
+def test_the_server_outlives_a_killed_starter(made: Home) -> None:
     script = OPEN + "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    starter = subprocess.run([sys.executable, "-c", script, str(home.path)], check=False)
+    starter = subprocess.run([sys.executable, "-c", script, str(made.path)], check=False)
     assert starter.returncode == -signal.SIGKILL
-    server = postmaster(home).pid
-    query(home, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
-    ensure_running(home)
-    assert postmaster(home).pid == server
-    assert query(home, "SELECT log_mass FROM mass") == 14.5
+    server = postmaster(made).pid
+    query(made, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
+    ensure_running(made)
+    assert postmaster(made).pid == server
+    assert query(made, "SELECT log_mass FROM mass") == 14.5
 
 
 @pytest.mark.integration
-def test_a_killed_server_is_started_again_with_its_data(home: Home) -> None:
-    ensure_running(home)
-    query(home, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
-    server = postmaster(home)
+def test_a_killed_server_is_started_again_with_its_data(made: Home) -> None:
+    ensure_running(made)
+    query(made, "CREATE TABLE mass (log_mass float)", "INSERT INTO mass VALUES (14.5)")
+    server = postmaster(made)
     server.kill()  # leaves its socket, its pid file and, for a moment, its children
-    ensure_running(home)
-    assert postmaster(home).pid != server.pid
-    assert query(home, "SELECT log_mass FROM mass") == 14.5
+    ensure_running(made)
+    assert postmaster(made).pid != server.pid
+    assert query(made, "SELECT log_mass FROM mass") == 14.5
 
 
 @pytest.mark.integration
-def test_a_pid_file_that_names_another_living_program_is_no_obstacle(home: Home) -> None:
-    ensure_running(home)
-    stop_embedded(home)
+def test_a_pid_file_that_names_another_living_program_is_no_obstacle(made: Home) -> None:
+    ensure_running(made)
+    stop_embedded(made)
     user = owner()
     sleeper = subprocess.Popen(["sleep", "60"], user=user.uid if user else None)
     try:
-        pid_file = home.database / "data" / "postmaster.pid"
-        pid_file.write_text(f"{sleeper.pid}\n{home.database / 'data'}\n1700000000\n5432\n\n\n\n\n")
-        ensure_running(home)
-        stop_embedded(home)
+        pid_file = made.database / "data" / "postmaster.pid"
+        pid_file.write_text(f"{sleeper.pid}\n{made.database / 'data'}\n1700000000\n5432\n\n\n\n\n")
+        ensure_running(made)
+        stop_embedded(made)
         assert sleeper.poll() is None
     finally:
         sleeper.kill()
@@ -199,39 +217,39 @@ def test_what_a_killed_launch_is_still_making_stands_in_nobodys_way(
 
 @pytest.mark.integration
 def test_a_server_that_does_not_answer_is_reported_and_can_be_stopped(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    made: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ensure_running(home)
-    (home.database / ".s.PGSQL.5432").unlink()
+    ensure_running(made)
+    (made.database / ".s.PGSQL.5432").unlink()
     monkeypatch.setattr(embedded, "_PATIENCE_S", 0.2)
-    text = refusal(home)
+    text = refusal(made)
     assert "has refused connections for 0 s. Run `clustersweep stop`, then try again" in text
     monkeypatch.undo()
-    assert stop_embedded(home) is True
-    ensure_running(home)
+    assert stop_embedded(made) is True
+    ensure_running(made)
 
 
 @pytest.mark.integration
-def test_a_server_that_will_not_stop_in_order_is_killed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    ensure_running(home)
-    for process in embedded._processes(home.database):
+def test_a_server_that_will_not_stop_in_order_is_killed(made: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_running(made)
+    for process in embedded._processes(made.database):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.suspend()  # deaf to any other signal
     monkeypatch.setattr(embedded, "_PATIENCE_S", 0.2)
-    assert stop_embedded(home) is True
-    assert embedded._processes(home.database) == []
+    assert stop_embedded(made) is True
+    assert embedded._processes(made.database) == []
 
 
 @pytest.mark.integration
-def test_a_server_that_does_not_start_shows_its_log(home: Home) -> None:
-    ensure_running(home)
-    stop_embedded(home)
-    with (home.database / "data" / "postgresql.conf").open("a") as settings:
+def test_a_server_that_does_not_start_shows_its_log(made: Home) -> None:
+    ensure_running(made)
+    stop_embedded(made)
+    with (made.database / "data" / "postgresql.conf").open("a") as settings:
         settings.write("telescope = eROSITA\n")
-    text = refusal(home)
-    assert f"the embedded PostgreSQL in {home.database} does not start: pg_ctl: pg_ctl: could not start server" in text
+    text = refusal(made)
+    assert f"the embedded PostgreSQL in {made.database} does not start: pg_ctl: pg_ctl: could not start server" in text
     assert "or use a PostgreSQL server of your own with --storage" in text
-    assert f"{home.database}/log ends:" in text
+    assert f"{made.database}/log ends:" in text
     assert 'unrecognized configuration parameter "telescope"' in text
 
 
@@ -252,18 +270,18 @@ def test_a_log_that_has_grown_large_is_put_aside_when_the_server_starts(
 
 
 @pytest.mark.integration
-def test_variables_for_another_server_do_not_mislead(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_for_another_server_do_not_mislead(made: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     others = {"PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "x", "PGDATABASE": "x", "PGDATA": "/x"}
     for name, value in (others | {"LC_ALL": "de_DE.UTF-8"}).items():
         monkeypatch.setenv(name, value)
-    ensure_running(home)
+    ensure_running(made)
 
 
 @pytest.mark.integration
-def test_the_server_does_not_carry_its_starters_secrets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_does_not_carry_its_starters_secrets(made: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "hunter2")
-    ensure_running(home)
-    assert "PGPASSWORD" not in postmaster(home).environ()
+    ensure_running(made)
+    assert "PGPASSWORD" not in postmaster(made).environ()
 
 
 @as_root
@@ -452,20 +470,20 @@ THERE = {"hostname": "node17", "boot": "another-boot"}
 
 
 @pytest.mark.integration
-def test_a_home_open_on_another_machine_is_refused_until_it_is_stopped_there(home: Home) -> None:
-    ensure_running(home)
-    stop_embedded(home)
-    record = home.database / "host"
+def test_a_home_open_on_another_machine_is_refused_until_it_is_stopped_there(made: Home) -> None:
+    ensure_running(made)
+    stop_embedded(made)
+    record = made.database / "host"
     assert not record.exists()
     record.write_text(json.dumps(THERE))
-    text = refusal(home)
+    text = refusal(made)
     assert f"was started on node17, this is {socket.gethostname()}, and two machines must not open one data" in text
     assert "Work on node17, run `clustersweep stop` there first, choose another home with --home" in text
     assert f"If node17 is gone for good, delete {record}" in text
     with pytest.raises(StorageError, match="was started on node17"):
-        stop_embedded(home)
+        stop_embedded(made)
     record.unlink()
-    ensure_running(home)
+    ensure_running(made)
     assert json.loads(record.read_text())["hostname"] == socket.gethostname()
 
 
