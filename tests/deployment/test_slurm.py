@@ -95,8 +95,8 @@ def job(tmp_path):
 @pytest.mark.timeout(300)
 def test_a_job_trains_a_study_on_all_of_its_nodes_and_leaves_nothing_behind(job, tmp_path):
     stub(tmp_path, "clustersweep", ARITHMETIC)
-    study = write_study(tmp_path, study="chaos", training={"epochs": 300, "patience": 300, "batch_size": 1})
-    job.start(study, "--keep-failed")
+    study = write_study(tmp_path, study="chaos", training={"epochs": 30, "patience": 30, "batch_size": 1})
+    job.start(study, "--keep-failed", ARITHMETIC_EPOCH_S="0.2")
     mode = nodes = None
     while job.process.poll() is None:
         with contextlib.suppress(FileNotFoundError):
@@ -116,8 +116,8 @@ def test_a_job_trains_a_study_on_all_of_its_nodes_and_leaves_nothing_behind(job,
 @pytest.mark.timeout(300)
 def test_slurms_signal_before_the_end_keeps_checkpoints_and_puts_the_job_back_into_the_queue(job, tmp_path):
     stub(tmp_path, "clustersweep", ARITHMETIC)
-    study = write_study(tmp_path, study="chaos", training={"epochs": 100_000, "patience": 100_000})
-    job.start(study, CLUSTERSWEEP_REQUEUE="1")
+    study = write_study(tmp_path, study="chaos", training={"epochs": 1000, "patience": 1000, "batch_size": 1})
+    job.start(study, CLUSTERSWEEP_REQUEUE="1", ARITHMETIC_EPOCH_S="0.2")
     until = time.monotonic() + 180
     while not any(job.home.run("chaos").glob("checkpoints/*.npz")):
         assert job.process.poll() is None, job.said()
