@@ -1,7 +1,7 @@
 """Hyperparameter sweeps that can be believed: what the command line does, in Python.
 
-`import clustersweep as cs`, then `cs.load_study`, `cs.plan`, `cs.launch`, `cs.results`, `cs.write_report`, `cs.export`,
-`cs.train`, `cs.load_model`, `cs.simulate`, `cs.convert`, and the events that a launch tells. docs/python.md shows them.
+`import clustersweep as cs`, then a function for every verb, `cs.load_study`, `cs.load_model`, and the events that a
+launch tells. docs/python.md shows them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors: a name is imported when it is first asked for
-    from clustersweep.api.models import load_model, train
-    from clustersweep.api.studies import export, launch, load_study, plan, results, write_report
-    from clustersweep.api.surveys import convert, simulate
+    from clustersweep.api.models import load_model, predict, train
+    from clustersweep.api.operations import backup, dashboard, remove, restore, stop
+    from clustersweep.api.studies import export, launch, load_study, plan, results, schema, write_report
+    from clustersweep.api.surveys import convert, show, simulate
     from clustersweep.errors import ClusterSweepError
     from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
 
@@ -40,16 +41,18 @@ def public_names(folder: str, modules: Mapping[str, Sequence[str]]) -> tuple[lis
 _public, __getattr__ = public_names(
     __name__,
     {
-        "api.models": ("load_model", "train"),
-        "api.studies": ("export", "launch", "load_study", "plan", "results", "write_report"),
-        "api.surveys": ("convert", "simulate"),
+        "api.models": ("load_model", "predict", "train"),
+        "api.operations": ("backup", "dashboard", "remove", "restore", "stop"),
+        "api.studies": ("export", "launch", "load_study", "plan", "results", "schema", "write_report"),
+        "api.surveys": ("convert", "show", "simulate"),
         "errors": ("ClusterSweepError",),
         "sweep.events": ("EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost"),
     },
 )
 __all__ = [
-    "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost", "convert", "export",
-    "launch", "load_model", "load_study", "plan", "results", "simulate", "train", "write_report",
+    "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost", "backup", "convert",
+    "dashboard", "export", "launch", "load_model", "load_study", "plan", "predict", "remove", "restore", "results",
+    "schema", "show", "simulate", "stop", "train", "write_report",
 ]  # fmt: skip
 
 

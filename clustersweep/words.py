@@ -40,6 +40,17 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
+def size(count: float) -> str:
+    """Write a number of bytes as people say it: `512 bytes`, `1.5 MB`."""
+    if count < 1000:
+        return f"{count} bytes"
+    units = iter(("kB", "MB", "GB"))
+    unit = ""
+    while count >= 1000 and (larger := next(units, "")):
+        count, unit = count / 1000, larger
+    return f"{count:,.1f} {unit}"
+
+
 def listed(words: Iterable[str]) -> str:
     """Return `a, b and c`."""
     *others, last = [*words] or [""]

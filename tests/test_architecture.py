@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "tasks": {"masses", "own", "study"},
     "display": {"masses", "own", "report", "storage", "study", "sweep", "training", "words"},
     "api": {"cpus", "display", "home", "masses", "own", "postgres", "report", "storage", "study", "survey", "sweep",
-            "tasks", "training"},
+            "tasks", "training", "words"},
     "cli": {"*"},
 }  # fmt: skip
 

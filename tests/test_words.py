@@ -2,7 +2,7 @@
 
 import pytest
 
-from clustersweep.words import counted, duration, read_duration
+from clustersweep.words import counted, duration, read_duration, size
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,13 @@ def test_a_duration_is_told_in_the_unit_that_fits():
 )
 def test_one_is_no_plural(words, said):
     assert counted(*words) == said
+
+
+def test_a_number_of_bytes_is_told_in_the_unit_that_fits():
+    assert [size(count) for count in (0, 999, 1000, 1.5e6, 4e12)] == [
+        "0 bytes",
+        "999 bytes",
+        "1.0 kB",
+        "1.5 MB",
+        "4,000.0 GB",
+    ]

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from rich.console import Console
 
+    from clustersweep.survey.catalogue import ColumnNames
     from clustersweep.training.evaluation.evaluation import Evaluation
     from clustersweep.training.files.known_clusters import KnownClusters
     from clustersweep.training.files.trained_model import TrainedModel
     from clustersweep.training.network import NetworkSpec
+    from clustersweep.training.predict import Comparison, Summary
     from clustersweep.training.stages import TrainingEvent
 
 Floats = NDArray[np.float64]
@@ -217,3 +219,113 @@ def load_model(folder: Path | str) -> Model:
 
     trained, digest = read_model(Path(folder))
     return Model(trained, digest, read_clusters(Path(folder)))
+
+
+@dataclass(frozen=True, repr=False)
+class Predicted(Shown):
+    """A table of masses that was written; it shows their range, and how good they are where they are known.
+
+    Attributes:
+        table: The FITS table.
+        model: The model.
+        summary: Masses, standard deviations and what is doubtful, of all rows.
+        compared: Whether known masses were named.
+        comparison: How good the masses are where they are known; None where none is.
+    """
+
+    table: Path
+    model: Model
+    summary: "Summary"
+    compared: bool
+    comparison: "Comparison | None"
+
+    def show(self, out: "Console") -> None:
+        """Print it as `clustersweep predict` does."""
+        from clustersweep.display.prediction import print_comparison, print_summary
+
+        out.out(f"{self.table}: {self.summary.clusters:,} clusters, model {self.model.digest}", highlight=False)
+        print_summary(self.summary, self.model.trained, out)
+        if self.compared:
+            print_comparison(self.summary, self.comparison, out)
+
+
+def predict(
+    model: Path | str,
+    images: Path | str,
+    to: Path | str,
+    *,
+    catalogue: Path | str | None = None,
+    mass: str | None = None,
+    redshift: str | None = None,
+    identifier: str | None = None,
+    mass_unit: str | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    force: bool = False,
+) -> Predicted:
+    """Predict log10 M500c and its uncertainty for every image of a file, as a FITS table with units and provenance.
+
+    Args:
+        model: The folder that `train` wrote.
+        images: FITS, npz, or a survey's folder; any number of them, as they are read block by block.
+        to: The table, `.fits`.
+        catalogue: Of redshifts and identifiers; None where an npz or a survey's folder has its own.
+        mass: Column of M500c, where it is known: to compare with.
+        redshift: Column of the redshift; None: the one of the training, or a usual name. So is the identifier.
+        identifier: Column that names the clusters.
+        mass_unit: Unit of the masses; None: the file's.
+        threads: Threads to use; None: one for each CPU, or what TensorFlow has, where this process used it before.
+        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
+        force: Replace a table that is there already.
+
+    Raises:
+        DataError: The images are not of the kind that the model was trained on, or `to` cannot be written.
+        ModelError: The model's folder is incomplete, altered or no model's.
+    """
+    from clustersweep.display.progress import progress_bar
+    from clustersweep.survey.catalogue import ColumnNames
+    from clustersweep.survey.observations import open_observations
+    from clustersweep.training import predict as prediction
+
+    known, table = load_model(model), Path(to)
+    usual = _columns_of_training(Path(model))
+    with progress_bar("reading") as progress:
+        source = open_observations(
+            Path(images), None if catalogue is None else Path(catalogue),
+            ColumnNames(redshift=redshift, identifier=identifier, usual=usual),
+            needs_redshift=known.takes_redshift, progress=progress,
+        )  # fmt: skip
+    truth = None
+    if mass is not None:
+        truth = _true_masses(source.catalogue, ColumnNames(mass, redshift, identifier, mass_unit, usual))
+    with progress_bar("predicting") as progress:
+        done = prediction.predict(
+            known.trained, known.digest, source, table, threads=threads, device=device, overwrite=force,
+            progress=progress, known=known.known,
+        )  # fmt: skip
+    found = None if truth is None else prediction.compare(done, truth, known.trained.recalibration)
+    return Predicted(table, known, done, truth is not None, found)
+
+
+def _columns_of_training(model: Path) -> "ColumnNames":
+    """Return the columns and the unit that the model's configuration names, so that nobody has to name them again."""
+    from clustersweep.survey.catalogue import ColumnNames
+    from clustersweep.training.files.configuration import load_configuration
+    from clustersweep.training.files.model_folder import CONFIGURATION
+
+    if not (model / CONFIGURATION).exists():
+        return ColumnNames()
+    data = load_configuration(model / CONFIGURATION).data
+    return ColumnNames(data.mass, data.redshift, data.identifier, data.mass_unit)
+
+
+def _true_masses(catalogue: Path | None, choice: "ColumnNames") -> Floats:
+    """Read log10 M500c from the catalogue, NaN where there is none, before anything is predicted."""
+    from clustersweep.errors import DataError, Problem
+    from clustersweep.survey.catalogue import masses
+    from clustersweep.survey.formats.all import read_catalogue
+
+    if catalogue is None:
+        rule = "names a column of the catalogue, and there is none"
+        raise DataError([Problem("--mass", str(choice.mass), "", rule, "Give it with --catalogue.")])
+    return masses(read_catalogue(catalogue), choice)

@@ -454,3 +454,21 @@ def given(**options: object) -> tuple[str, ...]:
 
 def _loaded(study: "Study | Path | str") -> "Study":
     return load_study(study) if isinstance(study, Path | str) else study
+
+
+def schema(of: str = "study") -> dict[str, Any]:
+    """Return the JSON Schema with which editors complete and check files.
+
+    Args:
+        of: `study`; `own`: studies that name a function of one's own; `training`: training configurations.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    from clustersweep.study.study import study_schema
+    from clustersweep.tasks import tasks
+    from clustersweep.training.files.configuration import configuration_schema
+
+    if of not in ("study", "own", "training"):
+        raise ValueError(f"there are schemas of 'study', 'own' and 'training', not of {of!r}")
+    return configuration_schema() if of == "training" else study_schema(tasks({"task": ""} if of == "own" else {}))

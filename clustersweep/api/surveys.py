@@ -1,4 +1,4 @@
-"""Surveys: simulated and converted, as the verbs do it."""
+"""Surveys: simulated, shown and converted, as the verbs do it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from clustersweep.survey.agreement import Agreement
     from clustersweep.survey.catalogue import Labels
+    from clustersweep.survey.figures import Summary
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +60,74 @@ def simulate(
         write_survey(SimulateSpec(clusters=clusters, seed=seed, pixels=pixels), folder, jobs=jobs or available_cpus(),
                      progress=progress)  # fmt: skip
     return Simulated(folder / "images.fits", folder / "catalogue.fits")
+
+
+@dataclass(frozen=True, repr=False)
+class SurveyShown(Shown):
+    """A survey that was looked at.
+
+    Attributes:
+        summary: Its numbers; `dict(summary.items())` has them as text.
+        columns: What was taken from the catalogue, in words.
+        masses: Their columns and units, in words.
+        order: Whence the order of the rows is known.
+        html: The page with the figures.
+    """
+
+    summary: "Summary"
+    columns: str
+    masses: str
+    order: str
+    html: Path
+
+    def show(self, out: "Console") -> None:
+        """Print it as `clustersweep show` does."""
+        rest = (("columns", self.columns), ("masses", self.masses), ("order of the rows", self.order))
+        for name, value in (*self.summary.items(), *rest):
+            out.out(f"{name:<24} {value}", highlight=False)
+        out.out(str(self.html), highlight=False)
+
+
+def show(
+    images: Path | str,
+    to: Path | str | None = None,
+    *,
+    catalogue: Path | str | None = None,
+    mass: str | None = None,
+    redshift: str | None = None,
+    identifier: str | None = None,
+    mass_unit: str | None = None,
+) -> SurveyShown:
+    """Summarise a survey, and draw its masses, redshifts and some clusters band by band.
+
+    Args:
+        images: FITS, npz, the lab's pickle, or a survey's folder.
+        to: The HTML page to write, which works offline; None: the survey's name, and `.html`.
+        catalogue: FITS, feather or CSV; None where an npz or a survey's folder has it.
+        mass: Column of M500c; None: a usual name. So are the others.
+        redshift: Column of the redshift.
+        identifier: Column that names the clusters.
+        mass_unit: Unit of the masses, e.g. `1e14 solMass` or `dex(solMass)`; None: the file's.
+
+    Raises:
+        DataError: What is wrong with the source, or the page cannot be written.
+    """
+    from clustersweep.display.progress import progress_bar
+    from clustersweep.report.survey import write_survey_page
+    from clustersweep.survey.agreement import warn_of_suspicions
+    from clustersweep.survey.catalogue import ColumnNames
+    from clustersweep.survey.figures import summary
+    from clustersweep.survey.formats.all import read_source
+    from clustersweep.survey.formats.files import located, survey_name
+
+    where, table = Path(images), None if catalogue is None else Path(catalogue)
+    choice = ColumnNames(mass, redshift, identifier, mass_unit)
+    with progress_bar("reading") as progress:
+        source = read_source(*located(where, table), choice, progress, needs_redshift=False)
+    found, labels = summary(source.dataset), source.labels
+    warn_of_suspicions(found.agreement, where)
+    page = write_survey_page(source.dataset, Path(to or f"{survey_name(where)}.html"), str(where))
+    return SurveyShown(found, labels.text, labels.masses_text.removeprefix("masses "), source.order, page)
 
 
 @dataclass(frozen=True, repr=False)

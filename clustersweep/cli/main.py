@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clustersweep import __version__
-from clustersweep.api.places import database_of, home_of
 from clustersweep.cli import operations, survey, training
 from clustersweep.cli.options import HomeOption, StorageOption, Verbs, WaitOption
 from clustersweep.errors import INTERRUPTED, ClusterSweepError
@@ -220,11 +219,9 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the Optuna dashboard for the storage in use, until Ctrl-C."""
-    from clustersweep.storage.store import Storage, serve_dashboard
+    from clustersweep.api.operations import dashboard as serve
 
-    opened = database_of(storage, home_of(home_folder))
-    print(f"dashboard on http://{host}:{port}/ for {opened.safe_url} (Ctrl-C ends it)", file=sys.stderr)
-    serve_dashboard(Storage.connect(opened.url), host, port)
+    serve(host=host, port=port, storage=storage, home=home_folder)
 
 
 @app.command()
@@ -275,11 +272,9 @@ def schema(
     own: Annotated[bool, typer.Option("--own", help="That of studies that name a function of your own.")] = False,
 ) -> None:
     """Print the JSON Schema of study files, with which editors complete and check them."""
-    from clustersweep.study.study import study_schema
-    from clustersweep.tasks import tasks
-    from clustersweep.training.files.configuration import configuration_schema
+    from clustersweep.api.studies import schema as made
 
-    _print_json(configuration_schema() if training else study_schema(tasks({"task": ""} if own else {})))
+    _print_json(made("training" if training else "own" if own else "study"))
 
 
 @app.command()
@@ -288,9 +283,9 @@ def stop(
     force: Annotated[bool, typer.Option("--force", help="Also under a launch that lives.")] = False,
 ) -> None:
     """Stop the embedded PostgreSQL server; the next verb that needs it starts it again, with its data."""
-    from clustersweep.postgres.location import stop_embedded
+    from clustersweep.api.operations import stop as run
 
-    print("stopped" if stop_embedded(home_of(home_folder), force=force) else "was not running")
+    print("stopped" if run(force=force, home=home_folder) else "was not running")
 
 
 app.command()(operations.backup)

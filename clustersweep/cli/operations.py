@@ -1,19 +1,15 @@
 """The verbs for those who look after a database: back it up, restore it, remove a study. Registered by `cli`."""
 
-import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clustersweep.api.places import database_of, home_of
 from clustersweep.cli.options import HomeOption, StorageOption
-from clustersweep.words import counted
 
 if TYPE_CHECKING:
-    from clustersweep.sweep.removal import Belongings
+    from clustersweep.api.operations import Removed
 
 
 def backup(
@@ -27,14 +23,11 @@ def backup(
     It is a dump of PostgreSQL's (pg_dump's custom format) that only you can read. Checkpoints, weights and reports are
     not in it: they are files in `runs/` below the home, so copy that folder too.
     """
-    from clustersweep.sweep.backup import back_up
+    from rich.console import Console
 
-    home = home_of(home_folder)
-    done = back_up(database_of(storage, home), file, os.environ, force=force)
-    _print_studies(done.studies)
-    print(
-        f"{file}: {_bytes(done.size_bytes)}. Checkpoints, weights and reports are files: copy {home.path / 'runs'} too"
-    )
+    from clustersweep.api.operations import backup as run
+
+    run(file, force=force, storage=storage, home=home_folder).show(Console())
 
 
 def restore(
@@ -46,11 +39,11 @@ def restore(
 
     Restore only what you have backed up yourself: a dump can hold any SQL, and that runs as the database's user.
     """
-    from clustersweep.sweep.backup import restore as restored
+    from rich.console import Console
 
-    opened = database_of(storage, home_of(home_folder))
-    _print_studies(restored(opened, file))
-    print(f"restored into {opened.safe_url}")
+    from clustersweep.api.operations import restore as run
+
+    run(file, storage=storage, home=home_folder).show(Console())
 
 
 def remove(
@@ -63,44 +56,22 @@ def remove(
     home_folder: HomeOption = None,
 ) -> None:
     """Remove a study from the database, and its run folder (checkpoints, weights, report). There is no way back."""
-    from clustersweep.sweep.removal import remove_study
+    from rich.console import Console
+
+    from clustersweep.api.operations import remove as run
 
     if not yes and not sys.stdin.isatty():
         print("error: there is no terminal to ask on. Give --yes to remove the study unasked", file=sys.stderr)
         raise typer.Exit(2)
-    home = home_of(home_folder)
-    opened = database_of(storage, home)
 
-    def agreed(found: "Belongings") -> bool:
+    def agreed(found: "Removed") -> bool:
         try:
-            return yes or typer.confirm(f"Remove {name} from {opened.safe_url}: {_belongings(found)}?", err=True)
+            return yes or typer.confirm(f"Remove {name} from {found.storage}: {found.text}?", err=True)
         except typer.Abort:  # Ctrl-C and Ctrl-D say no, too
             return False
 
-    removed = remove_study(name, opened, home, keep_files=keep_files, agreed=agreed)
+    removed = run(name, keep_files=keep_files, agreed=agreed, storage=storage, home=home_folder)
     if removed is None:
         print("nothing was removed", file=sys.stderr)
         raise typer.Exit(1)
-    print(f"removed {name}: {_belongings(removed)}")
-
-
-def _belongings(found: "Belongings") -> str:
-    files = f"{_bytes(found.size_bytes)} in {found.folder}" if found.folder else "no files"
-    return f"{counted(found.trials, 'trial')}, {files}"
-
-
-def _print_studies(studies: Mapping[str, int]) -> None:
-    width = max(map(len, studies), default=0)
-    for name, trials in studies.items():
-        print(f"{name:<{width}}  {counted(trials, 'trial')}")
-
-
-def _bytes(count: float) -> str:
-    """Write a number of bytes as people say it."""
-    if count < 1000:
-        return f"{count} bytes"
-    units = iter(("kB", "MB", "GB"))
-    unit = ""
-    while count >= 1000 and (larger := next(units, "")):
-        count, unit = count / 1000, larger
-    return f"{count:,.1f} {unit}"
+    removed.show(Console())

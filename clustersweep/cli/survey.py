@@ -47,28 +47,13 @@ def show(
     mass_unit: MassUnit = None,
 ) -> None:
     """Summarise a survey, and draw its masses, redshifts and some clusters band by band."""
-    from clustersweep.display.progress import progress_bar
-    from clustersweep.report.survey import write_survey_page
-    from clustersweep.survey.agreement import warn_of_suspicions
-    from clustersweep.survey.catalogue import ColumnNames
-    from clustersweep.survey.figures import summary
-    from clustersweep.survey.formats.all import read_source
-    from clustersweep.survey.formats.files import located, survey_name
+    from rich.console import Console
 
-    choice = ColumnNames(mass, redshift, identifier, mass_unit)
-    with progress_bar("reading") as progress:
-        source = read_source(*located(images, catalogue), choice, progress, needs_redshift=False)
-    dataset = source.dataset
-    found = summary(dataset)
-    for name, value in (
-        *found.items(),
-        ("columns", source.labels.text),
-        ("masses", source.labels.masses_text.removeprefix("masses ")),
-        ("order of the rows", source.order),
-    ):
-        print(f"{name:<24} {value}")
-    warn_of_suspicions(found.agreement, images)
-    print(write_survey_page(dataset, to or Path(f"{survey_name(images)}.html"), str(images)))
+    from clustersweep.api.surveys import show as run
+
+    run(images, to, catalogue=catalogue, mass=mass, redshift=redshift, identifier=identifier, mass_unit=mass_unit).show(
+        Console()
+    )
 
 
 def convert(

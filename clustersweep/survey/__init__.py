@@ -8,7 +8,7 @@ __all__, __getattr__ = public_names(
         "agreement": ("Agreement", "CENTRAL_RADIUS", "warn_of_suspicions", "within"),
         "catalogue": ("ColumnNames", "LARGEST_REDSHIFT", "Labels", "masses"),
         "dataset": ("Array", "CHUNK_BYTES", "Dataset", "Header", "chunks"),
-        "figures": ("Example", "Histogram", "MassRedshift", "summary"),
+        "figures": ("Example", "Histogram", "MassRedshift", "Summary", "summary"),
         "formats.all": ("convert", "read_catalogue", "read_source"),
         "formats.files": ("located", "survey_name", "written_beside"),
         "formats.fitstable": ("Column", "Notes", "write_table"),

@@ -42,7 +42,7 @@ __all__, __getattr__ = public_names(
             "parameters",
             "training_flops_per_image",
         ),
-        "predict": ("Summary", "compare", "predict_arrays"),
+        "predict": ("Comparison", "Summary", "compare", "predict_arrays"),
         "rules": ("data_source", "dense_layers"),
         "spec": ("OutliersSpec", "ProbabilisticSpec", "TrainingSpec"),
         "stages": ("StageBegan", "StageEnded", "TrainingEvent"),

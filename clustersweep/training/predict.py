@@ -94,8 +94,8 @@ def predict(
         digest: The model's digest, for the header.
         source: The clusters.
         to: The table, `.fits`.
-        threads: Threads for TensorFlow, which must not have been used before; None leaves it as it is.
-        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one. Where `threads` is given.
+        threads: Threads for TensorFlow; None: one for each CPU, or what it has, where this process used it before.
+        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
         overwrite: Whether to replace a file that is there already.
         progress: Called with clusters done and their total.
         known: The clusters that the model was made with: rows that are among them are marked.
@@ -110,8 +110,7 @@ def predict(
     from clustersweep.training.engine import VALIDATION_BATCH
     from clustersweep.training.ensemble import Ensemble
 
-    if threads is not None:
-        choose_device(device, threads)
+    choose_device(device, threads)
     ensemble = Ensemble.of(model)
     # Whole batches: which clusters share a batch decides the last bits, and must not depend on the file.
     batches = max(1, CHUNK_BYTES // (VALIDATION_BATCH * int(np.prod(model.image_shape)) * 8))

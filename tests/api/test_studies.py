@@ -15,6 +15,7 @@ from places import ROOT
 from small_study import write_study
 
 import clustersweep as cs
+from clustersweep.cli.main import app
 from clustersweep.display.values import Shown
 from clustersweep.errors import DataError, StudyChangedError, StudyError
 
@@ -33,6 +34,11 @@ def test_every_public_name_is_there_and_on_the_page():
         assert getattr(cs, name).__doc__, name
         assert f"cs.{name}" in PAGE
     assert set(cs.__all__) < set(dir(cs))
+
+
+def test_every_verb_is_a_function():
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert {{"status": "results", "report": "write_report"}.get(verb, verb) for verb in verbs} < set(cs.__all__)
 
 
 def test_a_name_that_there_is_not_is_an_attribute_error():
@@ -102,6 +108,7 @@ dataset = open_dataset(study.task.data, Home(Path(HOME)).surveys)
 images, redshift = dataset.images, dataset.redshift
 assert len(table) == 7  # six replicates, and the impossible combination
 assert table["val_loss_dex2"].mask.sum() == 1
+cs.simulate("survey", clusters=60, seed=1, pixels=12)
 """.replace("HOME", repr(str(home.path)))
     after = """
 import numpy as np
@@ -117,17 +124,12 @@ np.savez("masses", log_mass=masses.log_mass, log_mass_sd=masses.log_mass_sd, fla
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("0 of 6 replicates to train") == 1
     assert (tmp_path / "report" / "report.html").exists()
+    assert re.search(r"\n0\.\d+ \(0\.\d+ to 0\.\d+\)\n", done.stdout)  # the RMSE where masses are known
     masses = np.load("masses.npz")
     assert np.isfinite(masses["log_mass"]).all()
     assert set(masses["part"]) == {"train", "validation", "test"}
 
-    # The same numbers as the command line's, of the same images.
-    for words in (
-        ("simulate", "survey", "--clusters", 60, "--seed", 1, "--pixels", 12),
-        ("predict", "model", "survey", "--to", "masses.fits", "--threads", 1),
-    ):
-        done = typed(*words, env=env)
-        assert done.returncode == 0, done.stderr
+    # The same numbers as in the table, of the same images.
     written = Table.read("masses.fits")
     for name in ("log_mass", "log_mass_sd", "flag"):
         assert np.array_equal(written[name], masses[name]), name
@@ -210,3 +212,20 @@ def test_a_survey_is_simulated_and_converted_and_shows_what_was_taken(tmp_path):
         cs.simulate(tmp_path / "few", clusters=9, pixels=6)
     with pytest.raises(cs.ClusterSweepError, match="is there already"):
         cs.convert(tmp_path / "survey", tmp_path / "survey.npz")
+
+
+def test_a_survey_is_shown_by_its_numbers_and_a_page(tmp_path):
+    made = cs.simulate(tmp_path / "survey", clusters=20, pixels=6, jobs=1)
+    shown = cs.show(tmp_path / "survey", tmp_path / "page.html")
+    assert (shown.summary.clusters, shown.html) == (20, tmp_path / "page.html")
+    assert f"columns                  {shown.columns}\n" in repr(shown)
+    assert repr(shown).endswith("page.html")
+    assert str(made.images.parent) in shown.html.read_text()
+
+
+def test_a_schema_is_that_of_what_is_asked_for():
+    assert {of: "network" in cs.schema(of)["properties"] for of in ("study", "own", "training")} == {
+        "study": True, "own": False, "training": True,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="there are schemas of 'study', 'own' and 'training', not of 'lunch'"):
+        cs.schema("lunch")
