@@ -254,7 +254,7 @@ AS_THEY_STAND = {
 }
 # Pages whose lines with these verbs are run as they stand below, on a small study in the place of the shipped ones.
 ON_A_SMALL_STUDY = {"which-network.md", "figures.md", "overnight.md", "speed.md", "operations.md"}
-LEAVE_AND_READ = {"plan", "launch", "status", "report", "export", "show"}
+LEAVE_AND_READ = {"plan", "launch", "status", "report", "replay", "export", "show"}
 
 # Of all others, a test that types the same verb with the same options.
 TYPED = {

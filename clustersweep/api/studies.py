@@ -4,8 +4,8 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clustersweep.own.export import Exported as OwnExported
     from clustersweep.study.cost import Speed
     from clustersweep.study.plan import Left, Plan
+    from clustersweep.study.replay import Replayed
     from clustersweep.study.results import SweepResults, TrialResult
     from clustersweep.study.study import Study
     from clustersweep.study.task import Infeasible
@@ -454,6 +455,70 @@ def given(**options: object) -> tuple[str, ...]:
 
 def _loaded(study: "Study | Path | str") -> "Study":
     return load_study(study) if isinstance(study, Path | str) else study
+
+
+@dataclass(frozen=True, repr=False)
+class Replays(Shown):
+    """What rules for stopping early would have cost and risked, had a study been trained by them.
+
+    Attributes:
+        sweep: What is stored.
+        rules: What each rule comes to: `epochs` and `seconds` as shares of the whole, `winner`, `rank`, `regret`,
+            `fresh_regret`, `stopped`, and `rungs` with every decision.
+    """
+
+    sweep: "SweepResults"
+    rules: "tuple[Replayed, ...]"
+
+    def show(self, out: "Console") -> None:
+        """Print it as `clustersweep replay` does."""
+        from clustersweep.display.tables import print_replay
+
+        print_replay(self.sweep, self.rules, out)
+
+
+def replay(
+    study: "Study | Path | str",
+    *,
+    rungs: Sequence[int] | None = None,
+    keep: float | None = None,
+    spare_ties: bool | None = None,
+    storage: str | None = None,
+    home: Path | str | None = None,
+) -> Replays:
+    """Tell what stopping early would have cost and risked, from the stored curves of a study. Trains nothing.
+
+    Args:
+        study: The study, or its file; its complete trials take part.
+        rungs: Epochs after which trials are compared; None: 1, 3, 10, 30, 100 and so on, below the longest training.
+        keep: Share of the trials that a rung keeps; None: a half, a third and a fifth, one after another.
+        spare_ties: Keep also what the noise of the seeds cannot tell from the best; None: one after another.
+        storage: As in `plan`.
+        home: As in `plan`.
+
+    Raises:
+        NothingCompleteError: Fewer than two trials are complete.
+        DataError: The rungs do not rise from 1, or the share is not between 0 and 1.
+        StorageError: The database cannot be reached, or has no such study.
+    """
+    from clustersweep.study import replay as replaying
+
+    if rungs is not None and (not rungs or sorted({0, *rungs}) != [0, *rungs]):
+        rule = "must be whole numbers of epochs that rise, the first one at least 1"
+        raise DataError([Problem("replay", "rungs", ",".join(map(str, rungs)), rule, "Give, for instance, 3,10,30.")])
+    if keep is not None and not 0 < keep < 1:
+        rule, remedy = "must be a share between 0 and 1", "Give, for instance, 0.33."
+        raise DataError([Problem("replay", "keep", str(keep), rule, remedy)])
+    sweep = results(study, storage=storage, home=home).sweep
+    if not rungs and not replaying.rules_for(sweep)[0].rungs:
+        rule = "no training of it had a second epoch, so there is none after which it could have been stopped"
+        raise DataError([Problem("replay", "epochs", "", rule, "Replay a study of longer trainings.")])
+    rules = [
+        replace(rule, rungs=tuple(rungs or rule.rungs), keep=keep or rule.keep)
+        for rule in replaying.rules_for(sweep)
+        if spare_ties in (None, rule.spares_ties)
+    ]
+    return Replays(sweep, tuple(replaying.replay(sweep, rule) for rule in dict.fromkeys(rules)))
 
 
 def schema(of: str = "study") -> dict[str, Any]:

@@ -13,7 +13,7 @@ import typer
 from clustersweep import __version__
 from clustersweep.cli import operations, survey, training
 from clustersweep.cli.options import HomeOption, StorageOption, Verbs, WaitOption
-from clustersweep.errors import INTERRUPTED, ClusterSweepError
+from clustersweep.errors import INTERRUPTED, ClusterSweepError, DataError, Problem
 
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
 # Ray and plotly.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # What an interruption of verbs that train and simulate nothing comes to, and of those that do.
 _INTERRUPTED = {
     **dict.fromkeys(("show", "convert", "predict", "backup", "restore"), "nothing was written"),
-    **dict.fromkeys(("plan", "status", "schema"), "nothing was changed"),
+    **dict.fromkeys(("plan", "status", "replay", "schema"), "nothing was changed"),
     **dict.fromkeys(("report", "export"), "what is stored is unharmed. The same command writes it anew"),
     "remove": "the same command removes what is left",
 }
@@ -264,6 +264,46 @@ def export(
 
     done = run(study_file, to, rank=rank, trial=trial, force=force, storage=storage, home=home_folder)
     done.show(_out())
+
+
+@app.command()
+def replay(
+    study_file: StudyFile,
+    *,
+    rungs: Annotated[
+        str | None,
+        typer.Option(metavar="EPOCHS", help="Compare after these, e.g. 3,10,30. \\[default: 1, 3, 10, 30, 100 ...]"),
+    ] = None,
+    keep: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of the trials, at each. \\[default: 1/2, 1/3 and 1/5 in turn]"),
+    ] = None,
+    spare_ties: Annotated[
+        bool | None,
+        typer.Option("--spare-ties/--no-spare-ties", help="Keep what cannot be told from the best. \\[default: both]"),
+    ] = None,
+    as_json: JsonOption = False,
+    storage: StorageOption = None,
+    home_folder: HomeOption = None,
+) -> None:
+    """Tell what stopping trials early would have cost and risked, from the stored curves. Trains nothing."""
+    from clustersweep.api.studies import replay as run
+    from clustersweep.display.as_json import replay_json
+
+    epochs = None if rungs is None else [_whole(part, rungs) for part in rungs.split(",")]
+    done = run(study_file, rungs=epochs, keep=keep, spare_ties=spare_ties, storage=storage, home=home_folder)
+    if as_json:
+        _print_json(replay_json(done.sweep, done.rules))
+    else:
+        done.show(_out())
+
+
+def _whole(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        rule, remedy = "must be whole numbers with commas between them", "Give, for instance, 3,10,30."
+        raise DataError([Problem("replay", "rungs", option, rule, remedy)]) from None
 
 
 @app.command()

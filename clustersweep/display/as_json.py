@@ -1,10 +1,13 @@
 """What verbs tell scripts, in the documented form. Without rich, which scripts need not wait for."""
 
+import math
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from clustersweep.study.cost import Speed
 from clustersweep.study.plan import Left, Plan
+from clustersweep.study.replay import Replayed, replayable
 from clustersweep.study.results import SweepResults, Trial, TrialState
 from clustersweep.sweep.schedule import estimate_s, trial_s
 
@@ -105,3 +108,49 @@ def states_counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
     counts = {state.value: results.count(state) for state in order}
     begun = 0 if lives else counts["running"]
     return counts | {"running": counts["running"] - begun, "interrupted": begun}
+
+
+def replay_json(results: SweepResults, replayed: Sequence[Replayed]) -> dict[str, Any]:
+    """Return what rules for stopping would have cost and risked for scripts, in the documented form."""
+    return {
+        "study": results.study,
+        "trials": len(replayable(results)),
+        "seeds": list(results.seeds),
+        "rules": [
+            {
+                "rungs": list(one.rule.rungs),
+                "keep": one.rule.keep,
+                "spares_ties": one.rule.spares_ties,
+                "epochs": one.epochs,
+                "seconds": _finite(one.seconds),
+                "winner": one.winner.number,
+                "rank": one.rank,
+                "regret": one.regret,
+                "fresh_regret": _finite(one.fresh_regret),
+                "decided": [
+                    {
+                        "epoch": rung.epoch,
+                        "noise": _finite(rung.noise),
+                        "margin": _finite(rung.margin),
+                        "trials": [
+                            {
+                                "trial": p.trial,
+                                "rank": p.rank,
+                                "value": _finite(p.value),
+                                "kept": p.kept,
+                                "tied": p.tied,
+                            }
+                            for p in rung.places
+                        ],
+                    }
+                    for rung in one.rungs
+                ],
+            }
+            for one in replayed
+        ],
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that JSON has, or None."""
+    return value if math.isfinite(value) else None

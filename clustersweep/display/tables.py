@@ -13,6 +13,7 @@ from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.ranking import alike_text, best_learned_nothing, ties_of, trial_learned_nothing
+from clustersweep.study.replay import Replayed, replayable
 from clustersweep.study.results import SweepResults, Trial, TrialResult, loss_of
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
@@ -261,6 +262,45 @@ def print_export(done: "MassesExported | Exported", trial: TrialResult, results:
     out.print(
         f"weights of seed {done.evidence.weights_of_seed}: {escape(str(done.proof))}", highlight=False, soft_wrap=True
     )
+
+
+def print_replay(results: SweepResults, replayed: Sequence[Replayed], out: Console) -> None:
+    """Print what rules for stopping would have cost and risked; of one rule alone, also what each rung decides."""
+
+    def say(text: str) -> None:
+        out.print(escape(text), highlight=False, soft_wrap=True)
+
+    trials, metric = replayable(results), results.metric
+    epochs = max(replicate.epochs for trial in trials for replicate in trial.complete_replicates)
+    seeds = counted(len(results.seeds), "seed")
+    say(f"{results.study}: {counted(len(trials), 'complete trial')}, {seeds}, up to {counted(epochs, 'epoch')}")
+    said = ", ".join(map(str, replayed[0].rule.rungs))
+    say(f"compared after epoch {said}; all shares are of what training everything to its end took\n")
+    unit = f" [{metric.unit}]" if metric.unit else ""
+    table = _table(
+        "What stopping early would have cost and risked", "keeps", "ties", "epochs", "time", "stopped", "winner",
+        "rank", escape(f"worse by{unit}"), escape(f"fresh seed{unit}"),
+    )  # fmt: skip
+    for one in replayed:
+        table.add_row(
+            f"{one.rule.keep:.0%}", "spared" if one.rule.spares_ties else "no", f"{one.epochs:.0%}",
+            "-" if math.isnan(one.seconds) else f"{one.seconds:.0%}", str(len(one.stopped)), str(one.winner.number),
+            str(one.rank), f"{one.regret:.4f}", "-" if math.isnan(one.fresh_regret) else f"{one.fresh_regret:+.4f}",
+        )  # fmt: skip
+    out.print(table)
+    if len(replayed) == 1:
+        for rung in replayed[0].rungs:
+            tied = sum(place.tied for place in rung.places)
+            ties = f", {tied} of them as ties of the best" if tied else ""
+            count = counted(len(rung.places), "trial")
+            say(f"after epoch {rung.epoch}: {count}, {len(rung.places) - len(rung.stopped)} kept{ties}")
+    margin = ties_of(results, trials[0]).margin
+    if math.isnan(margin):
+        say("one seed: ties are not known, so none is spared, and nothing judges the winner anew")
+        return
+    say(f"what is worse by less than {margin:.4f}{metric.with_unit} cannot be told from the best by {seeds}")
+    if len(results.seeds) > 2:  # two decide, and one judges
+        say("fresh seed: each seed in turn judges the winner that the others choose, beside the whole grid's choice")
 
 
 def _listed(items: list[str], noun: str) -> str:

@@ -1,7 +1,7 @@
 """What was asked for and what came of it: study files, plans, events and results, as plain values.
 
 `task` is the seam to what is trained. Not here: functions that their module is named after (`definition.definition`,
-`reconcile.reconcile`).
+`reconcile.reconcile`, `replay.replay`).
 """
 
 from clustersweep import public_names
@@ -38,6 +38,7 @@ __all__, __getattr__ = public_names(
             "trial_learned_nothing",
         ),
         "reconcile": ("Newest", "OpenWork", "Reconciled", "left_to_train"),
+        "replay": ("Replayed", "replayable", "rules_for"),
         "results": (
             "CompleteReplicate",
             "FailedReplicate",
@@ -54,6 +55,7 @@ __all__, __getattr__ = public_names(
             "loss_of",
             "losses",
         ),
+        "stopping": ("KEEP", "Rung", "StopEarly", "auto_rungs"),
         "study": ("NAME", "Study", "read_study", "study_schema"),
         "task": ("Axes", "Candidate", "Code", "Data", "Infeasible", "Task", "Tasks", "Trainer", "Trainers", "same"),
         "watcher": ("Watcher",),

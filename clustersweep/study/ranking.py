@@ -4,7 +4,7 @@ import collections
 import functools
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from clustersweep.errors import NothingCompleteError
@@ -151,18 +151,23 @@ def alike_text(results: SweepResults) -> tuple[str, ...]:
 
 
 def typical_spread(trials: Iterable[TrialResult]) -> float:
-    """Estimate the standard deviation over the seeds, common to all trials; NaN with one seed.
+    """Estimate the standard deviation over the seeds, common to all trials; NaN with one seed."""
+    return spread_over_seeds(losses(trial) for trial in trials)
+
+
+def spread_over_seeds(values: Iterable[Sequence[float]]) -> float:
+    """Estimate the standard deviation over the seeds, common to all trials, from the values of each; NaN with one seed.
 
     From the median of the trials' variances, so that a few trials that died in one seed do not count.
     A variance of d degrees of freedom has its median at about (1 - 2 / 9d)^3 of the true one
     (Wilson & Hilferty 1931, PNAS 17, 684).
     """
-    several = [values for trial in trials if len(values := losses(trial)) > 1]
+    several = [one for one in values if len(one) > 1]
     if not several:
         return math.nan
-    freedom = statistics.fmean(len(values) - 1 for values in several)
+    freedom = statistics.fmean(len(one) - 1 for one in several)
     bias = (1 - 2 / (9 * freedom)) ** 3
-    return math.sqrt(statistics.median(statistics.variance(values) for values in several) / bias)
+    return math.sqrt(statistics.median(statistics.variance(one) for one in several) / bias)
 
 
 def margin_of(trial: TrialResult, noise: float, over_seeds: Aggregate) -> float:
