@@ -1,18 +1,17 @@
-"""Two rounds of `make chaos`: every kind of fault is in them."""
+"""A round of `make chaos` with every kind of fault: a worker, connections, the launch and the server are killed."""
 
 import pytest
-from chaos import STUDY, one_round, table, undisturbed
+from chaos import one_round, table, undisturbed
 
-SEEDS = (3, 6)
+SEED = 34
 
 
 @pytest.fixture(scope="module")
 def expected():
-    return table(undisturbed(STUDY))
+    return table(undisturbed())
 
 
 @pytest.mark.deployment
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_sweep_whose_parts_are_killed_at_random_ends_as_an_undisturbed_one(seed, expected):
-    one_round(seed, expected)
+def test_a_sweep_whose_parts_are_killed_at_random_ends_as_an_undisturbed_one(expected):
+    one_round(SEED, expected)
