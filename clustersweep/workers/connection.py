@@ -217,8 +217,12 @@ def connect(address: str | None, data_bytes: int, token_file: Path, most_cpus: i
         raise WorkersError(f"Ray does not answer at {where}: {first_line(error).rstrip('.')}. {remedy}") from None
 
 
-def reach(address: str) -> None:
+def reach(address: str, timeout_s: float = 10.0) -> None:
     """Fail within seconds where nothing listens; Ray itself would try for minutes.
+
+    Args:
+        address: Of the cluster's head.
+        timeout_s: How many seconds.
 
     Raises:
         OSError: Nothing answers, or it is no address.
@@ -226,7 +230,7 @@ def reach(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in address:
         raise OSError("an address is `host:port` of the cluster's head (6379 as a rule), or `auto`")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s):
         pass
 
 

@@ -31,9 +31,10 @@ from clustersweep.workers.connection import (
 )
 from clustersweep.workers.gpus import gpu_warnings, tensorflow_gpus, to_be_asked, unseen_gpus
 from clustersweep.workers.protocol import Lost, ReplicateRunner, WorkerEvent
-from clustersweep.workers.roster import Death, GiveUp, Replace, Roster, Wait
+from clustersweep.workers.roster import Death, GiveUp, Replace, Roster, Silence, Wait
 from clustersweep.workers.timings import RayTimings
 
+_HEAD_ANSWERS_S = 5.0  # to a connection: with the patience below what Ray itself has, a minute
 # How long a cluster without room is waited for: machines may be on their way to it, and others end.
 WAIT_S = 600.0
 
@@ -126,7 +127,7 @@ class RayWorkers:
         self._failure = ""
         self._waiting_since, self._told_full = time.monotonic(), False
         self._checked_nodes_at = time.monotonic()
-        self._head_gone_since: float | None = None
+        self._silence = Silence(timings.head_patience_s, time.monotonic())
         self._cluster: Connection | None = None
         try:
             most_cpus = None if limit is None else limit * cpus_per_worker
@@ -330,16 +331,15 @@ class RayWorkers:
         """
         self._checked_nodes_at = time.monotonic()
         try:
-            reach(self._head)
+            reach(self._head, timeout_s=_HEAD_ANSWERS_S)
         except OSError as error:
-            self._head_gone_since = self._head_gone_since or self._checked_nodes_at
-            if self._checked_nodes_at - self._head_gone_since > self._timings.head_patience_s:
+            if self._silence.means_gone(time.monotonic()):
                 raise WorkersError(
                     f"the head of the Ray cluster at {self._head} does not answer any more: {error}. Start the cluster "
                     "again and launch again: what ran is checkpointed"
                 ) from None
             return
-        self._head_gone_since = None
+        self._silence.answers(time.monotonic())
         alive = {node.identity: node for node in self._alive()}
         new = [node for identity, node in alive.items() if identity not in self._roster.room]
         counts = room(new, self._cpus, self._gpu_share, least=0)[0]

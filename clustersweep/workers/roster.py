@@ -11,6 +11,33 @@ MAX_FAILED_STARTS = 3
 """So many workers in a row that die without having told anything mean that no worker can start."""
 
 
+@dataclass
+class Silence:
+    """How long the head of a cluster has not answered.
+
+    It counts from the last answer, as what asks other nodes may have blocked since; and twice in a row, so that one
+    lost packet after such a time ends nothing.
+
+    Attributes:
+        patience_s: It is gone when it has not answered so long.
+        answered_at: When it answered last, on a monotonic clock, in seconds.
+        asked: How often it was asked in vain since.
+    """
+
+    patience_s: float
+    answered_at: float
+    asked: int = 0
+
+    def answers(self, now: float) -> None:
+        """Take up that it answers."""
+        self.answered_at, self.asked = now, 0
+
+    def means_gone(self, now: float) -> bool:
+        """Take up that it does not answer, and say whether it is to be given up."""
+        self.asked += 1
+        return self.asked > 1 and now - self.answered_at > self.patience_s
+
+
 @dataclass(frozen=True)
 class Death:
     """How a worker died.

@@ -280,9 +280,10 @@ def test_containers_that_are_killed_and_a_launch_that_is_stopped_cost_nothing_bu
 
     wait_for("(1 of")
     docker("kill", stack.container("worker", 2))
+    wait_for("goes on elsewhere")
     docker("kill", stack.container("postgres"))
     docker("start", stack.container("postgres"))  # `docker kill` counts as stopped by hand
-    wait_for("goes on elsewhere")
+    wait_for("the database is back after")
     docker("stop", "launching")
     assert process.wait(60) == 130
     docker("start", stack.container("worker", 2))

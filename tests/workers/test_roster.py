@@ -2,7 +2,7 @@
 
 import pytest
 
-from clustersweep.workers.roster import MAX_FAILED_STARTS, Death, GiveUp, Replace, Roster, Wait, decide
+from clustersweep.workers.roster import MAX_FAILED_STARTS, Death, GiveUp, Replace, Roster, Silence, Wait, decide
 
 KILLED = Death("exit code 9")
 WITHOUT_MEMORY = Death("low on memory", out_of_memory=True)
@@ -103,3 +103,21 @@ def test_one_worker_alone_takes_the_place_of_all_where_there_is_room_for_it():
     assert (roster.room, roster.vacancies()) == ({"here": 0, "there": 1}, ["there"])
     roster.hire("d", "there")
     assert roster.vacancies() == []
+
+
+def test_a_head_that_is_silent_longer_than_the_patience_is_gone():
+    silence = Silence(20.0, answered_at=0.0)
+    assert [silence.means_gone(now) for now in (5.0, 10.0, 15.0, 20.5)] == [False, False, False, True]
+
+
+def test_the_silence_counts_from_the_last_answer_also_where_something_else_took_that_long():
+    """Ray ends this process a minute after the head is gone, so a check of nodes that blocks counts too."""
+    silence = Silence(20.0, answered_at=0.0)
+    assert [silence.means_gone(now) for now in (40.0, 45.0)] == [False, True]  # asked twice
+
+
+def test_a_head_that_answers_in_between_is_there():
+    silence = Silence(20.0, answered_at=0.0)
+    assert not silence.means_gone(19.0)
+    silence.answers(21.0)
+    assert [silence.means_gone(now) for now in (30.0, 40.9, 41.1)] == [False, False, True]
