@@ -510,9 +510,12 @@ def replay(
         rule, remedy = "must be a share between 0 and 1", "Give, for instance, 0.33."
         raise DataError([Problem("replay", "keep", str(keep), rule, remedy)])
     sweep = results(study, storage=storage, home=home).sweep
-    if not rungs and not replaying.rules_for(sweep)[0].rungs:
-        rule = "no training of it had a second epoch, so there is none after which it could have been stopped"
-        raise DataError([Problem("replay", "epochs", "", rule, "Replay a study of longer trainings.")])
+    if (end := replaying.longest(sweep)) and min(rungs or [1]) >= end:
+        rule = (
+            f"no training of it went beyond epoch {end}, so there is nothing that stopping after that would have saved"
+        )
+        told = "1" if rungs is None else ",".join(map(str, rungs))
+        raise DataError([Problem("replay", "rungs", told, rule, "Give earlier ones, or replay longer trainings.")])
     rules = [
         replace(rule, rungs=tuple(rungs or rule.rungs), keep=keep or rule.keep)
         for rule in replaying.rules_for(sweep)

@@ -1,12 +1,16 @@
 """Tables and summaries for the terminal and for scripts. Given a console; decides nothing."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from clustersweep.display.as_json import states_counted
 from clustersweep.study.cost import Speed
@@ -329,10 +333,28 @@ def _more(count: int, out: Console) -> None:
         out.print(f"... and {count - ROWS} more; --json lists all", highlight=False, soft_wrap=True)
 
 
+class _Head:
+    """The head of a column, which breaks after `_` and at spaces where the terminal is too narrow for all of it."""
+
+    def __init__(self, name: str) -> None:
+        self._parts = re.findall(r"[^_ ]*[_ ]|[^_ ]+$", Text.from_markup(name).plain) or [""]
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(max(map(cell_len, self._parts)), cell_len("".join(self._parts)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [""]
+        for part in self._parts:
+            if lines[-1] and cell_len(lines[-1] + part.rstrip()) > options.max_width:
+                lines.append("")
+            lines[-1] += part
+        yield Text("\n".join(line.rstrip() for line in lines), overflow="fold")
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(_Head(column), overflow="fold")
     return table
 
 

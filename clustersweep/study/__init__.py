@@ -38,7 +38,7 @@ __all__, __getattr__ = public_names(
             "trial_learned_nothing",
         ),
         "reconcile": ("Newest", "OpenWork", "Reconciled", "left_to_train"),
-        "replay": ("Replayed", "replayable", "rules_for"),
+        "replay": ("Replayed", "longest", "replayable", "rules_for"),
         "results": (
             "CompleteReplicate",
             "FailedReplicate",

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clustersweep.errors import NothingCompleteError
 from clustersweep.study.objective import aggregate
@@ -48,9 +48,13 @@ class Replayed:
 
 def rules_for(results: SweepResults) -> tuple[StopEarly, ...]:
     """Return rules that are worth a look: shares from cautious to bold, with ties spared and without."""
-    epochs = max((r.epochs for t in results.ranked() for r in t.complete_replicates), default=0)
-    rungs = auto_rungs(epochs)
+    rungs = auto_rungs(longest(results))
     return tuple(StopEarly(rungs=rungs, keep=keep, spares_ties=ties) for ties in (True, False) for keep in SHARES)
+
+
+def longest(results: SweepResults) -> int:
+    """Return the epochs of the longest training of a complete trial; 0 where there is none."""
+    return max((r.epochs for t in results.ranked() for r in t.complete_replicates), default=0)
 
 
 def replayable(results: SweepResults) -> tuple[TrialResult, ...]:
@@ -74,12 +78,13 @@ def replay(results: SweepResults, rule: StopEarly) -> Replayed:
 
     Args:
         results: What is stored; its complete trials take part.
-        rule: The rule; rungs that lie beyond a training's end are not reached.
+        rule: The rule; of its rungs, those before the end of the longest training.
 
     Raises:
         NothingCompleteError: There are fewer than two complete trials.
     """
     trials, seeds = replayable(results), results.seeds
+    rule = replace(rule, rungs=tuple(rung for rung in rule.rungs if rung < longest(results)))
     rungs, winner = _decided(results, trials, rule, seeds)
     at = {trial: rung.epoch for rung in rungs for trial in rung.stopped}
     trained, epochs, took, seconds = 0, 0, 0.0, 0.0

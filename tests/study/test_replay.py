@@ -81,9 +81,11 @@ def test_where_higher_is_better_regret_is_what_is_lost_too():
     assert found.regret == pytest.approx(1.01 - 0.5)
 
 
-def test_a_rung_after_the_end_stops_nothing_that_costs():
-    found = replay(study(flat(1.0), flat(2.0)), dataclasses.replace(RULE, rungs=(1, 400)))
+def test_a_rung_at_the_end_or_after_it_is_none():
+    found = replay(study(flat(1.0), flat(2.0)), dataclasses.replace(RULE, rungs=(1, 4, 400)))
+    assert found.rule.rungs == (1,)
     assert found.epochs == pytest.approx(5 / 8)
+    assert replay(study(flat(1.0), flat(2.0)), dataclasses.replace(RULE, rungs=(4,))).stopped == {}
 
 
 def test_incomplete_trials_take_no_part():
