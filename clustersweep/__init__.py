@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors: a name is imported when it is first asked for
     from clustersweep.api.models import load_model, predict, train
     from clustersweep.api.operations import backup, dashboard, remove, restore, stop
-    from clustersweep.api.studies import export, launch, load_study, plan, replay, results, schema, write_report
+    from clustersweep.api.studies import (
+        export,
+        launch,
+        load_study,
+        plan,
+        replay,
+        results,
+        schema,
+        studies,
+        write_report,
+    )
     from clustersweep.api.surveys import convert, show, simulate
     from clustersweep.errors import ClusterSweepError
     from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
@@ -43,7 +53,17 @@ _public, __getattr__ = public_names(
     {
         "api.models": ("load_model", "predict", "train"),
         "api.operations": ("backup", "dashboard", "remove", "restore", "stop"),
-        "api.studies": ("export", "launch", "load_study", "plan", "replay", "results", "schema", "write_report"),
+        "api.studies": (
+            "export",
+            "launch",
+            "load_study",
+            "plan",
+            "replay",
+            "results",
+            "schema",
+            "studies",
+            "write_report",
+        ),
         "api.surveys": ("convert", "show", "simulate"),
         "errors": ("ClusterSweepError",),
         "sweep.events": ("EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost"),
@@ -52,7 +72,7 @@ _public, __getattr__ = public_names(
 __all__ = [
     "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost", "backup", "convert",
     "dashboard", "export", "launch", "load_model", "load_study", "plan", "predict", "remove", "replay", "restore",
-    "results", "schema", "show", "simulate", "stop", "train", "write_report",
+    "results", "schema", "show", "simulate", "stop", "studies", "train", "write_report",
 ]  # fmt: skip
 
 

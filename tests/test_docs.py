@@ -270,6 +270,7 @@ TYPED = {
     "clustersweep schema --training": "cli/test_main.py::test_the_schema_is_the_shipped_one",
     "clustersweep show --catalogue": "cli/test_survey.py::test_show_and_convert_take_the_names_of_the_columns",
     "clustersweep simulate": "cli/test_survey.py::test_a_survey_is_simulated_and_shown",
+    "clustersweep studies": "cli/test_studies.py::shown",
     "clustersweep stop": "cli/test_main.py::test_stopping_what_does_not_run_says_so_and_starts_nothing",
 }
 # What a test adds to be small and to have a place of its own.

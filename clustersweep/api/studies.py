@@ -4,12 +4,12 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clustersweep.api.places import database_of, home_of
+from clustersweep.api.places import database_of, database_to_read, home_of
 from clustersweep.api.stored import Stored, read_left, read_stored
 from clustersweep.cpus import available_cpus
 from clustersweep.display.values import Shown
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clustersweep.home import Home
     from clustersweep.masses.export import Exported as MassesExported
     from clustersweep.own.export import Exported as OwnExported
+    from clustersweep.storage.store import Overview
     from clustersweep.study.cost import Speed
     from clustersweep.study.plan import Left, Plan
     from clustersweep.study.replay import Replayed
@@ -455,6 +456,55 @@ def given(**options: object) -> tuple[str, ...]:
 
 def _loaded(study: "Study | Path | str") -> "Study":
     return load_study(study) if isinstance(study, Path | str) else study
+
+
+@dataclass(frozen=True, repr=False)
+class Studies(Shown):
+    """Every study of a database, and how far it is.
+
+    Attributes:
+        overviews: For each its `name`, `results` (None where clustersweep did not make it) and when it `changed`.
+        launches: Those that live, by study.
+    """
+
+    overviews: "tuple[Overview, ...]"
+    launches: dict[str, str]
+
+    def __iter__(self) -> "Iterator[Overview]":
+        return iter(self.overviews)
+
+    def __len__(self) -> int:
+        return len(self.overviews)
+
+    def show(self, out: "Console") -> None:
+        """Print it as `clustersweep studies` does."""
+        from clustersweep.display.tables import print_studies
+
+        print_studies(self.overviews, self.launches, out)
+
+
+def studies(*, storage: str | None = None, home: Path | str | None = None) -> Studies:
+    """List what a database holds: every study, how far it is, its best trial, and who launches it now.
+
+    Args:
+        storage: As in `plan`.
+        home: As in `plan`.
+
+    Raises:
+        StorageError: The database cannot be reached, or nothing was ever stored in this home.
+    """
+    from clustersweep.postgres.location import living_launch
+    from clustersweep.storage.store import Storage
+    from clustersweep.tasks import tasks
+
+    database = database_to_read(storage, home_of(home, make=False))
+    stored = Storage.connect(database.url, tasks)
+    try:
+        found = tuple(stored.overview(name) for name in stored.studies())
+    finally:
+        stored.close()
+    living = {one.name: living_launch(database, one.name) for one in found}
+    return Studies(found, {name: who for name, who in living.items() if who is not None})
 
 
 @dataclass(frozen=True, repr=False)

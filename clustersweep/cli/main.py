@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # What an interruption of verbs that train and simulate nothing comes to, and of those that do.
 _INTERRUPTED = {
     **dict.fromkeys(("show", "convert", "predict", "backup", "restore"), "nothing was written"),
-    **dict.fromkeys(("plan", "status", "replay", "schema"), "nothing was changed"),
+    **dict.fromkeys(("plan", "status", "studies", "replay", "schema"), "nothing was changed"),
     **dict.fromkeys(("report", "export"), "what is stored is unharmed. The same command writes it anew"),
     "remove": "the same command removes what is left",
 }
@@ -207,6 +207,19 @@ def status(
         _print_json(status_json(found.sweep, found.launch, found.left))
     else:
         replace(found, notes=()).show(_out())
+
+
+@app.command()
+def studies(as_json: JsonOption = False, storage: StorageOption = None, home_folder: HomeOption = None) -> None:
+    """List what the database holds: every study, how far it is, its best, and who launches it now."""
+    from clustersweep.api.studies import studies as run
+    from clustersweep.display.as_json import studies_json
+
+    found = run(storage=storage, home=home_folder)
+    if as_json:
+        _print_json(studies_json(found.overviews, found.launches))
+    else:
+        found.show(_out())
 
 
 @app.command()

@@ -2,14 +2,17 @@
 
 import math
 import statistics
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from clustersweep.study.cost import Speed
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.replay import Replayed, replayable
 from clustersweep.study.results import SweepResults, Trial, TrialState
 from clustersweep.sweep.schedule import estimate_s, trial_s
+
+if TYPE_CHECKING:
+    from clustersweep.storage.store import Overview
 
 
 def flops_per_s(plan: Plan, speed: Speed) -> float:
@@ -98,6 +101,18 @@ def status_json(results: SweepResults, launch: str | None = None, left: Left | N
         best = {"number": first.number, "params": dict(first.params), "value": first.value, "seeds": seeds}
     given = {"study": results.study, "digest": results.digest, **states_counted(results, lives=launch is not None)}
     return {**given, "best": best, "launch": launch, "left": left_json(left)}
+
+
+def studies_json(overviews: Sequence["Overview"], launches: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return how far every study is for scripts, in the documented form; `launches` names those that live, by study."""
+    found = []
+    for one in overviews:
+        told: dict[str, Any] = {"study": one.name, "note": one.note}
+        if one.results is not None:
+            told = status_json(one.results, launches.get(one.name))
+            told.pop("left")
+        found.append(told | {"changed": one.changed.isoformat(timespec="seconds") if one.changed else None})
+    return found
 
 
 def states_counted(results: SweepResults, *, lives: bool) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clustersweep.display.as_json import states_counted
+from clustersweep.storage.store import Overview
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
@@ -204,6 +205,34 @@ def print_status(
     if left is not None and (left.replicates or left.new):
         out.print(left_text(left, replicates), highlight=False, soft_wrap=True)
     print_best(results, out, lives=launch is not None)
+
+
+def print_studies(overviews: Sequence[Overview], launches: Mapping[str, str], out: Console) -> None:
+    """Print how far every study is; `launches` names those that live, by study."""
+    if not overviews:
+        out.print("no study is stored here yet", highlight=False)
+        return
+    table = _table("", "study", "complete", "seeds", "failed", "best", "changed", "now")
+    table.title = None
+    notes = []
+    for one in overviews:
+        if one.results is None:
+            table.add_row(escape(one.name), "-", "-", "-", "-", "-", "-")
+            notes.append(one.note)
+            continue
+        counts = states_counted(one.results, lives=one.name in launches)
+        best = one.results.ranked()[:1]
+        open_trials = sum(counts[name] for name in ("running", "waiting", "interrupted"))
+        now = "being launched" if one.name in launches else f"{open_trials} left" if open_trials else "finished"
+        table.add_row(
+            escape(one.name), f"{counts['complete']} of {len(one.results.trials) - counts['infeasible']}",
+            str(len(one.results.seeds)), str(counts["failed"]),
+            escape(f"{loss_of(best[0]):.4f}{one.results.metric.with_unit}") if best else "-",
+            f"{one.changed:%Y-%m-%d %H:%M}" if one.changed else "-", now,
+        )  # fmt: skip
+    out.print(table)
+    for line in (*notes, *(f"{name}: being launched by {who}" for name, who in launches.items())):
+        out.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def print_evidence(evidence: Evidence, folder: str, out: Console) -> None:

@@ -2,4 +2,6 @@
 
 from clustersweep import public_names
 
-__all__, __getattr__ = public_names(__name__, {"store": ("LOCK_TABLES", "OpenTrial", "Storage", "serve_dashboard")})
+__all__, __getattr__ = public_names(
+    __name__, {"store": ("LOCK_TABLES", "OpenTrial", "Overview", "Storage", "serve_dashboard")}
+)

@@ -65,6 +65,23 @@ class OpenTrial:
     done: Mapping[int, ReplicateResult]
 
 
+@dataclass(frozen=True)
+class Overview:
+    """How far a stored study is.
+
+    Attributes:
+        name: The study's.
+        results: What it came to; None for one that clustersweep did not make, or has not begun yet.
+        changed: When a trial of it began or ended last, by the clock of whoever launched it.
+        note: Why there are no results.
+    """
+
+    name: str
+    results: SweepResults | None
+    changed: datetime | None
+    note: str = ""
+
+
 class Storage:
     """Studies in one database. Only the driver of a sweep writes; anybody may read."""
 
@@ -248,12 +265,30 @@ class Storage:
         Raises:
             StorageError: There is no such study, or the database cannot be used.
         """
+        with translated():
+            return self._read(study, *self._stored(study))[0]
+
+    def overview(self, study: str) -> Overview:
+        """Tell of a study, whoever made it, how far it is.
+
+        Raises:
+            StorageError: The database cannot be used, or has no such study any more.
+        """
+        with translated():
+            try:
+                study_id, attributes = self._stored(study)
+            except StorageError as error:  # another program's, or one that is being created
+                if study not in self.studies():
+                    raise
+                return Overview(study, None, None, str(error).partition(". ")[0])
+            return Overview(study, *self._read(study, study_id, attributes))
+
+    def _read(self, study: str, study_id: int, attributes: Mapping[str, Any]) -> tuple[SweepResults, datetime | None]:
+        """Return what a study came to, and when that changed last."""
+        record = attributes[RECORD]
+        frozen = of_version(record["definition"], self._access.read_trials(study_id))
         if self._tasks is None:
             raise ValueError("a storage that knows no tasks reads no results")
-        with translated():
-            study_id, attributes = self._stored(study)
-            record = attributes[RECORD]
-            frozen = of_version(record["definition"], self._access.read_trials(study_id))
         kind = self._tasks(record["definition"])
         task = kind.of_definition(filled(kind, record["definition"]))
         newest = _newest(frozen)
@@ -261,7 +296,7 @@ class Storage:
         # While a new seed is being added, or a trial continued, what was complete before is still the answer.
         shown = {key: trial if trial.state.is_finished() else complete.get(key, trial) for key, trial in newest.items()}
         trials = [trial_result(trial) for trial in sorted(shown.values(), key=lambda t: t.number)]
-        return SweepResults(
+        results = SweepResults(
             study=study,
             digest=record["digest"],
             axes={name: tuple(values) for name, values in record["definition"]["search_space"].items()},
@@ -273,6 +308,8 @@ class Storage:
             launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),
             continued=sum(shown[key] is not trial for key, trial in newest.items()),
         )
+        times = (trial.datetime_complete or trial.datetime_start for trial in frozen)
+        return results, max(filter(None, times), default=None)
 
     def require_same(self, study: Study, data_digest: str | None) -> str:
         """Make sure that a study file is the one that is stored, or an extension of it.
