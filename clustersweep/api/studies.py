@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,7 +182,7 @@ def results(study: "Study | Path | str", *, storage: str | None = None, home: Pa
     """Read how far a study is, and what it came to. Works where the data are not mounted, too.
 
     Args:
-        study: The study, or its file.
+        study: The study, its file, or the name of a stored one; by its name alone nothing is compared with a file.
         storage: As in `plan`.
         home: As in `plan`.
 
@@ -192,6 +193,8 @@ def results(study: "Study | Path | str", *, storage: str | None = None, home: Pa
     from clustersweep.postgres.location import living_launch
     from clustersweep.study.plan import make_plan
 
+    if name := _name_of(study):
+        return _results_of(name, storage, home)
     study = _loaded(study)
     stored = read_stored(study, storage, home_of(home, make=False))
     launch, left, replicates = living_launch(stored.database, study.name), None, 0
@@ -458,6 +461,29 @@ def _loaded(study: "Study | Path | str") -> "Study":
     return load_study(study) if isinstance(study, Path | str) else study
 
 
+def _name_of(study: "Study | Path | str") -> str:
+    """Return the name of a stored study; empty where a study is given, or what may be its file."""
+    from clustersweep.study.study import NAME
+
+    given = str(study) if isinstance(study, Path | str) else ""
+    is_file = given.endswith((".yaml", ".yml")) or Path(given).exists()
+    return given if not is_file and re.fullmatch(NAME, given) else ""
+
+
+def _results_of(name: str, storage: str | None, home: Path | str | None) -> Results:
+    from clustersweep.postgres.location import living_launch
+    from clustersweep.storage.store import Storage
+    from clustersweep.tasks import tasks
+
+    place = home_of(home, make=False)
+    database = database_to_read(storage, place)
+    stored = Storage.connect(database.url, tasks, database.name(place))
+    try:
+        return Results(stored.results(name), living_launch(database, name))
+    finally:
+        stored.close()
+
+
 @dataclass(frozen=True, repr=False)
 class Studies(Shown):
     """Every study of a database, and how far it is.
@@ -539,7 +565,7 @@ def replay(
     """Tell what stopping early would have cost and risked, from the stored curves of a study. Trains nothing.
 
     Args:
-        study: The study, or its file; its complete trials take part.
+        study: The study, its file or its name; its complete trials take part.
         rungs: Epochs after which trials are compared; None: 1, 3, 10, 30, 100 and so on, below the longest training.
         keep: Share of the trials that a rung keeps; None: a half, a third and a fifth, one after another.
         spare_ties: Keep also what the noise of the seeds cannot tell from the best; None: one after another.

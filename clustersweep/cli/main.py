@@ -39,6 +39,9 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file, e.g. sweeps/quickstart.yaml.")]
+StudyOrName = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="The study file or, once it is stored, the study's name.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
 
 
@@ -194,7 +197,7 @@ def print_result(
 
 @app.command()
 def status(
-    study_file: StudyFile, as_json: JsonOption = False, storage: StorageOption = None, home_folder: HomeOption = None
+    study_file: StudyOrName, as_json: JsonOption = False, storage: StorageOption = None, home_folder: HomeOption = None
 ) -> None:
     """Show how far the study is: counts, and the best combination so far. Works where the data are not mounted, too."""
     from clustersweep.api.studies import results
@@ -281,7 +284,7 @@ def export(
 
 @app.command()
 def replay(
-    study_file: StudyFile,
+    study_file: StudyOrName,
     *,
     rungs: Annotated[
         str | None,

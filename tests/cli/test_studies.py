@@ -77,6 +77,22 @@ def test_every_study_is_listed_with_how_far_it_is_its_best_and_who_launches_it(t
     assert "2 left" in repr(found)
 
 
+def test_a_stored_study_is_told_of_by_its_name_without_its_file(tmp_path, postgres_tcp, database_name):
+    url = postgres_tcp.url_with(database=database_name)
+    store(url.replace("postgresql://", "postgresql+psycopg2://", 1), tmp_path / "a", "v1.2", complete=1)
+    env = {**os.environ, "CLUSTERSWEEP_STORAGE": url}
+    told = typed("status", "v1.2", env=env)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("v1.2 (digest ")
+    assert "4 combinations: 1 complete, 2 waiting, 1 infeasible" in told.stdout
+    assert json.loads(typed("status", "v1.2", "--json", env=env).stdout)["left"] is None  # no file tells that
+    missing = typed("status", "v1.3", env=env)
+    assert missing.returncode == 3
+    assert "there is no study 'v1.3' in " in missing.stderr
+    assert "(stored: v1.2)" in missing.stderr
+    assert typed("status", "v1.2.yaml", env=env).returncode == 2  # a file, which is not there
+
+
 def test_a_home_in_which_nothing_was_launched_exits_3_and_says_so(tmp_path):
     done = typed("studies", "--home", tmp_path / "home", env={**os.environ})
     assert done.returncode == 3
