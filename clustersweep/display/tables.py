@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from clustersweep.display.as_json import states_counted
-from clustersweep.storage.store import Overview
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
@@ -28,6 +27,7 @@ from clustersweep.words import counted, duration
 if TYPE_CHECKING:
     from clustersweep.masses.export import Exported as MassesExported
     from clustersweep.own.export import Exported
+    from clustersweep.storage.store import Overview  # plan does without Optuna
 
 # A terminal is for reading; scripts have --json.
 ROWS = 100
@@ -207,7 +207,7 @@ def print_status(
     print_best(results, out, lives=launch is not None)
 
 
-def print_studies(overviews: Sequence[Overview], launches: Mapping[str, str], out: Console) -> None:
+def print_studies(overviews: "Sequence[Overview]", launches: Mapping[str, str], out: Console) -> None:
     """Print how far every study is; `launches` names those that live, by study."""
     if not overviews:
         out.print("no study is stored here yet", highlight=False)

@@ -95,7 +95,8 @@ def predict(
         source: The clusters.
         to: The table, `.fits`.
         threads: Threads for TensorFlow; None: one for each CPU, or what it has, where this process used it before.
-        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
+        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one. With it and without `threads`,
+            TensorFlow is left as it is.
         overwrite: Whether to replace a file that is there already.
         progress: Called with clusters done and their total.
         known: The clusters that the model was made with: rows that are among them are marked.
@@ -110,7 +111,8 @@ def predict(
     from clustersweep.training.engine import VALIDATION_BATCH
     from clustersweep.training.ensemble import Ensemble
 
-    choose_device(device, threads)
+    if threads is not None or device != "auto":
+        choose_device(device, threads)
     ensemble = Ensemble.of(model)
     # Whole batches: which clusters share a batch decides the last bits, and must not depend on the file.
     batches = max(1, CHUNK_BYTES // (VALIDATION_BATCH * int(np.prod(model.image_shape)) * 8))

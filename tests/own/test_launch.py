@@ -291,12 +291,13 @@ def require_whole(own):
     assert {r.epochs for t in own.results().trials for r in t.replicates.values()} == {40}
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_time(own, children):
+def test_workers_that_are_killed_cost_nothing_but_time(own, children):
     slow(own)
     process = launched(own, children)
+    time.sleep(1)  # whichever has just ended one is in the middle of its next, of four seconds
     ours = psutil.Process(process.pid).children(recursive=True)
-    worker = next(one for one in ours if one.name().startswith("ray::ReplicateActor"))
-    worker.kill()
+    for worker in (one for one in ours if one.name().startswith("ray::ReplicateActor")):
+        worker.kill()
     _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert re.search(r"worker-\d died \(.*\); seed \d of width=\d goes on elsewhere", said)

@@ -159,6 +159,9 @@ def test_trees_are_validated_on_the_clusters_that_validate_the_networks(shipped)
 
 
 def test_a_keras_model_with_fit_goes_on_where_it_was_and_comes_to_the_same(shipped):
+    from clustersweep.training.device import configure_device
+
+    configure_device(1)  # as all tests that train in this process have it: TensorFlow takes its threads once
     study = shipped("keras_fit", epochs=3)
     params = {"filters": 4, "learning_rate": 0.01}
     whole = trained(study, params)[-1]
