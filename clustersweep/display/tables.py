@@ -17,7 +17,7 @@ from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.ranking import alike_text, best_learned_nothing, ties_of, trial_learned_nothing
-from clustersweep.study.replay import Replayed, replayable
+from clustersweep.study.replay import Replayed, longest, replayable
 from clustersweep.study.results import SweepResults, Trial, TrialResult, loss_of
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
@@ -212,8 +212,7 @@ def print_studies(overviews: "Sequence[Overview]", launches: Mapping[str, str], 
     if not overviews:
         out.print("no study is stored here yet", highlight=False)
         return
-    table = _table("", "study", "complete", "seeds", "failed", "best", "changed", "now")
-    table.title = None
+    table = _table(None, "study", "complete", "seeds", "failed", "best", "changed", "now")
     notes = []
     for one in overviews:
         if one.results is None:
@@ -304,15 +303,14 @@ def print_replay(results: SweepResults, replayed: Sequence[Replayed], out: Conso
         out.print(escape(text), highlight=False, soft_wrap=True)
 
     trials, metric = replayable(results), results.metric
-    epochs = max(replicate.epochs for trial in trials for replicate in trial.complete_replicates)
     seeds = counted(len(results.seeds), "seed")
-    say(f"{results.study}: {counted(len(trials), 'complete trial')}, {seeds}, up to {counted(epochs, 'epoch')}")
+    epochs = counted(longest(results), "epoch")
+    say(f"{results.study}: {counted(len(trials), 'complete trial')}, {seeds}, up to {epochs}")
     said = ", ".join(map(str, replayed[0].rule.rungs))
     say(f"compared after epoch {said}; all shares are of what training everything to its end took\n")
-    unit = f" [{metric.unit}]" if metric.unit else ""
     table = _table(
         "What stopping early would have cost and risked", "keeps", "ties", "epochs", "time", "stopped", "winner",
-        "rank", escape(f"worse by{unit}"), escape(f"fresh seed{unit}"),
+        "rank", escape(metric.titled("worse by")), escape(metric.titled("fresh seed")),
     )  # fmt: skip
     for one in replayed:
         table.add_row(
@@ -380,7 +378,7 @@ class _Head:
         yield Text("\n".join(line.rstrip() for line in lines), overflow="fold")
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str | None, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(_Head(column), overflow="fold")

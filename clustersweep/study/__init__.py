@@ -55,7 +55,7 @@ __all__, __getattr__ = public_names(
             "loss_of",
             "losses",
         ),
-        "stopping": ("KEEP", "Rung", "StopEarly", "auto_rungs"),
+        "stopping": ("Rung", "StopEarly", "auto_rungs"),
         "study": ("NAME", "Study", "read_study", "study_schema"),
         "task": ("Axes", "Candidate", "Code", "Data", "Infeasible", "Task", "Tasks", "Trainer", "Trainers", "same"),
         "watcher": ("Watcher",),

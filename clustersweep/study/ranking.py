@@ -176,7 +176,12 @@ def margin_of(trial: TrialResult, noise: float, over_seeds: Aggregate) -> float:
     Two objectives over n seeds differ by chance with a standard error of `sqrt(2)` times that of one, `noise` being
     the standard deviation over the seeds; the margin is twice that, about 95 % confidence for a single comparison.
     """
-    return 2 * math.sqrt(2) * noise * standard_error(over_seeds, len(losses(trial)))
+    return margin_between(noise, over_seeds, len(losses(trial)))
+
+
+def margin_between(noise: float, over_seeds: Aggregate, seeds: int) -> float:
+    """Return the same for any two trials of so many seeds."""
+    return 2 * math.sqrt(2) * noise * standard_error(over_seeds, seeds)
 
 
 def indistinguishable(ranked: Iterable[TrialResult], trial: TrialResult, margin: float) -> tuple[TrialResult, ...]:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from clustersweep.study.objective import Aggregate, Metric, aggregate
-from clustersweep.study.ranking import spread_over_seeds, standard_error
+from clustersweep.study.ranking import margin_between, spread_over_seeds
 
-KEEP = 1 / 3
 _ROUNDING = 1e-9  # a third of 9 is 3, whatever a third is as a float
 
 
@@ -27,7 +26,7 @@ class StopEarly:
     """
 
     rungs: tuple[int, ...]
-    keep: float = KEEP
+    keep: float = 1 / 3
     spares_ties: bool = True
 
 
@@ -122,7 +121,7 @@ def decide(
     ranked = sorted(different.values(), key=lambda trial: (metric.order(objective[trial]), trial))
     noise = spread_over_seeds(values[trial] for trial in ranked if math.isfinite(objective[trial]))
     seeds = round(statistics.fmean(len(values[trial]) for trial in ranked))
-    margin = 2 * math.sqrt(2) * noise * standard_error(over_seeds, seeds)
+    margin = margin_between(noise, over_seeds, seeds)
     number = max(1, math.ceil(rule.keep * len(ranked) - _ROUNDING))
     best = objective[ranked[0]]
     rank = {twin_of[trial]: place for place, trial in enumerate(ranked, start=1)}
