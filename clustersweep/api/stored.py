@@ -55,6 +55,19 @@ class Stored:
         return "" if self.refused is None else f"{self.refused}\nthese data cannot be used: {compared}"
 
 
+def open_to_read(storage: str | None, home: Home) -> tuple["Database", "Storage"]:
+    """Reach what is stored, to read it; makes no database in a home that has none.
+
+    Raises:
+        StorageError: It cannot be reached, or nothing was ever stored in this home.
+    """
+    from clustersweep.storage.store import Storage
+    from clustersweep.tasks import tasks
+
+    database = database_to_read(storage, home)
+    return database, Storage.connect(database.url, tasks, database.name(home))
+
+
 def read_stored(study: "Study", storage: str | None, home: Home) -> Stored:
     """Read a study's results, having made sure that the file is still the study that they belong to.
 
@@ -65,11 +78,7 @@ def read_stored(study: "Study", storage: str | None, home: Home) -> Stored:
         StorageError: The database cannot be reached, or has no such study.
         StudyChangedError: The file is another study than what is stored.
     """
-    from clustersweep.storage.store import Storage
-    from clustersweep.tasks import tasks
-
-    database = database_to_read(storage, home)
-    opened = Storage.connect(database.url, tasks, database.name(home))
+    database, opened = open_to_read(storage, home)
     absent = study.task.absent()
     header, refused = None, None
     try:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clustersweep.api.places import database_of, database_to_read, home_of
-from clustersweep.api.stored import Stored, read_left, read_stored
+from clustersweep.api.places import database_of, home_of
+from clustersweep.api.stored import Stored, open_to_read, read_left, read_stored
 from clustersweep.cpus import available_cpus
 from clustersweep.display.values import Shown
 from clustersweep.errors import DataError, Problem, StudyChangedError
@@ -472,12 +472,8 @@ def _name_of(study: "Study | Path | str") -> str:
 
 def _results_of(name: str, storage: str | None, home: Path | str | None) -> Results:
     from clustersweep.postgres.location import living_launch
-    from clustersweep.storage.store import Storage
-    from clustersweep.tasks import tasks
 
-    place = home_of(home, make=False)
-    database = database_to_read(storage, place)
-    stored = Storage.connect(database.url, tasks, database.name(place))
+    database, stored = open_to_read(storage, home_of(home, make=False))
     try:
         return Results(stored.results(name), living_launch(database, name))
     finally:
@@ -519,18 +515,14 @@ def studies(*, storage: str | None = None, home: Path | str | None = None) -> St
     Raises:
         StorageError: The database cannot be reached, or nothing was ever stored in this home.
     """
-    from clustersweep.postgres.location import living_launch
-    from clustersweep.storage.store import Storage
-    from clustersweep.tasks import tasks
+    from clustersweep.postgres.location import living_launches
 
-    database = database_to_read(storage, home_of(home, make=False))
-    stored = Storage.connect(database.url, tasks)
+    database, stored = open_to_read(storage, home_of(home, make=False))
     try:
         found = tuple(stored.overview(name) for name in stored.studies())
     finally:
         stored.close()
-    living = {one.name: living_launch(database, one.name) for one in found}
-    return Studies(found, {name: who for name, who in living.items() if who is not None})
+    return Studies(found, living_launches(database, [one.name for one in found]))
 
 
 @dataclass(frozen=True, repr=False)

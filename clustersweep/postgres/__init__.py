@@ -13,6 +13,7 @@ __all__, __getattr__ = public_names(
             "database_to_read",
             "holds_studies",
             "living_launch",
+            "living_launches",
             "open_database",
             "start_again",
             "stop_embedded",

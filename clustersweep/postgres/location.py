@@ -7,7 +7,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -116,19 +116,24 @@ def database_at_hand(storage_option: str | None, environ: Mapping[str, str], hom
 
 def holds_studies(database: Database) -> bool:
     """Say whether Optuna's tables are in a database. Makes none, as connecting to it with Optuna would."""
-    row = _ask(database, "SELECT to_regclass('studies') IS NOT NULL")
+    [row] = _ask(database, "SELECT to_regclass('studies') IS NOT NULL", [()])
     return row is not None and bool(row[0])
 
 
 def living_launch(database: Database, study: str) -> str | None:
     """Name the launch of a study that lives, as the lock's owner names itself; None where none does."""
-    number = _key(study)
-    row = _ask(database, _OWNER, number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF)
-    return None if row is None else str(row[0])
+    return living_launches(database, [study]).get(study)
 
 
-def _ask(database: Database, query: str, *values: object) -> tuple[Any, ...] | None:
-    """Ask for one row on a connection of its own.
+def living_launches(database: Database, studies: Sequence[str]) -> dict[str, str]:
+    """Name the launches of some studies that live, by study, as `living_launch` does."""
+    numbers = map(_key, studies)
+    rows = _ask(database, _OWNER, [(number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF) for number in numbers])
+    return {study: str(row[0]) for study, row in zip(studies, rows, strict=True) if row is not None}
+
+
+def _ask(database: Database, query: str, values: Iterable[Sequence[object]]) -> list[tuple[Any, ...] | None]:
+    """Ask for one row for each of some values, all on one connection of its own.
 
     Raises:
         StorageError: The database cannot be reached.
@@ -137,9 +142,11 @@ def _ask(database: Database, query: str, *values: object) -> tuple[Any, ...] | N
     connection = connect("storage", parameters)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(query, values)
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            return row
+            rows: list[tuple[Any, ...] | None] = []
+            for one in values:
+                cursor.execute(query, one)
+                rows.append(cursor.fetchone())
+            return rows
     except psycopg2.Error as error:
         said = str(error)
     finally:

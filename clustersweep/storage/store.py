@@ -281,10 +281,12 @@ class Storage:
                 if study not in self.studies():
                     raise
                 return Overview(study, None, None, str(error).partition(". ")[0])
-            return Overview(study, *self._read(study, study_id, attributes))
+            results, frozen = self._read(study, study_id, attributes)
+            times = (trial.datetime_complete or trial.datetime_start for trial in frozen)
+            return Overview(study, results, max(filter(None, times), default=None))
 
-    def _read(self, study: str, study_id: int, attributes: Mapping[str, Any]) -> tuple[SweepResults, datetime | None]:
-        """Return what a study came to, and when that changed last."""
+    def _read(self, study: str, study_id: int, attributes: Mapping[str, Any]) -> tuple[SweepResults, list[FrozenTrial]]:
+        """Return what a study came to, and its trials as Optuna has them."""
         record = attributes[RECORD]
         frozen = of_version(record["definition"], self._access.read_trials(study_id))
         if self._tasks is None:
@@ -308,8 +310,7 @@ class Storage:
             launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),
             continued=sum(shown[key] is not trial for key, trial in newest.items()),
         )
-        times = (trial.datetime_complete or trial.datetime_start for trial in frozen)
-        return results, max(filter(None, times), default=None)
+        return results, frozen
 
     def require_same(self, study: Study, data_digest: str | None) -> str:
         """Make sure that a study file is the one that is stored, or an extension of it.
