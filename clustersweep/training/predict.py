@@ -94,9 +94,8 @@ def predict(
         digest: The model's digest, for the header.
         source: The clusters.
         to: The table, `.fits`.
-        threads: Threads for TensorFlow; None: one for each CPU, or what it has, where this process used it before.
-        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one. With it and without `threads`,
-            TensorFlow is left as it is.
+        threads: Threads for TensorFlow; None: what it has, one for each CPU where nothing else was chosen.
+        device: What computes: `cpu`, `gpu`, or `auto`: a GPU where TensorFlow sees one.
         overwrite: Whether to replace a file that is there already.
         progress: Called with clusters done and their total.
         known: The clusters that the model was made with: rows that are among them are marked.
