@@ -51,7 +51,7 @@ class SimulatedWorkers:
         """See `workers.Workers`."""
         return tuple(self._idle)
 
-    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
+    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None, until: int | None = None) -> None:
         """See `workers.Workers`."""
         seconds, compiling = self._duration(replicate), 0.0
         if self._compiled.get(worker) is not replicate.trial:

@@ -225,12 +225,14 @@ class Launched(Shown):
 
     def show(self, out: "Console") -> None:
         """Print it as `clustersweep launch` does at its end."""
-        from clustersweep.display.tables import print_best
+        from clustersweep.display.tables import open_rung_text, print_best
 
         if self.outcome is not None and self.outcome.aborted:
             out.out(f"stopped: {self.outcome.aborted}. Mend it and launch again", highlight=False)
         if self.outcome is not None and self.outcome.interrupted:
             out.print("interrupted: what ran is checkpointed; launch again to go on from there", soft_wrap=True)
+        if self.outcome is not None and self.outcome.open_rung is not None:
+            out.print(open_rung_text(self.outcome.open_rung), highlight=False, soft_wrap=True)
         print_best(self.results.sweep, out)
         if self.report is not None:
             out.out(f"report  {self.report}", highlight=False)
@@ -461,6 +463,15 @@ def _loaded(study: "Study | Path | str") -> "Study":
     return load_study(study) if isinstance(study, Path | str) else study
 
 
+def study_name(study: "Study | Path | str") -> str:
+    """Return the name of a study, of its file, or of a stored one that is named.
+
+    Raises:
+        StudyError: It is a file, with every problem of it.
+    """
+    return _name_of(study) or _loaded(study).name
+
+
 def _name_of(study: "Study | Path | str") -> str:
     """Return the name of a stored study; empty where a study is given, or what may be its file."""
     from clustersweep.study.study import NAME
@@ -585,9 +596,9 @@ def replay(
         told = "1" if rungs is None else ",".join(map(str, rungs))
         raise DataError([Problem("replay", "rungs", told, rule, "Give earlier ones, or replay longer trainings.")])
     rules = [
-        replace(rule, rungs=tuple(rungs or rule.rungs), keep=keep or rule.keep)
+        replace(rule, rungs=tuple(rungs) if rungs else rule.rungs, keep=keep or rule.keep)
         for rule in replaying.rules_for(sweep)
-        if spare_ties in (None, rule.spares_ties)
+        if spare_ties in (None, rule.spare_ties)
     ]
     return Replays(sweep, tuple(replaying.replay(sweep, rule) for rule in dict.fromkeys(rules)))
 

@@ -12,7 +12,7 @@ import typer
 
 from clustersweep import __version__
 from clustersweep.cli import operations, survey, training
-from clustersweep.cli.options import HomeOption, StorageOption, Verbs, WaitOption
+from clustersweep.cli.options import HomeOption, StorageOption, StudyOrName, Verbs, WaitOption
 from clustersweep.errors import INTERRUPTED, ClusterSweepError, DataError, Problem
 
 # Every verb imports what it needs when it runs: `--help` answers at once, and `plan` without TensorFlow,
@@ -39,9 +39,6 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file, e.g. sweeps/quickstart.yaml.")]
-StudyOrName = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="The study file or, once it is stored, the study's name.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts, on stdout alone.")]
 
 
@@ -173,6 +170,11 @@ def launch(
         raise typer.Exit(1)
     if outcome is not None and outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if outcome is not None and outcome.open_rung is not None:
+        from clustersweep.display.tables import open_rung_text
+
+        print(f"error: {open_rung_text(outcome.open_rung)}", file=sys.stderr)
+        raise typer.Exit(1)
     if done.results.sweep.count(TrialState.FAILED):
         raise typer.Exit(1)
 
@@ -346,6 +348,7 @@ def stop(
 
 app.command()(operations.backup)
 app.command()(operations.restore)
+app.command()(operations.clean)
 app.command()(operations.remove)
 
 

@@ -31,6 +31,7 @@ def left_json(left: Left | None) -> dict[str, int] | None:
         "finished": left.finished,
         "new_combinations": left.new,
         "new_seeds": left.new_seeds,
+        "stopped": left.stopped,
     }
 
 
@@ -119,6 +120,7 @@ def states_counted(results: SweepResults, *, lives: bool) -> dict[str, int]:
     """Count trials by state: one that is stored as running is interrupted where no launch lives."""
     order = (
         TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING, TrialState.FAILED, TrialState.INFEASIBLE,
+        TrialState.STOPPED,
     )  # fmt: skip
     counts = {state.value: results.count(state) for state in order}
     begun = 0 if lives else counts["running"]
@@ -135,7 +137,7 @@ def replay_json(results: SweepResults, replayed: Sequence[Replayed]) -> dict[str
             {
                 "rungs": list(one.rule.rungs),
                 "keep": one.rule.keep,
-                "spares_ties": one.rule.spares_ties,
+                "spare_ties": one.rule.spare_ties,
                 "epochs": one.epochs,
                 "seconds": _finite(one.seconds),
                 "winner": one.winner.number,

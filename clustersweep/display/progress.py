@@ -13,22 +13,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.status import Status
 from rich.table import Table
 
-from clustersweep.display.tables import params_text
+from clustersweep.display.tables import params_text, rung_text, stopping_text
 from clustersweep.display.values import html_of
 from clustersweep.errors import first_line
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Plan
-from clustersweep.study.results import CompleteReplicate, FailedReplicate, Replicate
+from clustersweep.study.results import CompleteReplicate, FailedReplicate, Replicate, combination
 from clustersweep.sweep.events import (
     EpochDone,
     ReplicateBegan,
     ReplicateDone,
+    ReplicatePaused,
+    RungDecided,
     StorageAway,
     StorageBack,
     SweepEvent,
     TrialDone,
+    TrialStopped,
     WorkerLost,
 )
 from clustersweep.sweep.remaining import Remaining
@@ -89,6 +92,7 @@ class Display(Steps):
         self._workers: dict[str, tuple[str, ...]] = {}
         self._best: tuple[float, Params] | None = None
         self._trials = self._trials_done = 0
+        self._seeds: dict[object, int] = {}  # to train, by combination
         self._remaining: Remaining | None = None
         self._began_at = 0.0
 
@@ -111,12 +115,15 @@ class Display(Steps):
         if plan.same:
             are = f"{len(plan.same)} of them {'is' if len(plan.same) == 1 else 'are'}"
             self._say(f"{are} the same network as another (`clustersweep plan` tells which)")
+        if plan.rungs:
+            self._say(escape(stopping_text(plan)))
         if not replicates:
             return
         self._trials, self._began_at = len(open_trials), time.monotonic()
+        self._seeds = {combination(opened.trial.params): count for opened, count in missing}
         work = [(one.trial, [seed for seed in seeds if seed not in one.done]) for one in open_trials]
         speed = Speed()  # what is assumed will do: all that counts is how trials compare
-        self._remaining = Remaining(work, speed.epoch_s, speed.compile_s)
+        self._remaining = Remaining(work, speed.epoch_s, speed.compile_s, plan.epochs_ahead)
         done = plan.replicates - replicates
         self._task = self._bar.add_task("replicates", total=plan.replicates, completed=done, left="")
         if self._console.is_terminal:
@@ -147,8 +154,21 @@ class Display(Steps):
             case ReplicateDone(worker, _, _):
                 self._workers.pop(worker, None)
                 self._bar.update(self._task, advance=1)
+            case ReplicatePaused(worker, _, _):
+                self._workers.pop(worker, None)
+                self._bar.update(self._task, left=self._left())
+            case RungDecided(rung):
+                self._say(rung_text(rung))
+            case TrialStopped(_, replicate, _):
+                self._trials_done += 1
+                self._bar.update(self._task, advance=self._seeds[combination(replicate.trial.params)])
             case TrialDone():
                 self._trial_done(event)
+            case WorkerLost() | StorageAway() | StorageBack():
+                self._trouble(event)
+
+    def _trouble(self, event: WorkerLost | StorageAway | StorageBack) -> None:
+        match event:
             case WorkerLost(worker, replicate, reason, again):
                 self._workers.pop(worker, None)
                 then = "goes on elsewhere" if again else "is given up"

@@ -19,10 +19,11 @@ from clustersweep.study.plan import Left, Plan
 from clustersweep.study.ranking import alike_text, best_learned_nothing, ties_of, trial_learned_nothing
 from clustersweep.study.replay import Replayed, longest, replayable
 from clustersweep.study.results import SweepResults, Trial, TrialResult, loss_of
+from clustersweep.study.stopping import Rung, survivors
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.training.files.configuration import MOST_LISTED, Evidence
-from clustersweep.words import counted, duration
+from clustersweep.words import counted, duration, listed
 
 if TYPE_CHECKING:
     from clustersweep.masses.export import Exported as MassesExported
@@ -60,6 +61,8 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
+    if plan.rungs:
+        out.print(escape(stopping_text(plan)), highlight=False, soft_wrap=True)
     said = unknown if left is None else left_text(left, plan.replicates)
     out.print(f"{escape(said)}\n" if said else "", highlight=False, soft_wrap=True)
     if plan.infeasible:
@@ -93,6 +96,33 @@ def print_plan(
             highlight=False,
             soft_wrap=True,
         )
+
+
+def stopping_text(plan: Plan) -> str:
+    """Say how a study stops trials early; nothing where it does not."""
+    rule = plan.study.stop_early
+    if rule is None or not plan.rungs:
+        return ""
+    after = f"after {'epoch' if len(plan.rungs) == 1 else 'epochs'} {listed(map(str, plan.rungs))}"
+    spared = ", and what the noise of the seeds cannot tell from the best," if rule.spare_ties else ""
+    return f"stops early: {after} the best {rule.keep:.0%}{spared} go on"
+
+
+def rung_text(rung: Rung) -> str:
+    """Say what a rung decided."""
+    kept, tied = len(survivors(rung)), sum(place.tied for place in rung.places)
+    near = f", {tied} of them as the noise of the seeds cannot tell them from the best" if tied else ""
+    after = f"after epoch {rung.epoch}: {kept} of {counted(len(rung.places), 'trial')}"
+    return f"{after} {'goes' if kept == 1 else 'go'} on{near}; {len(rung.stopped)} stopped"
+
+
+def open_rung_text(epoch: int) -> str:
+    """Say that a rung could not be decided, and what to do."""
+    return (
+        f"the rung after epoch {epoch} is not decided, as a replicate failed before it (the report says why), so "
+        "nothing was stopped there. Launch again to try it once more, or with --keep-failed to go on without it: its "
+        "trial ranks last then"
+    )
 
 
 def _source(plan: Plan) -> str:
@@ -139,13 +169,15 @@ def plan_same_lines(plan: Plan) -> list[str]:
 
 def left_text(left: Left, replicates: int) -> str:
     """Say what of a study is finished, what a launch would train, and how the file goes beyond what is stored."""
+    stopped = f" ({left.stopped} stopped early)" if left.stopped else ""
     if not left.replicates:
         which = "the only replicate is" if replicates == 1 else f"all {replicates} replicates are"
-        return f"{which} finished: launch has nothing to train"
+        return f"{which} finished{stopped}: launch has nothing to train"
     added = [(left.new, "combination"), (left.new_seeds, "seed")]
     more = [counted(number, what) for number, what in added if number]
     beyond = f" (the file has {' and '.join(more)} more than the stored study)" if more else ""
-    finished = f"{left.finished} of {counted(replicates, 'replicate')} {'is' if left.finished == 1 else 'are'} finished"
+    are = "is" if left.finished == 1 else "are"
+    finished = f"{left.finished} of {counted(replicates, 'replicate')} {are} finished{stopped}"
     return f"{finished}; launch would train {left.replicates}{beyond}"
 
 
@@ -314,7 +346,7 @@ def print_replay(results: SweepResults, replayed: Sequence[Replayed], out: Conso
     )  # fmt: skip
     for one in replayed:
         table.add_row(
-            f"{one.rule.keep:.0%}", "spared" if one.rule.spares_ties else "no", f"{one.epochs:.0%}",
+            f"{one.rule.keep:.0%}", "spared" if one.rule.spare_ties else "no", f"{one.epochs:.0%}",
             "-" if math.isnan(one.seconds) else f"{one.seconds:.0%}", str(len(one.stopped)), str(one.winner.number),
             str(one.rank), f"{one.regret:.4f}", "-" if math.isnan(one.fresh_regret) else f"{one.fresh_regret:+.4f}",
         )  # fmt: skip

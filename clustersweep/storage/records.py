@@ -16,8 +16,10 @@ from clustersweep.study.keys import Axis, Params, Scalar
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
+    PausedReplicate,
     ReplicateResult,
     ReplicateState,
+    StoppedAt,
     Trial,
     TrialResult,
 )
@@ -31,6 +33,10 @@ RECORD = "clustersweep"
 LAUNCHES = "launches"
 # The study attribute with every code of one's own that it was launched with.
 CODES = "codes"
+# The attribute of a trial that a rung has stopped: where, and why.
+STOPPED = "stopped"
+# The study attribute with the rules by which its launches stopped trials, and since when.
+RULES = "rules"
 # The key of a definition, and the attribute of its trials, that a trainer of one's own has raised to train anew.
 VERSION = "version"
 # The dashboard looks through all notes of a study for every one of its trials; the attribute says the same.
@@ -62,7 +68,7 @@ _STATES: dict[TrialState, State] = {
     TrialState.RUNNING: State.RUNNING,
     TrialState.COMPLETE: State.COMPLETE,
     TrialState.FAIL: State.FAILED,
-    TrialState.PRUNED: State.INFEASIBLE,
+    TrialState.PRUNED: State.INFEASIBLE,  # or stopped, where that attribute says so
 }
 
 
@@ -104,15 +110,15 @@ def distribution(axis: Axis, values: tuple[Scalar, ...]) -> BaseDistribution:
     return FloatDistribution(float(min(numbers)), float(max(numbers)))
 
 
-def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
-    """Write what a replicate came to as an attribute of its trial, which the dashboard shows."""
+def replicate_attribute(result: ReplicateResult | PausedReplicate) -> dict[str, Any]:
+    """Write what a replicate came to, or how far it is, as an attribute of its trial, which the dashboard shows."""
     # The same names for both, in this order, as they have been stored from the beginning.
     complete = result if isinstance(result, CompleteReplicate) else None
     failed = result if isinstance(result, FailedReplicate) else None
     fields: dict[str, Any] = {
         "seed": result.seed,
         "state": result.state.value,
-        "value": complete.value if complete else None,
+        "value": None if isinstance(result, FailedReplicate) else result.value,
         "best_epoch": complete.best_epoch if complete else 0,
         "epochs": result.epochs,
         "seconds": result.seconds,
@@ -121,6 +127,8 @@ def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
         "signature": failed.signature if failed else "",
         "resumed": complete.resumed if complete else 0,
     }
+    if isinstance(result, PausedReplicate):
+        fields["key"] = result.key
     if complete and complete.val_nll is not None:  # most networks have no variance
         fields["val_nll"] = complete.val_nll
     if complete and complete.devices:
@@ -132,29 +140,36 @@ def replicate_attribute(result: ReplicateResult) -> dict[str, Any]:
     return {f"seed:{result.seed}": fields}
 
 
-def curve_attribute(result: ReplicateResult) -> dict[str, Any]:
+def curve_attribute(result: ReplicateResult | PausedReplicate) -> dict[str, Any]:
     """Write a replicate's curve as a system attribute: the dashboard, which sends every other, does not send these."""
     return {f"curve:{result.seed}": result.curve}
 
 
-def replicate_update(result: ReplicateResult) -> TrialUpdate:
-    """Return what is written of a trial when a replicate of it has ended."""
+def replicate_update(result: ReplicateResult | PausedReplicate) -> TrialUpdate:
+    """Return what is written of a trial when a replicate of it has ended, or got to a rung."""
     return TrialUpdate(user_attributes=replicate_attribute(result), system_attributes=curve_attribute(result))
 
 
-def replicates(trial: FrozenTrial) -> dict[int, ReplicateResult]:
-    """Read the replicates of a trial that have ended, by seed."""
-    found: dict[int, ReplicateResult] = {}
-    for name, fields in trial.user_attrs.items():
-        if name.startswith("seed:"):
-            key = f"curve:{fields['seed']}"  # among the user's attributes in studies that were stored first
-            curve = tuple((a, b) for a, b in trial.system_attrs.get(key) or trial.user_attrs.get(key, ()))
-            found[int(fields["seed"])] = _replicate(fields, curve)
-    return dict(sorted(found.items()))
+def replicates(trial: FrozenTrial) -> tuple[dict[int, ReplicateResult], dict[int, PausedReplicate]]:
+    """Read the replicates of a trial that have ended, and those that are at a rung, by seed."""
+    ended: dict[int, ReplicateResult] = {}
+    paused: dict[int, PausedReplicate] = {}
+    every = {int(fields["seed"]): fields for name, fields in trial.user_attrs.items() if name.startswith("seed:")}
+    for seed, fields in sorted(every.items()):
+        key = f"curve:{seed}"  # among the user's attributes in studies that were stored first
+        curve = tuple((a, b) for a, b in trial.system_attrs.get(key) or trial.user_attrs.get(key, ()))
+        found = _replicate(fields, curve)
+        if isinstance(found, PausedReplicate):
+            paused[seed] = found
+        else:
+            ended[seed] = found
+    return ended, paused
 
 
-def _replicate(fields: Mapping[str, Any], curve: tuple[tuple[float, float], ...]) -> ReplicateResult:
+def _replicate(fields: Mapping[str, Any], curve: tuple[tuple[float, float], ...]) -> ReplicateResult | PausedReplicate:
     common = {name: fields[name] for name in ("seed", "epochs", "seconds", "worker")}
+    if fields["state"] == ReplicateState.PAUSED:
+        return PausedReplicate(**common, curve=curve, value=fields["value"], key=fields["key"])
     if fields["state"] == ReplicateState.FAILED:
         return FailedReplicate(
             **common, curve=curve, error=fields.get("error", ""), signature=fields.get("signature", "")
@@ -165,6 +180,12 @@ def _replicate(fields: Mapping[str, Any], curve: tuple[tuple[float, float], ...]
     return CompleteReplicate(
         **common, **own, curve=curve, resumed=fields.get("resumed", 0), val_nll=fields.get("val_nll"), devices=devices
     )
+
+
+def stopped_update(stopped: StoppedAt) -> TrialUpdate:
+    """Return what is written of a trial that a rung has stopped."""
+    attributes = {STOPPED: {**dataclasses.asdict(stopped), "reason": stopped.reason}}
+    return TrialUpdate(user_attributes=attributes, state=TrialState.PRUNED)
 
 
 def version_attribute(definition: Mapping[str, Any]) -> dict[str, int]:
@@ -180,7 +201,7 @@ def of_version(definition: Mapping[str, Any], trials: Iterable[FrozenTrial]) -> 
 
 def waiting_trial(
     trial: Trial,
-    done: Mapping[int, ReplicateResult],
+    done: Iterable[ReplicateResult | PausedReplicate],
     supersedes: int | None,
     spaces: Mapping[str, BaseDistribution],
     version: Mapping[str, int],
@@ -190,7 +211,7 @@ def waiting_trial(
     if supersedes is not None:
         attributes["supersedes"] = supersedes
     curves: dict[str, Any] = {}
-    for result in done.values():
+    for result in done:
         attributes |= replicate_attribute(result)
         curves |= curve_attribute(result)
     return create_trial(
@@ -217,15 +238,19 @@ def trial_result(trial: FrozenTrial) -> TrialResult:
     if why is not None:
         trace = tuple((name, tuple(shape)) for name, shape in why["trace"])
         why = Infeasible(why["rule"], why["layer"], trace, why["reason"])
+    stopped = trial.user_attrs.get(STOPPED) if trial.state == TrialState.PRUNED else None
+    ended, paused = replicates(trial)
     return TrialResult(
         number=trial.number,
         params=dict(trial.params),
-        state=_STATES[trial.state],
+        state=_STATES[trial.state] if stopped is None else State.STOPPED,
         value=trial.value if trial.state == TrialState.COMPLETE else None,
-        replicates=replicates(trial),
+        replicates=ended,
         infeasible=why,
         supersedes=trial.user_attrs.get("supersedes"),
         parameters=trial.user_attrs.get("parameters"),
+        paused=paused,
+        stopped=None if stopped is None else StoppedAt(**{k: v for k, v in stopped.items() if k != "reason"}),
     )
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from clustersweep.storage.records import (
     CODES,
     LAUNCHES,
     RECORD,
+    RULES,
     TrialUpdate,
     distribution,
     infeasible_trial,
@@ -29,6 +30,7 @@ from clustersweep.storage.records import (
     replicate_update,
     require_extension,
     require_same_code,
+    stopped_update,
     trial_result,
     version_attribute,
     waiting_trial,
@@ -36,7 +38,15 @@ from clustersweep.storage.records import (
 from clustersweep.study.definition import definition, filled
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.reconcile import Newest, left_to_train, reconcile
-from clustersweep.study.results import LaunchTime, ReplicateResult, SweepResults, Trial, combination
+from clustersweep.study.results import (
+    LaunchTime,
+    PausedReplicate,
+    ReplicateResult,
+    StoppedAt,
+    SweepResults,
+    Trial,
+    combination,
+)
 from clustersweep.study.study import Study
 from clustersweep.study.task import Tasks
 
@@ -57,12 +67,16 @@ class OpenTrial:
         number: Optuna's number within the study.
         trial: What to train.
         done: Replicates that have ended, by seed.
+        paused: Replicates that are at a rung, by seed.
+        instead: The study's identity and the trial that is added when this one, which was stopped, goes on.
     """
 
     trial_id: int
     number: int
     trial: Trial
     done: Mapping[int, ReplicateResult]
+    paused: Mapping[int, PausedReplicate] = field(default_factory=dict)
+    instead: tuple[int, FrozenTrial] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -154,23 +168,31 @@ class Storage:
                 self._record_code(study_id, code.digest, plan.definition, attributes, same_code=same_code)
             record = {"digest": plan.digest, "definition": plan.definition, "seeds": list(plan.study.seeds)}
             record |= {"code": code.digest} if code is not None else {}
+            self._record_rule(study_id, plan)
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
             todo = reconcile(plan, _plain(frozen), retry_failed=retry_failed)
             kinds = plan.study.kinds
             spaces = {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
             version = version_attribute(plan.definition)
             impossible = [infeasible_trial(params, why, spaces, version) for params, why in todo.impossible]
-            new_work = [work for work in todo.work if work.continues is None]
-            fresh = [waiting_trial(w.trial, w.done, w.supersedes, spaces, version) for w in new_work]
+            to_add = {
+                place: waiting_trial(w.trial, (*w.done.values(), *w.paused.values()), w.supersedes, spaces, version)
+                for place, w in enumerate(todo.work)
+                if w.continues is None
+            }
+            fresh = [trial for place, trial in to_add.items() if not todo.work[place].later]
             added = self._access.add_trials(study_id, [*impossible, *fresh])
             reasons = {trial_id: why for (trial_id, _), (_, why) in zip(added, todo.impossible, strict=False)}
             self._access.set_study_system_attributes(study_id, notes(reasons))
             known = {trial.number: (trial._trial_id, trial.number) for trial in frozen.values()}
             new = iter(added[len(impossible) :])
-            return [
-                OpenTrial(*(next(new) if w.continues is None else known[w.continues]), w.trial, w.done)
-                for w in todo.work
-            ]
+            opened = []
+            for place, w in enumerate(todo.work):
+                stored = w.supersedes if w.later else w.continues
+                where = next(new) if stored is None else known[stored]
+                instead = (study_id, to_add[place]) if w.later else None
+                opened.append(OpenTrial(*where, w.trial, w.done, w.paused, instead))
+            return opened
 
     def left(self, plan: Plan, *, same_code: bool = False) -> Left | None:
         """Tell what of a plan `begin` would have trained, and write nothing; None where the study is not stored.
@@ -230,10 +252,30 @@ class Storage:
             launches = [*attributes.get(LAUNCHES, ()), dataclasses.asdict(lasted)]
             self._backend.set_study_user_attr(study_id, LAUNCHES, launches)
 
-    def start(self, trial: OpenTrial) -> None:
-        """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over."""
+    def newest(self, study: str) -> Newest:
+        """Return the newest stored trial of every combination of a study's present definition.
+
+        Raises:
+            StorageError: There is no such study, or the database cannot be used.
+        """
         with translated():
+            study_id, attributes = self._stored(study)
+            return _plain(_newest(of_version(attributes[RECORD]["definition"], self._access.read_trials(study_id))))
+
+    def start(self, trial: OpenTrial) -> OpenTrial:
+        """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over.
+
+        Returns:
+            The trial; another one, added now, for one that was stopped and goes on. Where a connection is lost as that
+            is committed, there may be two: the newer one counts.
+        """
+        with translated():
+            if trial.instead is not None:
+                study_id, frozen = trial.instead
+                [(trial_id, number)] = self._access.add_trials(study_id, [frozen])
+                trial = dataclasses.replace(trial, trial_id=trial_id, number=number, instead=None)
             self._access.update_trial(trial.trial_id, TrialUpdate(state=TrialState.RUNNING))
+        return trial
 
     def record_curve(self, trial: OpenTrial, curve: Mapping[int, float]) -> None:
         """Write the intermediate values (epoch to the metric's mean over the seeds) that are new or changed."""
@@ -243,8 +285,8 @@ class Storage:
                 self._access.update_trial(trial.trial_id, TrialUpdate(curve=new))
             self._written.setdefault(trial.trial_id, {}).update(new)
 
-    def record_replicate(self, trial: OpenTrial, result: ReplicateResult) -> None:
-        """Write what one replicate came to; from then on it is not trained again."""
+    def record_replicate(self, trial: OpenTrial, result: ReplicateResult | PausedReplicate) -> None:
+        """Write what one replicate came to; from then on it is not trained again. Or that it is at a rung."""
         with translated():
             self._access.update_trial(trial.trial_id, replicate_update(result))
 
@@ -256,6 +298,13 @@ class Storage:
             state = TrialState.FAIL if value is None else TrialState.COMPLETE
             update = replicate_update(last) if last else TrialUpdate()
             update = dataclasses.replace(update, curve=self._new(trial, curve), state=state, value=value)
+            self._access.update_trial(trial.trial_id, update)
+        self._written.pop(trial.trial_id, None)
+
+    def stop(self, trial: OpenTrial, stopped: StoppedAt, *, curve: Mapping[int, float]) -> None:
+        """Write that a rung has stopped a trial: PRUNED, with where and why; what it trained is kept."""
+        with translated():
+            update = dataclasses.replace(stopped_update(stopped), curve=self._new(trial, curve))
             self._access.update_trial(trial.trial_id, update)
         self._written.pop(trial.trial_id, None)
 
@@ -406,6 +455,15 @@ class Storage:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         one = {"digest": digest, **version_attribute(defined), "at": at, "same_code": same_code}
         self._backend.set_study_user_attr(study_id, CODES, [*attributes.get(CODES, ()), one])
+
+    def _record_rule(self, study_id: int, plan: Plan) -> None:
+        """Keep with a study by which rule trials are stopped from now on, where that is another one than before."""
+        rule = plan.study.stop_early
+        told = None if rule is None else {**dataclasses.asdict(rule), "rungs": list(plan.rungs)}
+        before = self._backend.get_study_user_attrs(study_id).get(RULES, [])
+        if told != (before[-1]["stop_early"] if before else None):
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            self._backend.set_study_user_attr(study_id, RULES, [*before, {"stop_early": told, "at": at}])
 
     def _record(self, study_id: int, name: str) -> dict[str, Any] | None:
         """Read a study's record; None where a launch was killed as it began, which left only the name."""

@@ -13,6 +13,7 @@ from clustersweep.files import json_digest
 from clustersweep.study.definition import Definition, definition, replicate_key
 from clustersweep.study.keys import Params
 from clustersweep.study.results import Replicate, Trial
+from clustersweep.study.stopping import Ladder, StopEarly, expected_epochs
 from clustersweep.study.study import Study
 from clustersweep.study.task import Infeasible, same
 
@@ -46,6 +47,30 @@ class Plan:
         found = same(self.study.task, [trial.params for trial in grid])
         return tuple((grid[place].params, grid[of].params, why) for place, of, why in found)
 
+    @functools.cached_property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs after which trials are compared where the study stops early; none where it does not."""
+        rule, most = self.study.stop_early, max((trial.epochs for trial in self.trials), default=0)
+        if rule is None:
+            return ()
+        if rule.rungs != "auto" and most == 1:  # a trainer of one's own that has not said how many epochs it has
+            return rule.rungs
+        return rule.below(most)
+
+    def epochs_ahead(self, epochs: int, done: int) -> float:
+        """Return how many of a training's epochs are to come beyond those done, if rungs keep their share only."""
+        rule = self.study.stop_early or StopEarly()
+        return expected_epochs(self.rungs, rule.keep, epochs, done)
+
+    def ladder(self) -> Ladder:
+        """Return the rungs of the study, for trials by their place in the plan, of which nothing is trained yet."""
+        alike = {place: place for place in range(len(self.trials))}
+        if self.rungs:
+            alike |= {place: of for place, of, _ in same(self.study.task, [trial.params for trial in self.trials])}
+        rule, objective = self.study.stop_early or StopEarly(), self.study.objective
+        metric = self.study.metric
+        return Ladder(rule, self.rungs, alike, self.study.seeds, metric=metric, over_seeds=objective.over_seeds)
+
     @property
     def combinations(self) -> int:
         """Number of points of the search space."""
@@ -74,7 +99,8 @@ class Left:
 
     Attributes:
         work: Every trial with replicates to train and their number, in the order of work.
-        finished: Replicates that are stored and complete.
+        finished: Replicates that are stored and complete, or stopped early.
+        stopped: Those of them that are stopped early.
         new: Combinations, impossible ones included, that are not stored yet.
         new_seeds: Seeds that the stored study has not.
     """
@@ -83,6 +109,7 @@ class Left:
     finished: int
     new: int
     new_seeds: int
+    stopped: int = 0
 
     @property
     def replicates(self) -> int:
@@ -114,15 +141,30 @@ def make_plan(study: Study, header: Any) -> Plan:
 
 
 def require_feasible(plan: Plan, where: str) -> None:
-    """Refuse a plan in which nothing can be trained.
+    """Refuse a plan in which nothing can be trained, or of which nothing could be stopped although it is asked for.
 
     Raises:
         StudyError: With the commonest reason.
     """
     if plan.trials:
+        stopping = plan.study.stop_early
+        if stopping is not None and not plan.rungs:
+            raise StudyError([_no_rungs(plan, stopping, where)])
         return
     _, first = plan.infeasible[0]
     what, remedy = plan.study.task.all_impossible(plan.header)
     all_of_them = "the only combination is" if plan.combinations == 1 else f"all {plan.combinations} combinations are"
     rule = f"{all_of_them} impossible for {what} (first: {first.reason})"
     raise StudyError([Problem(where, "search_space", "", rule, remedy)])
+
+
+def _no_rungs(plan: Plan, rule: StopEarly, where: str) -> Problem:
+    most = max(trial.epochs for trial in plan.trials)
+    if rule.rungs == "auto":
+        why = "must be a list here: a trainer of your own has not said how many epochs it trains"
+        if most > 1 or plan.study.task.costs_known:
+            why = f"has no rung below {most} epochs, which is all that is trained"
+        return Problem(where, "stop_early.rungs", "auto", why, "Write, for instance, `rungs: [3, 10, 30]`.")
+    told = f"[{', '.join(map(str, rule.rungs))}]"
+    why = f"has no rung before the end of the longest training, {most} epochs"
+    return Problem(where, "stop_early.rungs", told, why, "Write earlier ones, or `auto`.")

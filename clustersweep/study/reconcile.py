@@ -3,16 +3,30 @@
 `Storage` reads what is stored, asks this, and carries it out.
 """
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from clustersweep.study.events import DIVERGED
 from clustersweep.study.keys import Params, Scalar
 from clustersweep.study.plan import Left, Plan
-from clustersweep.study.results import ReplicateResult, Trial, TrialResult, combination
+from clustersweep.study.results import (
+    CompleteReplicate,
+    FailedReplicate,
+    PausedReplicate,
+    ReplicateResult,
+    Trial,
+    TrialResult,
+    TrialState,
+    combination,
+)
+from clustersweep.study.stopping import Ladder
 from clustersweep.study.task import Infeasible
 
 Newest = Mapping[tuple[tuple[str, Scalar], ...], TrialResult]
 """The newest stored trial of every combination."""
+Standing = tuple[Mapping[int, ReplicateResult], Mapping[int, PausedReplicate]]
+"""A trial's replicates that are not trained any more, and those that are at a rung, by seed."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +36,11 @@ class OpenWork:
     Attributes:
         trial: What to train.
         done: Replicates that stay as they are stored, by seed.
-        missing: Seeds to train; none where only the trial's end was never written.
+        missing: Seeds to train, if no rung stops them; none where only the trial's end was never written.
+        paused: Those of them that have got to a rung, by seed.
         continues: Number of the stored trial that goes on; None: one has to be added.
         supersedes: Number of the finished trial that the added one goes on from; None where there is none.
+        later: It was stopped, and only what a rung has still to decide tells whether it goes on.
     """
 
     trial: Trial
@@ -32,6 +48,8 @@ class OpenWork:
     missing: tuple[int, ...]
     continues: int | None = None
     supersedes: int | None = None
+    paused: Mapping[int, PausedReplicate] = field(default_factory=dict)
+    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,8 +73,8 @@ class Reconciled:
 def reconcile(plan: Plan, stored: Newest, *, retry_failed: bool = True) -> Reconciled:
     """Compare a plan with what is stored.
 
-    Finished trials stay as they are. One that lacks seeds, or failed, is gone on from by a new trial, which takes over
-    its complete replicates; one that is not finished goes on itself.
+    Finished trials stay as they are. One that lacks seeds, or failed, or that no rung stops any more, is gone on from
+    by a new trial, which takes over its complete replicates; one that is not finished goes on itself.
 
     Args:
         plan: What is wanted.
@@ -64,20 +82,68 @@ def reconcile(plan: Plan, stored: Newest, *, retry_failed: bool = True) -> Recon
         retry_failed: Train failed replicates once more; False: they stay failed.
     """
     impossible = tuple((params, why) for params, why in plan.infeasible if combination(params) not in stored)
-    work = (_open_work(trial, plan, stored.get(combination(trial.params)), retry_failed) for trial in plan.trials)
+    standing = {
+        name: (_stay(found, plan, retry_failed=retry_failed), found.paused)
+        for name, found in stored.items()
+        if found.infeasible is None
+    }
+    ladder = climb(plan, standing)
+    names = [combination(trial.params) for trial in plan.trials]
+    work = (
+        _open_work(plan, place, stored.get(name), standing.get(name, ({}, {})), ladder)
+        for place, name in enumerate(names)
+    )
     return Reconciled(impossible, tuple(found for found in work if found is not None))
 
 
-def _open_work(trial: Trial, plan: Plan, stored: TrialResult | None, retry_failed: bool) -> OpenWork | None:
+def climb(plan: Plan, standing: Mapping[tuple[tuple[str, Scalar], ...], Standing]) -> Ladder:
+    """Return the rungs of a plan as far as they are decided by where its trials stand; by combination."""
+    ladder = plan.ladder()
+    if plan.rungs:
+        for place, trial in enumerate(plan.trials):
+            ended, paused = standing.get(combination(trial.params), ({}, {}))
+            for seed in plan.study.seeds:
+                if seed in ended:
+                    failed = isinstance(ended[seed], FailedReplicate)
+                    ladder.take(place, seed, curve_of(ended[seed]), ended=True, failed=failed)
+                elif seed in paused:
+                    ladder.take(place, seed, curve_of(paused[seed]), ended=False)
+    return ladder
+
+
+def curve_of(replicate: ReplicateResult | PausedReplicate) -> tuple[float, ...]:
+    """Return the metric after every epoch, as rungs compare it."""
+    if isinstance(replicate, CompleteReplicate) and not replicate.curve:  # of an older version
+        return (*[math.nan] * (replicate.best_epoch - 1), replicate.value)
+    return tuple(value for _, value in replicate.curve)
+
+
+def _stay(stored: TrialResult, plan: Plan, *, retry_failed: bool) -> Mapping[int, ReplicateResult]:
+    """Return the replicates of a trial that are not trained again.
+
+    Where trials are stopped by comparison, one that diverged is a result, too: it puts its trial last.
+    """
+    return {
+        seed: one
+        for seed, one in stored.replicates.items()
+        if isinstance(one, CompleteReplicate) or not retry_failed or (plan.rungs and one.signature == DIVERGED)
+    }
+
+
+def _open_work(
+    plan: Plan, place: int, stored: TrialResult | None, standing: Standing, ladder: Ladder
+) -> OpenWork | None:
+    trial, (done, paused) = plan.trials[place], standing
     if stored is None:
         return OpenWork(trial, {}, plan.study.seeds)
-    done = stored.replicates
-    if retry_failed:
-        done = {replicate.seed: replicate for replicate in stored.complete_replicates}
     missing = tuple(seed for seed in plan.study.seeds if seed not in done)
     if not stored.state.is_finished:
-        return OpenWork(trial, done, missing, continues=stored.number)
-    return OpenWork(trial, done, missing, supersedes=stored.number) if missing else None
+        return OpenWork(trial, done, missing, continues=stored.number, paused=paused)
+    was_stopped = stored.state is TrialState.STOPPED
+    if not missing or (was_stopped and ladder.stopped_at(place)):
+        return None
+    later = was_stopped and all(ladder.waits(place, seed) for seed in missing)
+    return OpenWork(trial, done, missing, supersedes=stored.number, paused=paused, later=later)
 
 
 def left_to_train(plan: Plan, stored: Newest, stored_seeds: Iterable[int]) -> Left:
@@ -88,11 +154,15 @@ def left_to_train(plan: Plan, stored: Newest, stored_seeds: Iterable[int]) -> Le
         stored: What there is.
         stored_seeds: The seeds that the stored study has.
     """
-    work = tuple((trial, seeds) for trial, seeds in reconcile(plan, stored).seeds if seeds)
+    todo = reconcile(plan, stored)
+    work = tuple((trial, seeds) for trial, seeds in todo.seeds if seeds)
+    open_ones = {combination(open_work.trial.params) for open_work in todo.work}
+    stopped = (found for name, found in stored.items() if found.stopped is not None and name not in open_ones)
     every = [*(trial.params for trial in plan.trials), *(params for params, _ in plan.infeasible)]
     return Left(
         work=work,
         finished=plan.replicates - sum(seeds for _, seeds in work),
         new=sum(combination(params) not in stored for params in every),
         new_seeds=len(set(plan.study.seeds) - set(stored_seeds)),
+        stopped=sum(len(found.paused) for found in stopped),
     )

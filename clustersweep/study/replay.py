@@ -49,7 +49,7 @@ class Replayed:
 def rules_for(results: SweepResults) -> tuple[StopEarly, ...]:
     """Return rules that are worth a look: shares from cautious to bold, with ties spared and without."""
     rungs = auto_rungs(longest(results))
-    return tuple(StopEarly(rungs=rungs, keep=keep, spares_ties=ties) for ties in (True, False) for keep in SHARES)
+    return tuple(StopEarly(rungs=rungs, keep=keep, spare_ties=ties) for ties in (True, False) for keep in SHARES)
 
 
 def longest(results: SweepResults) -> int:
@@ -84,7 +84,7 @@ def replay(results: SweepResults, rule: StopEarly) -> Replayed:
         NothingCompleteError: There are fewer than two complete trials.
     """
     trials, seeds = replayable(results), results.seeds
-    rule = replace(rule, rungs=tuple(rung for rung in rule.rungs if rung < longest(results)))
+    rule = replace(rule, rungs=rule.below(longest(results)))
     rungs, winner = _decided(results, trials, rule, seeds)
     at = {trial: rung.epoch for rung in rungs for trial in rung.stopped}
     trained, epochs, took, seconds = 0, 0, 0.0, 0.0
@@ -122,7 +122,8 @@ def _decided(
     """Return what a rule decides from some seeds, and which trial is the best then."""
     curves = {t.number: [[value for _, value in r.curve] for r in _of(t, seeds)] for t in trials}
     alike = {t.number: t.first_alike for t in trials}
-    rungs = run_rungs(curves, rule, results.metric, over_seeds=results.over_seeds, alike=alike)
+    at = rule.below(longest(results))
+    rungs = run_rungs(curves, at, rule, results.metric, over_seeds=results.over_seeds, alike=alike)
     left = survivors(rungs[-1]) if rungs else frozenset(curves)
     return rungs, _best(results, [t for t in trials if t.number in left], seeds)
 

@@ -39,6 +39,7 @@ class ReplicateState(StrEnum):
 
     COMPLETE = "complete"
     FAILED = "failed"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,61 @@ class FailedReplicate:
     curve: tuple[tuple[float, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class PausedReplicate:
+    """That a replicate has got to a rung: it waits there, or was stopped, and may go on from its checkpoint.
+
+    Attributes:
+        value: The best value of the metric until there.
+        epochs: Epochs trained.
+        seconds: Time spent training.
+        worker: Who trained it.
+        curve: `(loss, val_loss)` of every epoch until there.
+        key: The name of its checkpoint.
+    """
+
+    state: ClassVar = ReplicateState.PAUSED
+    seed: int
+    value: float
+    epochs: int
+    seconds: float
+    worker: str
+    curve: tuple[tuple[float, float], ...] = ()
+    key: str = ""
+
+
 ReplicateResult = CompleteReplicate | FailedReplicate
+"""What a replicate that has ended came to."""
+
+
+@dataclass(frozen=True)
+class StoppedAt:
+    """The rung that stopped a trial, and why it did.
+
+    Attributes:
+        epoch: The rung: the epoch after which trials were compared.
+        rank: The trial's there; the best has 1.
+        among: How many were compared, those that are trained alike once.
+        value: Its objective until there; None where a seed has diverged.
+        best: The best one's.
+        margin: What was closer to the best than this went on; None where ties were not spared.
+    """
+
+    epoch: int
+    rank: int
+    among: int
+    value: float | None
+    best: float | None
+    margin: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, as a sentence's end: `rank 41 of 63 after epoch 3, ...`."""
+        if self.value is None or self.best is None:
+            return f"rank {self.rank} of {self.among} after epoch {self.epoch}, as a seed diverged"
+        near = "" if self.margin is None else f", and less than {self.margin:.4f} apart is no difference"
+        against = f"{self.value:.4f}, the best had {self.best:.4f}"
+        return f"rank {self.rank} of {self.among} after epoch {self.epoch}: {against}{near}"
 
 
 class TrialState(StrEnum):
@@ -108,6 +163,7 @@ class TrialState(StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
     INFEASIBLE = "infeasible"
+    STOPPED = "stopped"
 
     @property
     def is_finished(self) -> bool:
@@ -128,6 +184,8 @@ class TrialResult:
         parameters: Trainable weights, where they are known.
         same_as: Number of the first trial that is trained as this one is, to the last bit; None if none is.
         same_why: Why it is: what its axes do not change.
+        paused: By seed, those replicates that wait at a rung, or were stopped there.
+        stopped: The rung that stopped it; None where none has.
     """
 
     number: int
@@ -140,6 +198,8 @@ class TrialResult:
     parameters: int | None = None
     same_as: int | None = None
     same_why: str = ""
+    paused: Mapping[int, PausedReplicate] = field(default_factory=dict)
+    stopped: StoppedAt | None = None
 
     @property
     def first_alike(self) -> int:
@@ -149,7 +209,7 @@ class TrialResult:
     @property
     def seconds(self) -> float:
         """Training time of all replicates together."""
-        return sum(replicate.seconds for replicate in self.replicates.values())
+        return sum(one.seconds for one in (*self.replicates.values(), *self.paused.values()))
 
     @property
     def complete_replicates(self) -> tuple[CompleteReplicate, ...]:

@@ -1,6 +1,7 @@
 """The study file: its types, and how it is read. The only place that reads study YAML."""
 
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
@@ -19,6 +20,7 @@ from clustersweep.settings.rules import is_number, repeated, section
 from clustersweep.settings.vocabulary import Vocabulary
 from clustersweep.study.keys import KEYS, Axis, Scalar, axis_of
 from clustersweep.study.objective import Metric, ObjectiveSpec
+from clustersweep.study.stopping import StopEarly
 from clustersweep.study.task import Axes, Task, Tasks
 
 NAME = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
@@ -48,6 +50,7 @@ class Study:
         search_space: Values of each axis, in the file's order.
         seeds: Each combination is trained once with each.
         resources: What each worker gets.
+        stop_early: How trials are stopped by comparison with others; None: none is.
         where: Its file as it was named, for messages.
     """
 
@@ -56,6 +59,7 @@ class Study:
     search_space: Axes
     seeds: tuple[int, ...] = (0, 1, 2)
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
+    stop_early: StopEarly | None = None
     where: str = field(default="", compare=False)
 
     @property
@@ -124,6 +128,7 @@ def _schema(task: type[Task]) -> pydantic.TypeAdapter[Any]:
         "seeds": (Seeds, field(default=(0, 1, 2))),
         "objective": objective,
         "resources": (ResourcesSpec, field(default_factory=ResourcesSpec)),
+        "stop_early": (StopEarly | None, field(default=None)),
     }
     made = make_dataclass("Study", [(name, *part) for name, part in parts.items()], kw_only=True)
     # The specs are plain dataclasses without a configuration, so this one reaches them too.
@@ -177,11 +182,24 @@ def _faults(study: Json, task: type[Task], path: Path) -> Iterator[Fault]:
     yield from task.faults(study, path)
     yield from _search_space_faults(section(study, "search_space"), study, task)
     yield from repeated(("seeds",), study.get("seeds"))
+    yield from _stopping_faults(section(study, "stop_early"), study)
     gpus: Any = section(study, "resources").get("gpus_per_worker")
     if is_number(gpus) and gpus > 1:
         rule = "must be at most 1: a worker trains on one GPU, and a second would be idle"
         remedy = "Write 1; there are as many workers as the GPUs have room for."
         yield Fault(("resources", "gpus_per_worker"), rule, remedy)
+
+
+def _stopping_faults(rule: dict[str, Any], study: dict[str, Json]) -> Iterator[Fault]:
+    rungs, seeds = rule.get("rungs"), study.get("seeds", [0, 1, 2])
+    if isinstance(rungs, list) and all(map(is_number, rungs)) and any(b <= a for a, b in itertools.pairwise(rungs)):
+        remedy = "Write each epoch once, the first one first."
+        yield Fault(("stop_early", "rungs"), "must rise from one rung to the next", remedy)
+    asked = isinstance(study.get("stop_early"), dict) and rule.get("spare_ties", True) is True
+    if asked and rule.get("noise") is None and isinstance(seeds, list) and len(seeds) == 1:
+        why = "needs two seeds at least: what the noise of the seeds cannot tell from the best is not stopped"
+        remedy = "Add seeds; or give the standard deviation of a trial's value over seeds as `noise`, or write "
+        yield Fault(("stop_early",), why, remedy + "`spare_ties: false`.", silent=True)
 
 
 def _search_space_faults(axes: dict[str, Any], study: dict[str, Json], task: type[Task]) -> Iterator[Fault]:

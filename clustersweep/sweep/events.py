@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from clustersweep.study.events import EpochEnd
-from clustersweep.study.results import Replicate, ReplicateResult
+from clustersweep.study.results import PausedReplicate, Replicate, ReplicateResult, StoppedAt
+from clustersweep.study.stopping import Rung
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,31 @@ class TrialDone:
 
 
 @dataclass(frozen=True)
+class ReplicatePaused:
+    """A replicate got to a rung."""
+
+    worker: str
+    replicate: Replicate
+    paused: PausedReplicate
+
+
+@dataclass(frozen=True)
+class RungDecided:
+    """All trials got to a rung: which go on is decided."""
+
+    rung: Rung
+
+
+@dataclass(frozen=True)
+class TrialStopped:
+    """A rung stopped a trial."""
+
+    number: int
+    replicate: Replicate
+    stopped: StoppedAt
+
+
+@dataclass(frozen=True)
 class WorkerLost:
     """A worker died; its replicate goes on elsewhere, if `again`."""
 
@@ -70,4 +96,7 @@ class StorageBack:
     seconds: float
 
 
-SweepEvent = ReplicateBegan | EpochDone | ReplicateDone | TrialDone | WorkerLost | StorageAway | StorageBack
+SweepEvent = (
+    ReplicateBegan | EpochDone | ReplicatePaused | ReplicateDone | RungDecided | TrialDone | TrialStopped | WorkerLost
+    | StorageAway | StorageBack
+)  # fmt: skip

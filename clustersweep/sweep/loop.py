@@ -7,6 +7,7 @@ from clustersweep.errors import StorageAwayError
 from clustersweep.storage.store import OpenTrial, Storage
 from clustersweep.study.cost import Speed, SpeedMeter
 from clustersweep.study.events import (
+    DIVERGED,
     Checkpoint,
     DamagedCheckpointError,
     EpochEnd,
@@ -15,8 +16,20 @@ from clustersweep.study.events import (
     Stopped,
 )
 from clustersweep.study.plan import Plan
-from clustersweep.study.results import FailedReplicate, ReplicateResult, complete_of
-from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, SweepEvent, TrialDone, WorkerLost
+from clustersweep.study.reconcile import climb, curve_of
+from clustersweep.study.results import FailedReplicate, ReplicateResult, combination, complete_of
+from clustersweep.study.stopping import Moves, Rung
+from clustersweep.sweep.events import (
+    EpochDone,
+    ReplicateBegan,
+    ReplicateDone,
+    ReplicatePaused,
+    RungDecided,
+    SweepEvent,
+    TrialDone,
+    TrialStopped,
+    WorkerLost,
+)
 from clustersweep.sweep.failures import Again, Alone, Fail, Situation, decide, spared
 from clustersweep.sweep.retry import RetryOnOutage
 from clustersweep.sweep.run_folder import RunFolder
@@ -66,12 +79,19 @@ class Sweep:
         self._on_event, self._stop, self._check_lock = on_event, stop, check_lock
         self._timings, self._clock = timings, clock
         self._retry = RetryOnOutage(on_event, stop, check_lock, timings=timings, clock=clock)
-        self._trials = [RunningTrial(number, trial, dict(trial.done)) for number, trial in enumerate(open_trials)]
+        places = {combination(trial.params): place for place, trial in enumerate(plan.trials)}
+        self._trials = [
+            RunningTrial(number, trial, dict(trial.done), places[combination(trial.trial.params)], dict(trial.paused))
+            for number, trial in enumerate(open_trials)
+        ]
+        self._by_place = {opened.place: opened for opened in self._trials}
+        # The trials that have ended take part in what rungs decide.
+        stored = storage.newest(plan.study.name) if plan.rungs else {}
+        standing = {name: (found.replicates, found.paused) for name, found in stored.items()}
+        standing |= {combination(one.trial.params): (one.done, one.paused) for one in open_trials}
+        self._ladder = climb(plan, standing)
         self._meter = SpeedMeter(speed)
-        self._backlog = backlog(
-            ([seed for seed in plan.study.seeds if seed not in t.done], self._meter.cost_s(t.trial, ()))
-            for t in open_trials
-        )
+        self._backlog = backlog((self._open_seeds(opened), self._cost_s(opened)) for opened in self._trials)
         self._jobs: dict[str, Job] = {}
         self._last_trial: dict[str, RunningTrial] = {}
         self._losses: dict[str, int] = {}
@@ -81,7 +101,7 @@ class Sweep:
         self._failed_alike: dict[str, set[int]] = {}
         self._epochs = self._most_at_once = 0  # trained; at the same time
         self._began_at: float | None = None
-        self._finished = self._failed = 0
+        self._finished = self._failed = self._stopped = 0
         self._aborted = ""
 
     def run(self) -> Outcome:
@@ -91,10 +111,16 @@ class Sweep:
             StorageError: The database or the disk cannot be written.
             WorkersError: No worker can be had.
         """
+        told: set[int] = set()
         for opened in self._trials:
             if opened.ended(self._plan.study):  # a lost launch has written the last replicate, but not the trial
                 self._finish(opened, None)
                 self._report_trial(opened)
+            elif (rung := self._ladder.stopped_at(opened.place)) is not None:  # the same of a rung's decision
+                if rung.epoch not in told:
+                    told.add(rung.epoch)
+                    self._on_event(RungDecided(rung))
+                self._stop_trial(opened, rung)
         try:
             interrupted = self._loop()
         except StorageAwayError:
@@ -110,6 +136,8 @@ class Sweep:
             workers=self._most_at_once,
             epochs=self._epochs,
             seconds=lasted,
+            stopped=self._stopped,
+            open_rung=None if interrupted or self._aborted else self._ladder.undecided,
         )
 
     def _loop(self) -> bool:
@@ -169,7 +197,7 @@ class Sweep:
             replicate = self._plan.replicate(opened.stored.trial, seed)
             checkpoint = self._files.checkpoint(replicate.key)
             if not opened.started:
-                self._retry(self._storage.start, opened.stored)
+                opened.stored = self._retry(self._storage.start, opened.stored)
                 opened.started, opened.curves_at = True, self._clock.monotonic()
             curve: list[tuple[float, float]] = []
             if checkpoint is not None:
@@ -177,10 +205,14 @@ class Sweep:
                     curve = list(self._plan.study.task.curve_of(checkpoint, replicate.key))
                 except DamagedCheckpointError:
                     checkpoint = None
-            self._jobs[worker] = Job(opened, replicate, curve, self._last_trial.get(worker) is not opened)
+            first, until = self._last_trial.get(worker) is not opened, self._ladder.until(opened.place)
+            self._jobs[worker] = job = Job(opened, replicate, curve, first, until=until)
+            if job.at_rung:  # a lost launch has kept its checkpoint, but not written that it is there
+                self._pause(worker)
+                continue
             self._last_trial[worker] = opened
             self._most_at_once = max(self._most_at_once, len(self._jobs))
-            self._workers.start(worker, replicate, checkpoint)
+            self._workers.start(worker, replicate, checkpoint, until)
             self._began_at = self._began_at or self._clock.monotonic()
 
     def _choose(self, worker: str) -> RunningTrial | None:
@@ -208,13 +240,16 @@ class Sweep:
             case Checkpoint():
                 self._files.save_checkpoint(job.replicate.key, event.state)
                 self._losses.pop(job.replicate.key, None)  # it gets on, whatever kills its workers
+            case Stopped() if job.at_rung:
+                self._meter.add(job.replicate.trial, job.epoch_s, compiled=job.first_on_worker)
+                self._pause(worker)
             case Stopped():
                 self._put_back(worker)
             case Finished():
                 trial = job.replicate.trial
                 device = event.devices[-1] if event.devices else None
                 self._meter.add(trial, job.epoch_s, compiled=job.first_on_worker, device=device)
-                self._backlog.correct(job.trial.number, self._meter.cost_s(trial, job.epoch_s))
+                self._backlog.correct(job.trial.number, self._cost_s(job.trial, job.epoch_s))
                 if event.weights:
                     self._files.save_weights(job.replicate.key, event.weights)
                 self._end(worker, job.complete(event))
@@ -255,7 +290,7 @@ class Sweep:
             losses=self._losses.get(key, 0),
             tried_alone=key in self._tried_alone,
             on_share=self._on_share,
-            combination_trained=running or any(result.epochs for result in opened.results.values()),
+            combination_trained=running or any(r.epochs for r in (*opened.results.values(), *opened.paused.values())),
             failed_alike=self._failed_alike,
         )
 
@@ -287,6 +322,58 @@ class Sweep:
         self._on_event(ReplicateDone(worker, job.replicate, result))
         if opened.ended(self._plan.study):
             self._report_trial(opened)
+        # What failed for the machine's reasons keeps a rung open: it has not got there, and may when it is tried again.
+        failed = isinstance(result, FailedReplicate)
+        if not isinstance(result, FailedReplicate) or result.signature == DIVERGED:
+            self._move(self._ladder.take(opened.place, result.seed, curve_of(result), ended=True, failed=failed))
+
+    def _pause(self, worker: str) -> None:
+        """Keep that a replicate has got to a rung; what follows from that is done."""
+        job = self._jobs.pop(worker)
+        opened, paused = job.trial, job.paused(self._plan.study.metric)
+        opened.paused[paused.seed] = paused
+        self._retry(self._storage.record_replicate, opened.stored, paused)
+        self._on_event(ReplicatePaused(worker, job.replicate, paused))
+        self._move(self._ladder.take(opened.place, paused.seed, curve_of(paused), ended=False))
+
+    def _move(self, moves: Moves) -> None:
+        """Do what a rung has decided. Trials that have ended are not open, and stay what they are."""
+        for rung in moves.decided:
+            self._on_event(RungDecided(rung))
+        for place, rung in moves.stopped:
+            opened = self._by_place.get(place)
+            if opened is not None and not opened.ended(self._plan.study):
+                self._stop_trial(opened, rung)
+        for place in moves.go_on:
+            opened = self._by_place.get(place)
+            if opened is not None:
+                self._backlog.add(opened.number, self._open_seeds(opened), self._cost_s(opened))
+
+    def _stop_trial(self, opened: RunningTrial, rung: Rung) -> None:
+        """Write that a rung has stopped a trial; what it trained is kept, for when it may go on."""
+        stopped = rung.stopped_at(opened.place)
+        if opened.stored.instead is None:  # else it is stored as stopped already, by an earlier rule
+            self._retry(self._storage.stop, opened.stored, stopped, curve=opened.mean_curve())
+        self._stopped += 1
+        first = self._plan.replicate(opened.stored.trial, self._plan.study.seeds[0])
+        self._on_event(TrialStopped(opened.stored.number, first, stopped))
+
+    def _open_seeds(self, opened: RunningTrial) -> list[int]:
+        """Return the seeds of a trial that are to be trained now."""
+        if self._ladder.stopped_at(opened.place) is not None:
+            return []
+        seeds = (seed for seed in self._plan.study.seeds if seed not in opened.results)
+        return [seed for seed in seeds if not self._ladder.waits(opened.place, seed)]
+
+    def _cost_s(self, opened: RunningTrial, epoch_s: Sequence[float] = ()) -> float:
+        """Estimate what one of them costs, to its end or to the next rung."""
+        trial, until = opened.stored.trial, self._ladder.until(opened.place)
+        whole = self._meter.cost_s(trial, epoch_s)
+        if not self._plan.rungs or trial.epochs == 1:
+            return whole
+        until = trial.epochs if until is None else min(until, trial.epochs)
+        before = max((rung for rung in self._plan.rungs if rung < until), default=0)
+        return whole * (until - before) / trial.epochs
 
     def _finish(self, opened: RunningTrial, last: ReplicateResult | None) -> None:
         """Write that a trial is finished, with the replicate that was its last, where that is not written yet."""
@@ -308,5 +395,5 @@ class Sweep:
         now = self._clock.monotonic()
         if now - opened.curves_at >= self._timings.curves_every_s:
             opened.curves_at = now
-            running = [job.curve for job in self._jobs.values() if job.trial is opened]
+            running = {job.replicate.seed: job.curve for job in self._jobs.values() if job.trial is opened}
             self._retry(self._storage.record_curve, opened.stored, opened.mean_curve(running))

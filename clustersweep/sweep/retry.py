@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from clustersweep.errors import StorageAwayError
 from clustersweep.sweep.events import StorageAway, StorageBack, SweepEvent
 from clustersweep.sweep.timings import Clock, Timings
+
+T = TypeVar("T")
 
 
 class RetryOnOutage:
@@ -35,8 +37,8 @@ class RetryOnOutage:
         self._on_event, self._stop, self._check_lock = on_event, stop, check_lock
         self.waited_s = 0.0
 
-    def __call__(self, action: Callable[..., None], *given: Any, **named: Any) -> None:
-        """Do it.
+    def __call__(self, action: Callable[..., T], *given: Any, **named: Any) -> T:
+        """Do it, and return what it returns.
 
         Raises:
             StorageAwayError: The database stays away too long, or we are asked to stop meanwhile.
@@ -47,7 +49,7 @@ class RetryOnOutage:
             try:
                 if gone_at is not None:
                     self._check_lock()
-                action(*given, **named)
+                done = action(*given, **named)
                 break
             except StorageAwayError as error:
                 if gone_at is None:
@@ -59,3 +61,4 @@ class RetryOnOutage:
         if gone_at is not None:
             self.waited_s += self._clock.monotonic() - gone_at
             self._on_event(StorageBack(self._clock.monotonic() - gone_at))
+        return done

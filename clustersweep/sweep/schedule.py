@@ -83,6 +83,14 @@ class Backlog:
         self._work += self._costs[trial]
         self._changed(trial)
 
+    def add(self, trial: int, seeds: Iterable[int], cost: float) -> None:
+        """Have seeds of a trial wait, of which none does, each at another cost than before."""
+        self._costs[trial] = cost
+        self._seeds[trial] = list(seeds)
+        self._waiting += len(self._seeds[trial])
+        self._work += self._work_of(trial)
+        self._changed(trial)
+
     def correct(self, trial: int, cost: float) -> None:
         """Take another cost for a trial's seeds: it has been measured."""
         self._work += len(self._seeds[trial]) * (cost - self._costs[trial])

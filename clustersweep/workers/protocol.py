@@ -37,8 +37,8 @@ class Workers(Protocol):
     def idle(self) -> tuple[str, ...]:
         """Name the workers that have nothing to do."""
 
-    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
-        """Give an idle worker a replicate."""
+    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None, until: int | None = None) -> None:
+        """Give an idle worker a replicate, to be trained until an epoch; None: to its end."""
 
     def events(self, timeout_s: float) -> list[tuple[str, WorkerEvent]]:
         """Wait for events, and give them with the names of the workers that they come from."""
@@ -64,8 +64,8 @@ class ReplicateRunner:
         self._checkpoint_every_s = checkpoint_every_s
         self._stop = threading.Event()
 
-    def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
-        """Train a replicate, from its checkpoint where there is one; yields what happens."""
+    def train(self, replicate: Replicate, checkpoint: bytes | None, until: int | None = None) -> Iterator[WorkerEvent]:
+        """Train a replicate, from its checkpoint where there is one, until an epoch, if any; yields what happens."""
         yield Began(socket.gethostname(), os.getpid())
         try:
             trainer = self._trainers.trainer(replicate.trial.spec)
@@ -77,6 +77,7 @@ class ReplicateRunner:
             key=replicate.key,
             checkpoint=checkpoint,
             checkpoint_every_s=self._checkpoint_every_s,
+            until=until,
             stop=self._stop.is_set,
         )
 
@@ -113,9 +114,9 @@ class InProcessWorkers:
         """See `Workers`."""
         return () if self._running else ("worker-1",)
 
-    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
+    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None, until: int | None = None) -> None:
         """See `Workers`."""
-        self._running = self._runner.train(replicate, checkpoint)
+        self._running = self._runner.train(replicate, checkpoint, until)
 
     def events(self, timeout_s: float) -> list[tuple[str, WorkerEvent]]:
         """See `Workers`."""

@@ -56,9 +56,9 @@ class ReplicateActor:
         """
         self._runner = ReplicateRunner(self._trainers(data), self._checkpoint_every_s)
 
-    def train(self, replicate: Replicate, checkpoint: bytes | None) -> Iterator[WorkerEvent]:
+    def train(self, replicate: Replicate, checkpoint: bytes | None, until: int | None = None) -> Iterator[WorkerEvent]:
         """Train a replicate; see `ReplicateRunner`."""
-        yield from self._runner.train(replicate, checkpoint)
+        yield from self._runner.train(replicate, checkpoint, until)
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]  # Ray is not read by mypy
     def stop(self) -> None:
@@ -151,9 +151,9 @@ class RayWorkers:
         busy = {*self._streams.values(), *self._starting.values()}
         return tuple(name for name in self._actors if name not in busy)
 
-    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None) -> None:
+    def start(self, worker: str, replicate: Replicate, checkpoint: bytes | None, until: int | None = None) -> None:
         """See `workers.Workers`."""
-        stream = self._actors[worker].train.options(num_returns="streaming").remote(replicate, checkpoint)
+        stream = self._actors[worker].train.options(num_returns="streaming").remote(replicate, checkpoint, until)
         self._streams[stream] = worker
 
     def events(self, timeout_s: float) -> list[tuple[str, WorkerEvent]]:

@@ -214,8 +214,8 @@ def test_the_json_of_status_has_the_documented_form_also_before_anything_is_comp
     storage = Storage.in_memory(tasks)
     storage.begin(small_plan(tmp_path))
     shown = status_json(storage.results("small"))
-    assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "interrupted",
-                           "best", "launch", "left"]  # fmt: skip
+    assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "stopped",
+                           "interrupted", "best", "launch", "left"]  # fmt: skip
     assert (shown["waiting"], shown["infeasible"], shown["best"]) == (3, 1, None)
 
 
@@ -445,7 +445,7 @@ def test_plan_and_status_compare_the_file_with_what_is_stored(tmp_path, embedded
     shown = run("plan", study, home=embedded_home.path).stdout
     assert "\n3 of 6 replicates are finished; launch would train 3\n" in shown
     assert "Left to train, in the order of work (longest first)" in shown
-    left = {"replicates": 3, "combinations": 2, "finished": 3, "new_combinations": 0, "new_seeds": 0}
+    left = {"replicates": 3, "combinations": 2, "finished": 3, "new_combinations": 0, "new_seeds": 0, "stopped": 0}
     planned = json.loads(run("plan", study, "--json", home=embedded_home.path).stdout)
     assert {**left, "seconds": planned["left"]["seconds"]} == planned["left"]
     assert 0 < planned["left"]["seconds"] < planned["estimate"]["seconds"]

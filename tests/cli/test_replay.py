@@ -67,7 +67,7 @@ def test_scripts_get_every_decision(study, embedded_home):
     [one] = json.loads(
         replay(study, embedded_home, "--rungs", "2", "--keep", "0.34", "--no-spare-ties", "--json").stdout
     )["rules"]
-    assert (one["rungs"], one["keep"], one["spares_ties"], one["rank"], one["regret"]) == ([2], 0.34, False, 1, 0.0)
+    assert (one["rungs"], one["keep"], one["spare_ties"], one["rank"], one["regret"]) == ([2], 0.34, False, 1, 0.0)
     [rung] = one["decided"]
     assert [(place["rank"], place["kept"]) for place in rung["trials"]] == [(1, True), (2, True), (3, False)]
     assert one["epochs"] == pytest.approx((12 + 12 + 2) / 36)

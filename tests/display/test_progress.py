@@ -9,8 +9,19 @@ from small_study import small_plan
 from clustersweep.display.progress import Display
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import EpochEnd
-from clustersweep.study.results import CompleteReplicate, FailedReplicate
-from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, StorageAway, StorageBack, TrialDone
+from clustersweep.study.results import CompleteReplicate, FailedReplicate, PausedReplicate, StoppedAt
+from clustersweep.study.stopping import Place, Rung
+from clustersweep.sweep.events import (
+    EpochDone,
+    ReplicateBegan,
+    ReplicateDone,
+    ReplicatePaused,
+    RungDecided,
+    StorageAway,
+    StorageBack,
+    TrialDone,
+    TrialStopped,
+)
 from clustersweep.sweep.events import WorkerLost as Lost
 from clustersweep.tasks import tasks
 
@@ -87,3 +98,38 @@ def test_what_is_left_is_the_same_however_a_replicate_came_to_its_end(tmp_path):
     undisturbed = left_after(plan, began[0], *epochs, done)
     assert left_after(plan, began[2], epochs[2], done) == pytest.approx(undisturbed)  # resumed
     assert left_after(plan, began[0], *epochs[:2], lost, began[1], *epochs[1:], done) == pytest.approx(undisturbed)
+
+
+def test_a_rung_is_a_line_with_what_goes_on_and_why(said):
+    places = [Place(0, 1, 0.1, kept=True), Place(1, 2, 0.11, kept=True, tied=True), Place(2, 3, 0.3, kept=False)]
+    one = said(lambda r: RungDecided(Rung(3, 0.01, 0.02, tuple(places))))
+    assert one == (
+        "after epoch 3: 2 of 3 trials go on, 1 of them as the noise of the seeds cannot tell them from the best; "
+        "1 stopped\n"
+    )
+    alone = said(lambda r: RungDecided(Rung(3, 0.01, 0.02, (places[0], places[2]))))
+    assert alone == "after epoch 3: 1 of 2 trials goes on; 1 stopped\n"
+
+
+def test_a_study_that_stops_early_says_so_first(tmp_path):
+    out = io.StringIO()
+    plan = small_plan(tmp_path, stop_early={"rungs": [1, 2], "keep": 0.5})
+    Display(Console(file=out, width=200)).begin(plan, Storage.in_memory(tasks).begin(plan))
+    assert (
+        "stops early: after epochs 1 and 2 the best 50%, and what the noise of the seeds cannot tell from the best, go "
+        "on\n" in out.getvalue()
+    )
+
+
+def test_trials_that_are_stopped_count_as_done(tmp_path):
+    plan, out = small_plan(tmp_path), io.StringIO()
+    replicate = plan.replicate(plan.trials[0], 0)
+    display = Display(Console(file=out, width=200))
+    display.begin(plan, Storage.in_memory(tasks).begin(plan))
+    paused = PausedReplicate(0, 0.5, 1, 1.0, "w", ((0.5, 0.5),))
+    display.on_event(ReplicatePaused("worker-1", replicate, paused))
+    display.on_event(TrialStopped(1, replicate, StoppedAt(1, 3, 3, 0.5, 0.1)))
+    done = CompleteReplicate(0, 0.25, 2, 3, 12.0, "h:1")
+    display.on_event(TrialDone(2, plan.replicate(plan.trials[1], 0), 0.25, (done,)))
+    assert "trial 2 (2 of 3)" in out.getvalue()
+    assert display._bar.tasks[0].completed == 2  # both seeds of what was stopped

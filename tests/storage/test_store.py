@@ -115,7 +115,7 @@ def test_a_likelihood_is_stored_where_there_is_one_only_and_older_records_have_n
     attributes = replicate_attribute(without) | replicate_attribute(with_one)
     curves = curve_attribute(without) | curve_attribute(with_one)
     stored = create_trial(value=0.1, user_attrs=attributes, system_attrs=curves)
-    assert replicates(stored) == {0: without, 1: with_one}
+    assert replicates(stored) == ({0: without, 1: with_one}, {})
 
 
 def test_what_computed_a_replicate_is_stored_with_it_and_older_records_have_nothing():
@@ -124,7 +124,8 @@ def test_what_computed_a_replicate_is_stored_with_it_and_older_records_have_noth
     assert "devices" not in replicate_attribute(without)["seed:0"]
     attributes = json.loads(json.dumps(replicate_attribute(without) | replicate_attribute(with_two)))
     curves = curve_attribute(without) | curve_attribute(with_two)
-    assert replicates(create_trial(value=0.1, user_attrs=attributes, system_attrs=curves)) == {0: without, 1: with_two}
+    stored = create_trial(value=0.1, user_attrs=attributes, system_attrs=curves)
+    assert replicates(stored) == ({0: without, 1: with_two}, {})
 
 
 def test_a_relaunch_of_a_finished_study_leaves_nothing_to_do(storage, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -122,3 +123,40 @@ def test_planning_imports_neither_tensorflow_nor_ray_nor_plotly_nor_optuna(tmp_p
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "54 feasible, 27 impossible" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("rule", "epochs", "rungs"),
+    [(None, 30, ()), ({}, 30, (1, 3, 10)), ({"rungs": [2, 5, 30, 90]}, 30, (2, 5)), ({"rungs": "auto"}, 3, (1,))],
+)
+def test_rungs_are_those_before_the_end_of_the_longest_training(tmp_path, rule, epochs, rungs):
+    assert small_plan(tmp_path, stop_early=rule, training={"epochs": epochs}).rungs == rungs
+
+
+def test_a_trainer_that_does_not_say_how_long_it_trains_has_the_rungs_that_are_listed(tmp_path):
+    plan = small_plan(tmp_path, stop_early={"rungs": [2, 5]})
+    unknown = dataclasses.replace(plan, trials=tuple(dataclasses.replace(t, epochs=1) for t in plan.trials))
+    assert unknown.rungs == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "epochs", "message"),
+    [
+        ({}, 1, "stop_early.rungs = auto: has no rung below 1 epochs, which is all that is trained. Write, for"),
+        (
+            {"rungs": [5, 9]}, 5,
+            "stop_early.rungs = [5, 9]: has no rung before the end of the longest training, 5 epochs. Write earlier",
+        ),
+    ],
+)  # fmt: skip
+def test_a_rule_that_could_stop_nothing_is_refused(tmp_path, rule, epochs, message):
+    plan = small_plan(tmp_path, stop_early=rule, training={"epochs": epochs})
+    with pytest.raises(StudyError) as refused:
+        require_feasible(plan, "small.yaml")
+    assert message in str(refused.value)
+
+
+def test_the_rule_for_stopping_is_no_part_of_the_definition_or_the_keys(tmp_path):
+    plain, stopping = small_plan(tmp_path), small_plan(tmp_path, stop_early={"keep": 0.5})
+    assert stopping.digest == plain.digest
+    assert [stopping.replicate(t, 0).key for t in stopping.trials] == [plain.replicate(t, 0).key for t in plain.trials]

@@ -1,10 +1,21 @@
 """Every case of what a launch does with a plan and what is stored of it. No database."""
 
+import math
+
 import pytest
 from small_study import small_plan
 
-from clustersweep.study.reconcile import OpenWork, left_to_train, reconcile
-from clustersweep.study.results import CompleteReplicate, FailedReplicate, TrialResult, TrialState, combination
+from clustersweep.study.events import DIVERGED
+from clustersweep.study.reconcile import OpenWork, curve_of, left_to_train, reconcile
+from clustersweep.study.results import (
+    CompleteReplicate,
+    FailedReplicate,
+    PausedReplicate,
+    StoppedAt,
+    TrialResult,
+    TrialState,
+    combination,
+)
 
 
 @pytest.fixture
@@ -156,3 +167,63 @@ def test_what_is_left_counts_replicates_combinations_and_seeds(plan, tmp_path):
         small_plan(tmp_path, search_space={"kernel_size": [3, 5, 7]}, seeds=[0, 1, 2]), stored, (0, 1)
     )
     assert (grown.finished, grown.new, grown.new_seeds) == (4, 2, 1)
+
+
+RULE = {"rungs": [1], "keep": 0.33, "spare_ties": False}
+
+
+def at_rung(value, epochs=1):
+    """Return two replicates at a rung, with one value after every epoch."""
+    curve = ((9.0, value),) * epochs
+    return {seed: PausedReplicate(seed, value, epochs, 1.0, "w", curve) for seed in (0, 1)}
+
+
+def stopped(trial, number, value):
+    where = StoppedAt(1, 3, 3, value, 0.1)
+    return TrialResult(number, trial.params, TrialState.STOPPED, paused=at_rung(value), stopped=where)
+
+
+def running(trial, number, value):
+    return TrialResult(number, trial.params, TrialState.RUNNING, paused=at_rung(value))
+
+
+def test_what_a_rung_has_stopped_stays_stopped_and_what_it_kept_goes_on(tmp_path):
+    plan = small_plan(tmp_path, stop_early=RULE)
+    first, second, third = plan.trials
+    stored = newest(impossible(plan), running(first, 1, 0.1), running(second, 2, 0.2), stopped(third, 3, 0.3))
+    work = reconcile(plan, stored).work
+    # A killed launch had written one of the two stops: the other trial is open, for the next one to write it.
+    assert [(one.continues, one.missing, one.later) for one in work] == [(1, (0, 1), False), (2, (0, 1), False)]
+    assert work[0].paused == at_rung(0.1)
+    assert left_to_train(plan, stored, (0, 1)).stopped == 2
+
+
+def test_without_the_rule_what_was_stopped_goes_on_from_a_new_trial(tmp_path):
+    plan = small_plan(tmp_path)
+    stored = newest(impossible(plan), *(stopped(t, n, 0.1 * n) for n, t in enumerate(plan.trials, 1)))
+    work = reconcile(plan, stored).work
+    assert [(one.supersedes, one.missing, one.later) for one in work] == [(n, (0, 1), False) for n in (1, 2, 3)]
+    assert [one.paused for one in work] == [at_rung(0.1 * n) for n in (1, 2, 3)]
+
+
+def test_what_was_stopped_waits_for_the_rung_when_that_is_open_again(tmp_path):
+    plan = small_plan(tmp_path, stop_early=RULE)
+    first, second, third = plan.trials
+    stored = newest(impossible(plan), stopped(first, 1, 0.3), stopped(second, 2, 0.2))  # the third is a new combination
+    work = reconcile(plan, stored).work
+    assert [(one.trial, one.later) for one in work] == [(first, True), (second, True), (third, False)]
+
+
+def test_a_seed_that_diverged_is_tried_again_only_where_nothing_is_stopped_by_comparison(tmp_path):
+    for rule, missing in ((RULE, ()), (None, (1,))):
+        plan = small_plan(tmp_path, stop_early=rule)
+        first, *_ = plan.trials
+        diverged = FailedReplicate(1, "not finite", DIVERGED, 1, 1.0, "w", ((9.0, 0.1),))
+        trial = kept(first, 1, TrialState.FAILED, ended(0) | {1: diverged})
+        found = [one.missing for one in reconcile(plan, newest(impossible(plan), trial)).work if one.trial == first]
+        assert found == ([missing] if missing else [])
+
+
+def test_a_complete_replicate_without_a_curve_counts_with_its_value_from_its_best_epoch_on():
+    assert curve_of(CompleteReplicate(0, 0.5, 3, 5, 1.0, "w"))[2:] == (0.5,)
+    assert all(map(math.isnan, curve_of(CompleteReplicate(0, 0.5, 3, 5, 1.0, "w"))[:2]))

@@ -65,7 +65,7 @@ def test_a_late_starter_that_is_stopped_is_what_was_risked():
 def test_fresh_seeds_judge_what_the_others_chose():
     # Seed 2 is lucky for trial 1: with it, trial 1 is chosen, and by seeds 0 and 1 alone trial 0.
     lucky = [[2.0] * 4, [2.0] * 4, [-4.0] * 4]
-    found = replay(study(flat(1.0), lucky), StopEarly(rungs=(1,), keep=0.5, spares_ties=False))
+    found = replay(study(flat(1.0), lucky), StopEarly(rungs=(1,), keep=0.5, spare_ties=False))
     assert found.fresh_regret == 0.0  # the rule chooses as the whole grid does, from any seeds
 
 
@@ -99,7 +99,7 @@ def test_incomplete_trials_take_no_part():
 
 def test_the_rules_that_are_tried_go_from_cautious_to_bold():
     rules = rules_for(study(flat(1.0), flat(2.0)))
-    assert [(rule.keep, rule.spares_ties) for rule in rules] == [
+    assert [(rule.keep, rule.spare_ties) for rule in rules] == [
         (1 / 2, True), (1 / 3, True), (1 / 5, True), (1 / 2, False), (1 / 3, False), (1 / 5, False),
     ]  # fmt: skip
     assert {rule.rungs for rule in rules} == {(1, 3)}

@@ -45,8 +45,8 @@ def test_only_complete_trials_are_ranked_best_first():
 
 
 def test_states_are_the_words_that_are_stored_and_shown():
-    assert [str(state) for state in TrialState] == ["waiting", "running", "complete", "failed", "infeasible"]
-    assert json.dumps([*ReplicateState]) == '["complete", "failed"]'
+    assert [str(state) for state in TrialState] == ["waiting", "running", "complete", "failed", "infeasible", "stopped"]
+    assert json.dumps([*ReplicateState]) == '["complete", "failed", "paused"]'
     assert [state for state in TrialState if not state.is_finished] == [TrialState.WAITING, TrialState.RUNNING]
 
 

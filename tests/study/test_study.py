@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema  # comes with Ray
 import pytest
 from places import ROOT
+from small_study import small_study
 
 from clustersweep.errors import Problem, StudyError
 from clustersweep.files import json_digest
@@ -20,6 +21,7 @@ from clustersweep.own.task import OwnTask
 from clustersweep.settings.reader import MAX_BYTES, read_yaml
 from clustersweep.study.definition import changes, definition, extends, replicate_key
 from clustersweep.study.keys import KEYS as STUDY_KEYS
+from clustersweep.study.stopping import StopEarly
 from clustersweep.study.study import Study, study_schema
 from clustersweep.study.task import Infeasible
 from clustersweep.survey.spec import SimulateSpec
@@ -120,6 +122,50 @@ def test_grid_yaml_shows_every_key_with_its_default():
     shown = (grid.task.split, grid.seeds, grid.objective, grid.task.limits, grid.resources)
     plain = Study(name="s", task=ClusterMasses(data=grid.task.data), search_space=grid.search_space)
     assert shown == (plain.task.split, plain.seeds, plain.objective, plain.task.limits, plain.resources)
+
+
+def test_a_study_stops_no_trial_unless_it_says_how(tmp_path):
+    assert small_study(tmp_path).stop_early is None
+    assert small_study(tmp_path, stop_early=None).stop_early is None
+    assert small_study(tmp_path, stop_early={}).stop_early == StopEarly()
+    rule = {"rungs": [1, 2], "keep": 0.5, "spare_ties": False, "noise": 0.01}
+    assert small_study(tmp_path, stop_early=rule).stop_early == StopEarly(**rule | {"rungs": (1, 2)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"stop_early": {"rungs": [3, 1]}},
+            "stop_early.rungs = [3, 1]: must rise from one rung to the next. Write each",
+        ),
+        (
+            {"stop_early": {"rungs": [1, 1]}},
+            "stop_early.rungs = [1, 1]: must rise from one rung to the next. Write each",
+        ),
+        ({"stop_early": {"rungs": []}}, "stop_early.rungs = []: must be auto or must have at least one value."),
+        ({"stop_early": {"rungs": "all"}}, "stop_early.rungs = all: must be auto or a list."),
+        ({"stop_early": {"keep": 1}}, "stop_early.keep = 1: must be less than 1."),
+        ({"stop_early": {"keep": 0}}, "stop_early.keep = 0: must be greater than 0."),
+        ({"stop_early": {"noise": 0}}, "stop_early.noise = 0: must be greater than 0."),
+        ({"stop_early": {"rung": [1]}}, "stop_early.rung: is no key of `stop_early`. Did you mean `rungs`?"),
+        (
+            {"stop_early": {}, "seeds": [0]},
+            "stop_early: needs two seeds at least: what the noise of the seeds cannot tell from the best is not "
+            "stopped. Add seeds; or give the standard deviation of a trial's value over seeds as `noise`, or write "
+            "`spare_ties: false`.",
+        ),
+    ],
+)
+def test_a_rule_for_stopping_that_cannot_be_followed_is_refused(tmp_path, changes, message):
+    with pytest.raises(StudyError) as refused:
+        small_study(tmp_path, **changes)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("rule", [{"noise": 0.01}, {"spare_ties": False}])
+def test_one_seed_will_do_where_the_noise_is_known_or_not_asked_for(tmp_path, rule):
+    assert small_study(tmp_path, stop_early=rule, seeds=[0]).stop_early == StopEarly(**rule)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -46,10 +46,10 @@ class ArithmeticWorkers:
     def idle(self):
         return tuple(self._idle)
 
-    def start(self, worker, replicate, checkpoint):
+    def start(self, worker, replicate, checkpoint, until=None):
         self._idle.remove(worker)
         self.log.append((worker, replicate))
-        self._streams[worker] = self._train(replicate, checkpoint)
+        self._streams[worker] = self._train(replicate, checkpoint, until)
 
     def events(self, timeout_s):
         found = []
@@ -76,8 +76,8 @@ class ArithmeticWorkers:
     def close(self):
         pass
 
-    def _train(self, replicate, checkpoint):
-        for event in self._runner.train(replicate, checkpoint):
+    def _train(self, replicate, checkpoint, until):
+        for event in self._runner.train(replicate, checkpoint, until):
             fault = self._fault(replicate, event.epoch) if isinstance(event, EpochEnd) else None
             yield fault or event
             if fault:

@@ -265,9 +265,9 @@ def test_a_worker_that_was_dead_before_it_took_a_replicate_up_is_nothing_against
     class KilledIdle(ArithmeticWorkers):
         dead = 3  # of those that are given the replicate to be trained alone
 
-        def _train(self, replicate, checkpoint):
+        def _train(self, replicate, checkpoint, until):
             if self.faults or not self.dead or (replicate.seed, replicate.trial.params["kernel_size"]) != (0, 7):
-                yield from super()._train(replicate, checkpoint)
+                yield from super()._train(replicate, checkpoint, until)
             else:
                 self.dead -= 1
                 yield killed

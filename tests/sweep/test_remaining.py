@@ -4,8 +4,9 @@ import pytest
 from small_study import small_plan
 
 from clustersweep.study.events import EpochEnd
-from clustersweep.study.results import CompleteReplicate
-from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, WorkerLost
+from clustersweep.study.results import CompleteReplicate, StoppedAt
+from clustersweep.study.stopping import expected_epochs
+from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, TrialStopped, WorkerLost
 from clustersweep.sweep.remaining import Remaining
 
 EPOCHS = 10
@@ -101,3 +102,14 @@ def test_replicates_that_did_not_say_how_many_epochs_they_have_count_when_they_e
     assert left.after(1.0) is None
     assert told(left, ended(first, 40), began(second, 20), *epochs(second, 21, 30)) == pytest.approx(4.0)
     assert left.after(10.0) == pytest.approx(20.0)
+
+
+def test_of_what_a_rung_stops_nothing_is_left(plan):
+    def ahead(most, done):
+        return expected_epochs((2,), 0.5, most, done)
+
+    left = Remaining([(plan.trials[0], [0, 1])], lambda trial: 2.0, ahead=ahead)
+    assert left.left_s == 2 * 2.0 * (2 + 0.5 * 8)
+    replicate = plan.replicate(plan.trials[0], 0)
+    assert told(left, began(replicate), *epochs(replicate, 1, 2)) == pytest.approx(2.0 * (0.5 * 8 + 2 + 0.5 * 8))
+    assert told(left, TrialStopped(1, replicate, StoppedAt(2, 3, 3, 0.5, 0.1))) == pytest.approx(0)

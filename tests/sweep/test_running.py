@@ -46,7 +46,7 @@ def test_a_trials_value_is_the_objective_over_its_seeds_and_none_where_one_faile
 def test_a_trials_curve_is_the_mean_over_the_seeds_that_got_so_far_running_ones_too(trial):
     assert trial.mean_curve() == {}
     trial.results[0] = ended(0, 0.2, 0.5, 0.25)
-    assert trial.mean_curve([((9.0, 1.0), (9.0, 0.75), (9.0, 0.5))]) == {1: 0.75, 2: 0.5, 3: 0.5}
+    assert trial.mean_curve({1: ((9.0, 1.0), (9.0, 0.75), (9.0, 0.5))}) == {1: 0.75, 2: 0.5, 3: 0.5}
 
 
 def test_what_a_replicate_came_to_has_the_events_figures_and_the_host_and_a_failure_its_own_times(trial, plan):

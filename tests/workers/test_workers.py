@@ -350,9 +350,9 @@ def hog(used_bytes, until_bytes, ended):
     """
 
     class Hog(ReplicateActor):
-        def train(self, replicate, checkpoint):
+        def train(self, replicate, checkpoint, until=None):
             kept, patience = [], time.monotonic() + 60
-            for event in super().train(replicate, checkpoint):
+            for event in super().train(replicate, checkpoint, until):
                 yield event
                 if not isinstance(event, EpochEnd) or event.epoch < EPOCHS // 3:
                     continue
@@ -431,7 +431,7 @@ def test_what_ray_ends_for_its_memory_is_tried_once_more_alone_and_then_fails_wi
 @pytest.mark.integration
 def test_a_worker_that_python_gives_no_memory_outside_the_training_is_told_as_out_of_memory(token_file, tmp_path):
     class Hungry(ReplicateActor):
-        def train(self, replicate, checkpoint):
+        def train(self, replicate, checkpoint, until=None):
             yield from ()
             raise MemoryError
 
@@ -455,10 +455,10 @@ def test_what_does_not_fit_into_a_share_of_a_gpu_is_tried_alone_on_a_whole_one(
             super().__init__(task, cpus, 0.0, *others)
             self._whole = gpu_share == 1
 
-        def train(self, replicate, checkpoint):
+        def train(self, replicate, checkpoint, until=None):
             if replicate.trial.params == ATE_TOO_MUCH and not self._whole:
                 raise MemoryError
-            yield from super().train(replicate, checkpoint)
+            yield from super().train(replicate, checkpoint, until)
 
     timings = RayTimings(count_gpus_s=0.01)  # nobody answers, and Ray is believed
     workers = RayWorkers(
