@@ -52,3 +52,18 @@ for (const plot of document.querySelectorAll(".slices .js-plotly-plot")) {
   });
   plot.on("plotly_unhover", () => fade(null));
 }
+
+// Choices: one body of several is shown; figures that were hidden take the width that there is.
+for (const radio of document.querySelectorAll(".choices > fieldset input")) {
+  radio.addEventListener("change", () => {
+    for (const other of document.querySelectorAll(".choices > fieldset input")) {
+      if (other.value === radio.value) other.checked = true;
+    }
+    for (const group of document.querySelectorAll(".choices")) {
+      const bodies = [...group.children].filter((child) => child.classList.contains("choice"));
+      if (!bodies.some((body) => body.dataset.choice === radio.value)) continue;
+      for (const body of bodies) body.hidden = body.dataset.choice !== radio.value;
+    }
+    window.dispatchEvent(new Event("resize"));
+  });
+}

@@ -76,6 +76,23 @@ def figure(drawn: str, caption: str) -> str:
     return f'<figure><div class="plot">{drawn}</div><figcaption>{escape(caption)}</figcaption></figure>\n'
 
 
+def choices(name: str, question: str, options: Sequence[tuple[str, str]], chosen: int = 0) -> str:
+    """Let the reader choose one of several bodies (HTML), each with its label (plain text); of one, return that.
+
+    `name` is unique on the page; groups whose labels are the same change together.
+    """
+    if len(options) == 1:
+        return options[0][1]
+    radios, bodies = [], []
+    for number, (label, body) in enumerate(options):
+        checked, hidden = (" checked", "") if number == chosen else ("", " hidden")
+        value = escape(label)
+        radios.append(f'<label><input type="radio" name="{name}" value="{value}"{checked}> {value}</label>')
+        bodies.append(f'<div class="choice" data-choice="{value}"{hidden}>{body}</div>')
+    asked = f"<legend>{escape(question)}</legend>{' '.join(radios)}"
+    return f'<div class="choices"><fieldset>{asked}</fieldset>\n' + "\n".join(bodies) + "</div>\n"
+
+
 def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]], text: Sequence[str] = ()) -> str:
     """Return a sortable table; each row comes with its class. Columns named in `text` are set to the left."""
     left = [name in text for name in head]

@@ -13,10 +13,12 @@ from clustersweep.study.objective import aggregate, plain_metric
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
+    PausedReplicate,
     SweepResults,
     TrialResult,
     TrialState,
 )
+from clustersweep.study.stopping import Rung, StopEarly, run_rungs
 from clustersweep.study.task import Infeasible
 from clustersweep.training.metric import VAL_LOSS
 from clustersweep.training.network import NetworkSpec, layers, parameters
@@ -106,3 +108,27 @@ def mirrored(results: SweepResults) -> SweepResults:
         value = None if trial.value is None else 1 - trial.value
         trials.append(dataclasses.replace(trial, value=value, replicates=done))
     return dataclasses.replace(results, trials=tuple(trials), metric=ACCURACY, label_variance=None)
+
+
+def stop_trials(results: SweepResults, rungs: tuple[int, ...] = (2, 5), keep: float = 0.34) -> SweepResults:
+    """Return the same sweep as rungs would have left it, ties not spared."""
+    curves = {
+        t.number: [[value for _, value in r.curve] for r in t.complete_replicates] for t in results.ranked()
+    }  # fmt: skip
+    decided = run_rungs(curves, rungs, StopEarly(keep=keep, spare_ties=False), results.metric)
+    at = {trial: rung for rung in decided for trial in rung.stopped}
+    return dataclasses.replace(results, trials=tuple(_stopped(t, at.get(t.number)) for t in results.trials))
+
+
+def _stopped(trial: TrialResult, rung: Rung | None) -> TrialResult:
+    if rung is None:
+        return trial
+    paused = {
+        r.seed: PausedReplicate(
+            r.seed, min(value for _, value in r.curve[: rung.epoch]), rung.epoch, 1.0, "w", r.curve[: rung.epoch]
+        )
+        for r in trial.complete_replicates
+    }
+    return dataclasses.replace(
+        trial, state=TrialState.STOPPED, value=None, replicates={}, paused=paused, stopped=rung.stopped_at(trial.number)
+    )

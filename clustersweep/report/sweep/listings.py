@@ -98,6 +98,24 @@ def infeasible_html(results: SweepResults) -> str:
     return paragraph(note, "note") + table(head, rows, head[-3:])
 
 
+def stopped_html(results: SweepResults) -> str:
+    """List the combinations that rungs stopped, each with where it stood there."""
+    rows = []
+    for trial in results.trials:
+        if (at := trial.stopped) is not None:
+            value = math.nan if at.value is None else at.value
+            best = math.nan if at.best is None else at.best
+            cells = [number(at.epoch, "d"), text(f"{at.rank} of {at.among}", at.rank), number(value, ".4f")]
+            rows.append(("", [*_identity(results, trial), *cells, number(best, ".4f")]))
+    head = ["trial", *results.axes, "after epoch", "rank there", results.metric.titled("value there"), "the best's"]
+    note = (
+        "Stopped by comparison with others after the same epoch. A value counts each seed’s best until there; one of "
+        "which a seed has diverged is empty. They keep their checkpoints, and go on where the study file’s "
+        "stop_early is loosened or taken away."
+    )
+    return paragraph(note, "note") + table(head, rows, ())
+
+
 def unfinished_html(results: SweepResults) -> str:
     """List what failed, with the error, and what has not ended; empty where everything is complete."""
     failed = []

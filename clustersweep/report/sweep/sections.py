@@ -83,6 +83,19 @@ def slices_introduction(count: int, metric: Metric) -> str:
     )
 
 
+BUDGETS = (
+    "Trials were stopped early, so not all were trained equally long, and only equal budgets are compared: choose "
+    "after which epoch. Each seed counts with its best value until there. Hollow points are trials that were stopped "
+    "there; what was stopped before is a gap."
+)
+
+
+def budget_label(at: SweepResults, epoch: int | None) -> str:
+    """Say after which epoch trials are compared, and how many there are."""
+    number = f"{len(at.ranked())} combinations"
+    return f"at the end of their training ({number})" if epoch is None else f"after epoch {epoch} ({number})"
+
+
 def slice_html(number: int, data: SliceFigure, drawn: str, seen: Iterable[str]) -> str:
     """Put a slice figure under its heading and over its caption; `seen` are the axes told by the look of a line."""
     told = [f"{axis} by {how}" for how, axis in zip(("colour", "line style", "symbol"), seen, strict=False)]
@@ -185,10 +198,11 @@ def _counts(results: SweepResults, found: Verdict) -> str:
         f"{results.count(TrialState.COMPLETE)} complete",
         f"{results.count(TrialState.INFEASIBLE)} impossible",
         f"{results.count(TrialState.FAILED)} failed",
+        *([f"{stopped} stopped early"] if (stopped := results.count(TrialState.STOPPED)) else []),
         f"{waiting} not finished",
     ]
     words = f"Of {counted(grid, 'combination')}, {_list(counts)}."
-    if waiting or results.count(TrialState.FAILED):
+    if waiting or stopped or results.count(TrialState.FAILED):
         words += " The verdict is about the complete ones only."
     if found.learned_nothing:
         words += f" {counted(len(found.learned_nothing), 'trial')} learned nothing (no better than a constant)."

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -102,16 +102,17 @@ def _lines(data: SliceFigure, panel: Panel, encoding: Encoding) -> Iterator[go.S
     for values, lines in alike.items():
         fixed = dict(zip(encoding.axes, values, strict=True))
         colour, dash, symbol = encoding.look(fixed)
-        x, y, text = [], [], []
+        x, y, text, hollow = [], [], [], []
         for params, points in lines:
             for value, point in zip(data.values, points, strict=True):
                 x.append(_x(data, value))
                 y.append(None if point is None else point.loss)
                 text.append("" if point is None else _hover(data, params, point))
-            x, y, text = [*x, None], [*y, None], [*text, ""]  # lifts the pen before the next line
+                hollow.append(point is not None and point.stopped)
+            x, y, text, hollow = [*x, None], [*y, None], [*text, ""], [*hollow, False]  # lifts the pen
         yield go.Scatter(
             x=x, y=y, mode="lines+markers", connectgaps=False, opacity=0.6, showlegend=False, meta={"fixed": fixed},
-            line={"color": colour, "dash": dash, "width": 1.4}, marker={"symbol": symbol, "size": 6},
+            line={"color": colour, "dash": dash, "width": 1.4}, marker={"symbol": _symbols(symbol, hollow), "size": 6},
             hovertext=text, hoverinfo="text",
         )  # fmt: skip
     if panel.mean and len(panel.lines) > 1:
@@ -122,6 +123,11 @@ def _lines(data: SliceFigure, panel: Panel, encoding: Encoding) -> Iterator[go.S
                 marker={"size": width + 3, "color": colour}, meta={"mean": True},
                 hovertemplate=f"<b>mean of {data.whole_lines} lines: %{{y:.5f}}{unit}</b><extra></extra>",
             )  # fmt: skip
+
+
+def _symbols(symbol: str, hollow: Sequence[bool]) -> str | list[str]:
+    """Return the symbol of every point, open for those of trials that were stopped there."""
+    return [f"{symbol}-open" if one else symbol for one in hollow] if any(hollow) else symbol
 
 
 def _legend(data: SliceFigure, encoding: Encoding) -> Iterator[go.Scatter]:
@@ -160,9 +166,9 @@ def _span(data: SliceFigure) -> tuple[float, float]:
 
 def _hover(data: SliceFigure, fixed: Params, point: Point) -> str:
     where = params_text({data.axis: point.x, **fixed})
-    return (
-        f"<b>{point.loss:.5f}{escape(data.metric.with_unit)}</b><br>{where}<br>seed {point.seed}, trial {point.trial}"
-    )
+    stopped = ", stopped here" if point.stopped else ""
+    of = f"seed {point.seed}, trial {point.trial}{stopped}"
+    return f"<b>{point.loss:.5f}{escape(data.metric.with_unit)}</b><br>{where}<br>{of}"
 
 
 def _rank_name(rank: int, count: int) -> str:

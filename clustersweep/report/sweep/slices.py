@@ -14,18 +14,19 @@ from clustersweep.study.objective import Metric
 from clustersweep.study.results import FailedReplicate, SweepResults, TrialResult, TrialState, combination, losses
 
 Scale = Literal["category", "linear", "log"]
-GapKind = Literal["impossible", "failed", "unfinished"]
-GAP_KINDS: tuple[GapKind, ...] = ("impossible", "failed", "unfinished")
+GapKind = Literal["impossible", "failed", "stopped", "unfinished"]
+GAP_KINDS: tuple[GapKind, ...] = ("impossible", "failed", "stopped", "unfinished")
 
 
 @dataclass(frozen=True)
 class Point:
-    """One replicate: the one that holds the panel's rank among its trial's seeds."""
+    """One replicate: the one that holds the panel's rank among its trial's seeds; `stopped`: its trial was, there."""
 
     x: Scalar
     loss: float
     seed: int
     trial: int
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _point(rank: int, x: Scalar, trial: TrialResult | None, metric: Metric) -> P
     if rank > len(ended):
         return None
     _, seed, loss = ended[rank - 1]
-    return Point(x, loss, seed, trial.number)
+    return Point(x, loss, seed, trial.number, trial.stopped is not None)
 
 
 def _gaps(axis: str, x: Scalar, found: Sequence[TrialResult | None]) -> list[Gap]:
@@ -175,6 +176,8 @@ def _gaps(axis: str, x: Scalar, found: Sequence[TrialResult | None]) -> list[Gap
         elif trial.state == TrialState.FAILED:
             why = {r.signature or "failed" for r in trial.replicates.values() if isinstance(r, FailedReplicate)}
             reasons["failed"][", ".join(sorted(why)) or "failed"].append(trial)
+        elif trial.stopped is not None and trial.value is None:
+            reasons["stopped"][f"after epoch {trial.stopped.epoch}"].append(trial)
         elif trial.value is None:
             reasons["unfinished"][trial.state].append(trial)
     gaps = []

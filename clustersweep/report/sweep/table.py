@@ -9,6 +9,7 @@ from clustersweep.study.objective import Metric
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
+    PausedReplicate,
     ReplicateResult,
     SweepResults,
     TrialResult,
@@ -81,8 +82,10 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
         why = trial.infeasible
         yield {**common, "state": TrialState.INFEASIBLE, "rule": why.rule, "layer": why.layer, "reason": why.reason}
         return
-    for seed in sorted({*results.seeds, *trial.replicates}):
-        replicate = trial.replicates.get(seed)
+    if trial.stopped is not None:
+        common["reason"] = trial.stopped.reason
+    for seed in sorted({*results.seeds, *trial.replicates, *trial.paused}):
+        replicate = trial.replicates.get(seed) or trial.paused.get(seed)
         if replicate is None:
             yield {**common, "seed": seed, "state": TrialState.WAITING}
             continue
@@ -98,8 +101,10 @@ def _rows(results: SweepResults, trial: TrialResult) -> Iterator[Row]:
         }
 
 
-def _ended(replicate: ReplicateResult, results: SweepResults) -> Row:
+def _ended(replicate: ReplicateResult | PausedReplicate, results: SweepResults) -> Row:
     metric, variance = results.metric, results.label_variance
+    if isinstance(replicate, PausedReplicate):
+        return {_metric_column(metric): replicate.value}
     if isinstance(replicate, FailedReplicate):
         return {"resumed": 0, "error": " ".join(replicate.error.split())}  # one row, one line, for grep
     return {
@@ -136,6 +141,11 @@ def summary(results: SweepResults) -> dict[str, object]:
             {"number": t.number, "params": dict(t.params), "rule": t.infeasible.rule, "layer": t.infeasible.layer,
              "trace": [[name, list(shape)] for name, shape in t.infeasible.trace]}
             for t in results.trials if t.infeasible is not None
+        ],
+        "stopped": [
+            {"number": t.number, "params": dict(t.params), "rung": t.stopped.epoch, "rank": t.stopped.rank,
+             "among": t.stopped.among, "value": t.stopped.value}
+            for t in results.trials if t.stopped is not None
         ],
         "failed": [
             {"number": t.number, "params": dict(t.params)} for t in results.trials if t.state == TrialState.FAILED

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from example_results import fail_trial, grid_results
+from example_results import fail_trial, grid_results, stop_trials
 from mode_bar import covered_words
 from playwright.sync_api import Browser, Page
 
@@ -128,3 +128,27 @@ def test_nothing_leaves_the_machine_and_nothing_goes_wrong(opened: Opened) -> No
 def test_the_table_beside_the_page_is_there(opened: Opened) -> None:
     path = Path(opened.page.url.removeprefix("file://"))
     assert (path.parent / "results.csv").exists()
+
+
+def test_the_reader_chooses_at_which_rung_trials_that_were_stopped_are_compared(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    files = write_report(stop_trials(grid_results()), tmp_path_factory.mktemp("stopped"))
+    found = Opened(browser.new_page(viewport={"width": 1200, "height": 900}))
+    page = found.page
+    page.goto(files.html.as_uri())
+    page.wait_for_selector("#figure-slice-1-after-2 .main-svg")
+    assert page.locator("#figure-slice-1-after-2").is_visible()
+    assert not page.locator("#figure-slice-1-after-5").is_visible()
+    page.locator("#hyperparameters").get_by_label("after epoch 5 (19 combinations)").check()
+    assert not page.locator("#figure-slice-1-after-2").is_visible()
+    for name in ("slice-1", "effects"):  # both sections change, and fill the width that was not there before
+        drawn = page.locator(f"#figure-{name}-after-5 .main-svg").first
+        page.wait_for_function(
+            "name => document.querySelector(`#figure-${name}-after-5 .main-svg`).getBoundingClientRect().width > 1000",
+            arg=name,
+        )
+        assert drawn.is_visible()
+    assert page.locator("#noise").get_by_label("after epoch 5 (19 combinations)").is_checked()
+    assert found.said == []
+    page.close()

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import math
 import re
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from example_results import GRID, LABEL_VARIANCE, fail_trial, grid_results, replace_trial
+from example_results import GRID, LABEL_VARIANCE, fail_trial, grid_results, replace_trial, stop_trials
 
 from clustersweep.errors import NothingCompleteError, StorageError
 from clustersweep.masses.export import evidence_of
@@ -21,7 +22,13 @@ from clustersweep.report.style import draw
 from clustersweep.report.sweep.curves import learning_curves, loss_against_cost
 from clustersweep.report.sweep.effects import effects
 from clustersweep.report.sweep.figures import cost_figure, curve_figure, effect_figure
-from clustersweep.report.sweep.listings import infeasible_html, provenance_html, times_html, unfinished_html
+from clustersweep.report.sweep.listings import (
+    infeasible_html,
+    provenance_html,
+    stopped_html,
+    times_html,
+    unfinished_html,
+)
 from clustersweep.report.sweep.page import sweep_page
 from clustersweep.report.sweep.sections import slice_html, slices_introduction, verdict_html
 from clustersweep.report.sweep.slice_figure import slice_figure
@@ -40,6 +47,7 @@ from clustersweep.study.results import (
     TrialState,
     loss_of,
 )
+from clustersweep.study.stopping import compared_at
 from clustersweep.training.metric import VAL_LOSS
 
 RESULTS = grid_results()
@@ -518,3 +526,60 @@ def test_a_report_without_recorded_launches_says_nothing_of_time():
     assert "Time, estimated and taken" not in page
     timed = dataclasses.replace(RESULTS, launches=(LaunchTime(2, 24, 60, 120, 100.0, 40.0, measured=True),))
     assert "Time, estimated and taken" in sweep_page(timed, Provenance(), "now")
+
+
+# --- trials that were stopped early
+
+
+STOPPED = stop_trials(RESULTS)
+
+
+def test_where_trials_were_stopped_lines_are_drawn_for_every_budget_that_compares_them() -> None:
+    page = sweep_page(STOPPED, Provenance(), "now")
+    labels = ["after epoch 2 (54 combinations)", "after epoch 5 (19 combinations)"]
+    labels.append("at the end of their training (7 combinations)")
+    for label in labels:
+        assert page.count(f'value="{label}"') == 2  # lines, and effects
+    for number, name in itertools.product((1, 2, 3, 4), ("", "-after-2", "-after-5")):
+        assert f'id="figure-slice-{number}{name}"' in page
+    assert "only equal budgets are compared" in page
+    assert "only equal budgets are compared" not in sweep_page(RESULTS, Provenance(), "now")
+
+
+def test_points_of_trials_that_were_stopped_there_are_hollow_and_those_stopped_before_are_gaps() -> None:
+    first, later = (next(f for f in slices(compared_at(STOPPED, e)) if f.axis == "dense_layers") for e in (2, 5))
+    points = [point for line in first.panels[0].lines for point in line.points if point is not None]
+    assert (len(points), sum(point.stopped for point in points)) == (54, 35)
+    symbols = [
+        s for trace in slice_figure(first).data if trace.meta and "fixed" in trace.meta for s in trace.marker.symbol
+    ]
+    assert sum(str(symbol).endswith("-open") for symbol in symbols) == 3 * 35
+    kinds = {(gap.kind, gap.reasons) for gap in later.gaps}
+    assert any(kind == "stopped" and "after epoch 2" in reasons[0] for kind, reasons in kinds)
+    assert sum(gap.count for gap in later.gaps if gap.kind == "stopped") == 35
+
+
+def test_a_budget_compares_values_until_there() -> None:
+    figure = next(f for f in slices(compared_at(STOPPED, 2)) if f.axis == "dense_layers")
+    best = min(value for t in RESULTS.ranked() for r in t.complete_replicates for _, value in r.curve[:2])
+    assert figure.low == pytest.approx(best)
+
+
+def test_stopped_trials_are_listed_with_rung_rank_and_value() -> None:
+    text = re.sub("<[^>]*>", " ", stopped_html(STOPPED))
+    trial = next(t for t in STOPPED.trials if t.stopped is not None)
+    assert f"{trial.stopped.rank} of {trial.stopped.among}" in text
+    assert f"{trial.stopped.value:.4f}" in text
+    assert stopped_html(STOPPED).count("<tr") == 1 + 47
+
+
+def test_the_verdict_says_how_many_were_stopped() -> None:
+    text = verdict_html(STOPPED, verdict(STOPPED))
+    assert "7 complete, 27 impossible, 0 failed, 47 stopped early and 0 not finished" in text
+    assert "The verdict is about the complete ones only." in text
+
+
+def test_the_summary_has_what_was_stopped() -> None:
+    told = summary(STOPPED)["stopped"]
+    assert len(told) == 47
+    assert set(told[0]) == {"number", "params", "rung", "rank", "among", "value"}
