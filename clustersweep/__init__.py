@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors: a name is imported when it is first asked for
     from clustersweep.api.models import load_model, predict, train
-    from clustersweep.api.operations import backup, dashboard, remove, restore, stop
+    from clustersweep.api.operations import backup, clean, dashboard, remove, restore, stop
     from clustersweep.api.studies import (
         export,
         launch,
@@ -24,7 +24,15 @@ if TYPE_CHECKING:  # for editors: a name is imported when it is first asked for
     )
     from clustersweep.api.surveys import convert, show, simulate
     from clustersweep.errors import ClusterSweepError
-    from clustersweep.sweep.events import EpochDone, ReplicateBegan, ReplicateDone, TrialDone, WorkerLost
+    from clustersweep.sweep.events import (
+        EpochDone,
+        ReplicateBegan,
+        ReplicateDone,
+        RungDecided,
+        TrialDone,
+        TrialStopped,
+        WorkerLost,
+    )
 
 __version__ = "0.1.0"
 
@@ -52,7 +60,7 @@ _public, __getattr__ = public_names(
     __name__,
     {
         "api.models": ("load_model", "predict", "train"),
-        "api.operations": ("backup", "dashboard", "remove", "restore", "stop"),
+        "api.operations": ("backup", "clean", "dashboard", "remove", "restore", "stop"),
         "api.studies": (
             "export",
             "launch",
@@ -66,13 +74,22 @@ _public, __getattr__ = public_names(
         ),
         "api.surveys": ("convert", "show", "simulate"),
         "errors": ("ClusterSweepError",),
-        "sweep.events": ("EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost"),
+        "sweep.events": (
+            "EpochDone",
+            "ReplicateBegan",
+            "ReplicateDone",
+            "RungDecided",
+            "TrialDone",
+            "TrialStopped",
+            "WorkerLost",
+        ),
     },
 )
 __all__ = [
-    "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "TrialDone", "WorkerLost", "backup", "convert",
-    "dashboard", "export", "launch", "load_model", "load_study", "plan", "predict", "remove", "replay", "restore",
-    "results", "schema", "show", "simulate", "stop", "studies", "train", "write_report",
+    "ClusterSweepError", "EpochDone", "ReplicateBegan", "ReplicateDone", "RungDecided", "TrialDone", "TrialStopped",
+    "WorkerLost", "backup", "clean", "convert", "dashboard", "export", "launch", "load_model", "load_study", "plan",
+    "predict", "remove", "replay", "restore", "results", "schema", "show", "simulate", "stop", "studies", "train",
+    "write_report",
 ]  # fmt: skip
 
 

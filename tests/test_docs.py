@@ -260,6 +260,7 @@ LEAVE_AND_READ = {"plan", "launch", "status", "report", "replay", "export", "sho
 TYPED = {
     "clustersweep backup": "sweep/test_backup.py::test_the_verbs_say_what_they_have_done_and_never_the_password",
     "clustersweep restore": "sweep/test_backup.py::test_the_verbs_say_what_they_have_done_and_never_the_password",
+    "clustersweep clean": "sweep/test_stop_early.py::test_stopped_trials_without_checkpoints_begin_again",
     "clustersweep convert --to": "cli/test_survey.py::test_the_labs_files_become_fits_and_npz_of_the_same_digest",
     "clustersweep dashboard": "cli/test_dashboard.py::dashboard",
     "clustersweep plan --home": "cli/test_survey.py::test_a_survey_with_other_habits_goes_from_its_files_to_a_plan",

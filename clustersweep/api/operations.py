@@ -1,4 +1,4 @@
-"""For those who look after a database: back it up, restore it, remove a study, as the verbs do it."""
+"""For those who look after a database: back it up, restore it, clean or remove a study, as the verbs do it."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -12,6 +12,8 @@ from clustersweep.words import counted, size
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from clustersweep.study.study import Study
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,6 +165,49 @@ def remove(
         name, opened, where, keep_files=keep_files, agreed=lambda found: agreed is None or agreed(removed(found))
     )
     return None if done is None else removed(done)
+
+
+@dataclass(frozen=True, repr=False)
+class Cleaned(Shown):
+    """What was removed of trials that were stopped early.
+
+    Attributes:
+        name: The study's.
+        trials: How many stopped trials had checkpoints.
+        size_bytes: How much those took.
+    """
+
+    name: str
+    trials: int
+    size_bytes: int
+
+    def show(self, out: "Console") -> None:
+        """Print it as `clustersweep clean` does."""
+        text = f"the checkpoints of {counted(self.trials, 'stopped trial')}, {size(self.size_bytes)}"
+        out.out(
+            f"removed {text}" if self.trials else f"{self.name} has no checkpoints of stopped trials", highlight=False
+        )
+
+
+def clean(study: "Study | Path | str", *, storage: str | None = None, home: Path | str | None = None) -> Cleaned:
+    """Remove the checkpoints of trials that were stopped early; if these ever go on, they begin again.
+
+    Args:
+        study: The study, its file, or the name of a stored one.
+        storage: As in `remove`.
+        home: As in `remove`.
+
+    Raises:
+        StudyError: The file cannot be read.
+        StudyLockedError: A launch of it lives.
+        StorageError: There is no such study.
+    """
+    from clustersweep.api.studies import study_name
+    from clustersweep.sweep.removal import clean_study
+
+    where, name = home_of(home), study_name(study)
+    done = clean_study(name, database_of(storage, where), where)
+    return Cleaned(name, done.trials, done.size_bytes)
 
 
 def stop(*, force: bool = False, home: Path | str | None = None) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clustersweep.cli.options import HomeOption, StorageOption
+from clustersweep.cli.options import HomeOption, StorageOption, StudyOrName
 
 if TYPE_CHECKING:
     from clustersweep.api.operations import Removed
@@ -44,6 +44,15 @@ def restore(
     from clustersweep.api.operations import restore as run
 
     run(file, storage=storage, home=home_folder).show(Console())
+
+
+def clean(study_file: StudyOrName, storage: StorageOption = None, home_folder: HomeOption = None) -> None:
+    """Remove the checkpoints of trials that were stopped early; if these ever go on, they begin again."""
+    from rich.console import Console
+
+    from clustersweep.api.operations import clean as run
+
+    run(study_file, storage=storage, home=home_folder).show(Console())
 
 
 def remove(

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+StudyOrName = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="The study file or, once it is stored, the study's name.")
+]
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Folder for the embedded database, surveys and runs. \\[default: CLUSTERSWEEP_HOME]"),

@@ -1,4 +1,4 @@
-"""Removing a study: its trials from the database, its run folder from the disk."""
+"""Removing a study, from the database and from the disk; or only the checkpoints of what was stopped."""
 
 import re
 from collections.abc import Callable
@@ -62,5 +62,45 @@ def remove_study(
                 files.remove()
             storage.remove(name)
             return found
+    finally:
+        storage.close()
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed of trials that were stopped early.
+
+    Attributes:
+        trials: How many stopped trials had checkpoints.
+        size_bytes: How much those took.
+    """
+
+    trials: int
+    size_bytes: int
+
+
+def clean_study(name: str, database: Database, home: Home) -> Cleaned:
+    """Remove the checkpoints of trials that were stopped early. If they ever go on, they begin again.
+
+    Args:
+        name: The study's name.
+        database: Where it is stored.
+        home: Where its run folder is.
+
+    Raises:
+        StudyLockedError: A launch of it lives.
+        StorageError: There is no such study, or it is another program's.
+    """
+    storage = Storage.connect(database.url, where=database.name(home))
+    try:
+        with StudyLock.acquire(database.url, name):
+            stopped = [trial for trial in storage.newest(name).values() if trial.stopped is not None]
+            files, trials, freed = RunFolder(home.run(name)), 0, 0
+            for trial in stopped:
+                sizes = [files.checkpoint_bytes(one.key) for one in trial.paused.values()]
+                trials, freed = trials + any(sizes), freed + sum(sizes)
+                for one in trial.paused.values():
+                    files.discard_checkpoint(one.key)
+            return Cleaned(trials, freed)
     finally:
         storage.close()

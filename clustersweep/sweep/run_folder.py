@@ -41,6 +41,11 @@ class RunFolder:
         """Remove the checkpoint of a replicate that has ended."""
         self._checkpoint(key).unlink(missing_ok=True)
 
+    def checkpoint_bytes(self, key: str) -> int:
+        """Return the size of a replicate's checkpoint; 0 when there is none."""
+        path = self._checkpoint(key)
+        return path.stat().st_size if path.exists() else 0
+
     def checkpoints(self) -> frozenset[str]:
         """Return the keys of the replicates that have a checkpoint."""
         return frozenset(path.stem for path in (self.path / "checkpoints").glob("*.npz"))
