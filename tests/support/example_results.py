@@ -3,11 +3,13 @@
 import dataclasses
 import itertools
 import math
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from clustersweep.report.sweep.slices import SliceFigure, slices
 from clustersweep.study.keys import Scalar
 from clustersweep.study.objective import aggregate, plain_metric
 from clustersweep.study.results import (
@@ -52,6 +54,22 @@ def grid_results(
     return SweepResults(
         "efeds-grid", "9f2b6c01d4e8a7", dict(axes), seeds, tuple(trials), LABEL_VARIANCE, metric=VAL_LOSS
     )
+
+
+def sweep_of(losses: dict[tuple[int, int], tuple[float, ...]]) -> SweepResults:
+    """Give a sweep over filters and dense_layers with given losses, a seed each."""
+    axes = {"filters": tuple(sorted({f for f, _ in losses})), "dense_layers": tuple(sorted({d for _, d in losses}))}
+    trials = []
+    for number, ((filters, dense), values) in enumerate(losses.items()):
+        done = {seed: CompleteReplicate(seed, v, 3, 5, 2.0, "w") for seed, v in enumerate(values)}
+        params = {"filters": filters, "dense_layers": dense}
+        trials.append(TrialResult(number, params, TrialState.COMPLETE, statistics.fmean(values), done))
+    return SweepResults("tiny", "d1", axes, tuple(range(len(values))), tuple(trials), 0.2, metric=VAL_LOSS)
+
+
+def figure_of(results: SweepResults, axis: str) -> SliceFigure:
+    """Return the slice figure of one axis."""
+    return next(figure for figure in slices(results) if figure.axis == axis)
 
 
 def replicate(seed: int, value: float) -> CompleteReplicate:

@@ -17,8 +17,6 @@ from clustersweep.report.sweep.page import sweep_page
 from clustersweep.report.sweep.sections import curves_caption
 from clustersweep.report.sweep.slices import slices
 from clustersweep.report.sweep.table import results_csv
-from clustersweep.study.objective import plain_metric
-from clustersweep.study.results import CompleteReplicate, SweepResults, TrialResult, TrialState
 
 RESULTS = dataclasses.replace(grid_results(dead=False), label_variance=None)
 MIRRORED = mirrored(RESULTS)
@@ -77,13 +75,3 @@ def test_curves_without_a_training_part_are_drawn_and_described_without_it():
     assert "training" in curves_caption(panels, MIRRORED.metric)
     assert "training" not in curves_caption(alone, MIRRORED.metric)
     assert curve_figure(alone, None, MIRRORED.metric).data
-
-
-def test_axes_and_metrics_that_are_called_as_a_column_of_every_table_have_columns_of_their_own():
-    replicate = CompleteReplicate(0, 0.5, 1, 1, 2.0, "w", metrics={"state": 3.0, "loss": 4.0}, code="abc")
-    trial = TrialResult(0, {"layer": 7}, TrialState.COMPLETE, 0.5, {0: replicate})
-    results = SweepResults("s", "d", {"layer": (7,)}, (0,), (trial,), metric=plain_metric("seconds"))
-    (row,) = csv.DictReader(io.StringIO(results_csv(results).decode()))
-    found = {name: row[name] for name in ("axis layer", "layer", "metric seconds", "seconds", "state", "loss", "code")}
-    assert found == {"axis layer": "7", "layer": "", "metric seconds": "0.5", "seconds": "2.0", "state": "complete",
-                     "loss": "4.0", "code": "abc"}  # fmt: skip

@@ -1,0 +1,38 @@
+"""What the sections of a sweep's report say in words."""
+
+from example_results import fail_trial, grid_results, replace_trial, stop_trials
+
+from clustersweep.report.sweep.sections import slices_introduction, verdict_html
+from clustersweep.report.sweep.verdict import verdict
+from clustersweep.study.results import TrialState
+from clustersweep.training.metric import VAL_LOSS
+
+RESULTS = grid_results()
+
+
+def test_the_introduction_explains_the_ranks_only_where_there_are_several() -> None:
+    assert "its 3 seeds are ranked by loss" in slices_introduction(3, VAL_LOSS)
+    assert "Every combination has one seed" in slices_introduction(1, VAL_LOSS)
+
+
+def test_the_verdict_counts_what_is_impossible_failed_and_unfinished() -> None:
+    results = replace_trial(fail_trial(RESULTS, 0), 1, state=TrialState.WAITING, value=None, replicates={})
+    words = verdict_html(results, verdict(results))
+    assert "Of 81 combinations, 52 complete, 27 impossible, 1 failed and 1 not finished." in words
+    assert "The verdict is about the complete ones only." in words
+
+
+def test_the_verdict_compares_with_the_published_losses_and_warns_that_variances_differ() -> None:
+    words = verdict_html(RESULTS, verdict(RESULTS))
+    assert "0.1471" in words
+    assert "0.0533" in words
+    assert "variance of log mass differs from one data set to another" in words
+
+
+STOPPED = stop_trials(RESULTS)
+
+
+def test_the_verdict_says_how_many_were_stopped() -> None:
+    text = verdict_html(STOPPED, verdict(STOPPED))
+    assert "7 complete, 27 impossible, 0 failed, 47 stopped early and 0 not finished" in text
+    assert "The verdict is about the complete ones only." in text
