@@ -265,7 +265,7 @@ TYPED = {
     "clustersweep dashboard": "cli/test_dashboard.py::dashboard",
     "clustersweep plan --home": "cli/test_survey.py::test_a_survey_with_other_habits_goes_from_its_files_to_a_plan",
     "clustersweep predict --to": "test_golden.py::test_a_model_of_an_earlier_version_predicts_the_same_masses",
-    "clustersweep remove": "sweep/test_removal.py::test_a_person_is_asked",
+    "clustersweep remove": "cli/test_operations.py::test_a_person_is_asked",
     "clustersweep schema": "cli/test_main.py::test_the_schema_is_the_shipped_one",
     "clustersweep schema --own": "cli/test_main.py::test_the_schema_is_the_shipped_one",
     "clustersweep schema --training": "cli/test_main.py::test_the_schema_is_the_shipped_one",

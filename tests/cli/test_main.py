@@ -1,6 +1,5 @@
 """The command line: help, exit codes, JSON, and messages that name the cure."""
 
-import html
 import io
 import json
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from astropy.table import Table
-from command_line import typed
+from command_line import VERBS, typed
 from example_results import grid_results
 from places import ROOT
 from rich.console import Console
@@ -20,11 +19,10 @@ from small_study import DROPOUT, small_plan, write_study
 
 from clustersweep.cli import main as cli
 from clustersweep.cli.main import print_result
-from clustersweep.display.as_json import plan_json, status_json
+from clustersweep.display.as_json import plan_json
 from clustersweep.display.progress import Display
 from clustersweep.display.tables import basis_text, left_text, print_best, print_plan, print_status
 from clustersweep.errors import DataError
-from clustersweep.report.sweep.study_report import write_study_report
 from clustersweep.storage.store import Storage
 from clustersweep.study.cost import Speed, Sums, fitted, measured_sums
 from clustersweep.study.events import Device
@@ -37,10 +35,6 @@ from clustersweep.training.metric import VAL_LOSS
 from clustersweep.words import command, duration
 
 SWEEPS = ROOT / "sweeps"
-VERBS = (
-    "plan", "launch", "status", "dashboard", "report", "export", "simulate", "show", "convert", "schema", "stop",
-    "backup", "restore", "remove",
-)  # fmt: skip
 
 
 def run(*words, home=None, within=60, **environ):
@@ -62,39 +56,6 @@ def test_the_version_is_shown():
 def test_a_wrong_verb_or_option_exits_2():
     assert run("lunch").returncode == 2
     assert run("plan", SWEEPS / "grid.yaml", "--worker", "x").returncode == 2
-
-
-def test_a_home_or_storage_before_the_verb_is_told_to_go_after_it():
-    for option in ("--home", "--storage"):
-        for given in ([option, "secret"], [f"{option}=secret"]):
-            done = run(*given, "plan", "study.yaml", COLUMNS="200")
-            assert done.returncode == 2
-            assert f"{option} goes after the verb: clustersweep plan ... {option} ..." in done.stderr
-            assert "secret" not in done.stderr
-
-
-def test_verbs_that_keep_nothing_in_a_home_say_that_they_have_none():
-    for words in (["convert", "images.fits", "--home", "x"], ["--home", "x", "predict", "model"], ["show", "--home=x"]):
-        done = run(*words, COLUMNS="200")
-        assert done.returncode == 2
-        verb = next(word for word in words if word in VERBS or word == "predict")
-        assert f"{verb} has no --home: it reads and writes only the files that it is given" in done.stderr
-    assert (
-        "train has no --storage: it reads and writes no studies" in run("train", "--storage", "x", COLUMNS="200").stderr
-    )
-
-
-def test_a_time_to_wait_without_a_unit_is_refused_with_what_it_must_be():
-    done = run("launch", SWEEPS / "quickstart.yaml", "--wait", "30", COLUMNS="200")
-    assert done.returncode == 2
-    assert "'30' is not a number with its unit (s, m, h or d), as in 90s, 30m, 2h or 1d, nor 0" in done.stderr
-
-
-def test_help_tells_what_holds_where_an_option_is_left_out():
-    told = " ".join(run("launch", "--help", COLUMNS="300").stdout.split())
-    assert "[default: RAY_ADDRESS, else Ray on this machine]" in told
-    assert "[default: 10m on a cluster; on this machine until your launches that came first leave room]" in told
-    assert "[default: CLUSTERSWEEP_HOME]" in told
 
 
 def test_stopping_what_does_not_run_says_so_and_starts_nothing(tmp_path):
@@ -210,28 +171,6 @@ def test_times_are_written_as_people_say_them(seconds, text):
     assert duration(seconds) == text
 
 
-def test_the_json_of_status_has_the_documented_form_also_before_anything_is_complete(tmp_path):
-    storage = Storage.in_memory(tasks)
-    storage.begin(small_plan(tmp_path))
-    shown = status_json(storage.results("small"))
-    assert list(shown) == ["study", "digest", "complete", "running", "waiting", "failed", "infeasible", "stopped",
-                           "interrupted", "best", "launch", "left"]  # fmt: skip
-    assert (shown["waiting"], shown["infeasible"], shown["best"]) == (3, 1, None)
-
-
-def test_what_a_dead_launch_left_running_is_interrupted(tmp_path):
-    storage = Storage.in_memory(tasks)
-    for trial in storage.begin(small_plan(tmp_path))[:2]:
-        storage.start(trial)
-    results, said = storage.results("small"), io.StringIO()
-    print_status(results, Console(width=80, file=said))
-    assert "4 combinations: 1 waiting, 1 infeasible, 2 interrupted\n" in said.getvalue()
-    assert (status_json(results)["running"], status_json(results)["interrupted"]) == (0, 2)
-    print_status(results, Console(width=80, file=said), "clustersweep launch small pid 7 on here")
-    assert "being launched by clustersweep launch small pid 7 on here\n4 combinations: 2 running" in said.getvalue()
-    assert (status_json(results, "somebody")["running"], status_json(results, "somebody")["interrupted"]) == (2, 0)
-
-
 def test_a_launch_in_a_container_ends_with_what_a_person_opens_and_types_outside(tmp_path, monkeypatch, capsys):
     report = Path("/var/lib/clustersweep/runs/small/report.html")
     done = Launched(small_plan(tmp_path), None, grid_results(), report)
@@ -249,23 +188,6 @@ def test_commands_to_copy_are_quoted_and_have_the_containers_program(monkeypatch
     assert command("train", Path("my study.yaml"), "--to", "model") == "clustersweep train 'my study.yaml' --to model"
     monkeypatch.setenv("CLUSTERSWEEP_PROGRAM", "docker compose run --rm clustersweep")
     assert command("report", "$x.yaml") == "docker compose run --rm clustersweep report '$x.yaml'"
-
-
-def test_the_commands_in_a_report_are_quoted(tmp_path, monkeypatch):
-    monkeypatch.setenv("CLUSTERSWEEP_PROGRAM", "docker compose run --rm clustersweep")
-    page = write_study_report(grid_results(), "data", tmp_path / "run", Path("my sweeps/a.yaml")).html.read_text()
-    for verb in ("launch", "report", "export"):
-        assert f"docker compose run --rm clustersweep {verb} 'my sweeps/a.yaml'" in html.unescape(page)
-
-
-def test_the_commands_in_a_report_have_the_home_that_was_given_and_never_the_storage(tmp_path):
-    folder, study, home = tmp_path / "run", Path("a.yaml"), ("--home", "my home")
-    page = html.unescape(write_study_report(grid_results(), "data", folder, study, options=home).html.read_text())
-    for rest in ("launch a.yaml", "report a.yaml", "export a.yaml --to best/"):
-        assert f"clustersweep {rest} --home 'my home'</pre>" in page
-    assert "--storage" not in page
-    other = write_study_report(grid_results(), "data", folder, study, options=home, other_storage=True)
-    assert "Each with the same --storage as before" in other.html.read_text()
 
 
 @pytest.mark.parametrize(

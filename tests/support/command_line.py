@@ -13,6 +13,11 @@ import forking
 
 from clustersweep.cli import main as cli
 
+VERBS = (
+    "plan", "launch", "status", "dashboard", "report", "export", "simulate", "show", "convert", "schema", "stop",
+    "backup", "restore", "remove",
+)  # fmt: skip
+
 
 class Done(NamedTuple):
     """What a command left behind: its exit code, and what it said on stdout and on stderr."""

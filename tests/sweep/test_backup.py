@@ -535,10 +535,3 @@ def test_the_verbs_say_what_they_have_done_and_never_the_password(home, server, 
     for said in (again, other, run("backup", tmp_path / "b.dump", **there)):
         assert postgres_tcp.password not in said.stdout + said.stderr
         assert "Traceback" not in said.stderr
-
-
-@pytest.mark.parametrize("verb", ["backup", "restore"])
-def test_the_help_says_what_is_not_in_a_backup_and_whom_to_trust(verb):
-    said = " ".join(run(verb, "--help", COLUMNS=200).stdout.split())
-    wanted = {"backup": "they are files in `runs/` below the home", "restore": "Restore only what you have backed up"}
-    assert wanted[verb] in said
