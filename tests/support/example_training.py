@@ -1,5 +1,7 @@
 """A training as it could have been: clusters with predictions, and the stages of three seeds. Nothing is trained."""
 
+import functools
+
 import numpy as np
 
 from clustersweep.report.model.page import TrainingPage
@@ -84,8 +86,9 @@ def _regions(seed: int, validation: Predictions) -> OutlierRegions:
     )
 
 
+@functools.cache
 def example_page(train: int = 5085, validation: int = 1271, test: int = 1590, *, resamples: int = 1000) -> TrainingPage:
-    """A page as `train` would write it."""
+    """A page as `train` would write it; made once, as many files of tests ask for it."""
     predictions = example_predictions(validation, 2), example_predictions(test, 3)
     found = evaluate(
         example_clusters(train, 1), *predictions, factor=recalibration(predictions[0]), seed=0, resamples=resamples
@@ -109,4 +112,12 @@ def example_page(train: int = 5085, validation: int = 1271, test: int = 1590, *,
     return TrainingPage(
         title="combined", facts=facts, stages=example_stages(predictions[0]), evaluation=found, test=predictions[1],
         commands=commands,
+    )  # fmt: skip
+
+
+def stage(name: str, seed: int = 0, *, kept: bool = True, loss: float = 0.05, nll: float | None = None) -> StageResult:
+    """Give a stage of two epochs."""
+    return StageResult(
+        name, seed, kept, loss, nll, 2, 2, 3.0, ((0.2, 0.1), (0.04, loss)),  # type: ignore[arg-type]
+        () if nll is None else ((0.3, 0.4), (0.1, nll)),
     )  # fmt: skip
