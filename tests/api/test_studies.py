@@ -16,8 +16,7 @@ from small_study import write_study
 
 import clustersweep as cs
 from clustersweep.cli.main import app
-from clustersweep.display.values import Shown
-from clustersweep.errors import DataError, StudyChangedError, StudyError
+from clustersweep.errors import StudyChangedError, StudyError
 
 PAGE = (ROOT / "docs" / "python.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -70,15 +69,6 @@ def test_a_plan_prints_what_the_verb_prints_and_is_in_colour_in_a_notebook(tmp_p
     assert html.startswith("<pre>")
     assert "kernel_size" in html
     assert '<span style="color: #800000' in html  # what kills a combination
-
-
-def test_what_a_value_shows_is_shown_as_it_stands():
-    class Tag(Shown):
-        def show(self, out):
-            out.print("<b>&", markup=False, highlight=False)
-
-    assert repr(Tag()) == "<b>&"
-    assert "&lt;b&gt;&amp;" in Tag()._repr_html_()
 
 
 def test_errors_are_those_of_the_command_line(tmp_path):
@@ -157,28 +147,6 @@ def test_results_tell_how_far_a_study_is_and_each_event_is_told_once(home, tmp_p
     assert dataclasses.replace(refused, refused=None).left is None
 
 
-@pytest.mark.parametrize(
-    ("images", "redshift", "says"),
-    [
-        (np.zeros((12, 12, 10)), [0.3], r"predict: images = 12 x 12 x 10 of float64: must be numbers of the shape "),
-        (
-            np.zeros((2, 12, 12, 10)),
-            None,
-            r"predict: redshift = None: is needed: the model's network",
-        ),
-        (np.zeros((2, 12, 12, 10)), [0.3], r"predict: redshift = shape \(1,\): must be one for each of the 2 "),
-    ],
-)
-def test_arrays_that_are_no_images_or_have_no_redshift_are_refused_with_the_remedy(images, redshift, says):
-    from types import SimpleNamespace
-
-    from clustersweep.api.models import Model
-
-    model = Model(SimpleNamespace(network=SimpleNamespace(redshift="head")), "d")
-    with pytest.raises(DataError, match=says):
-        model.predict(images, redshift)
-
-
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_the_notebook_runs_from_its_first_cell_to_its_last_and_shows_tables_and_progress(home, tmp_path, monkeypatch):
@@ -193,34 +161,6 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last_and_shows_tables_and_
         assert text in html, text
     assert any("val_loss_dex2" in data.get("text/html", "") and "<table" in data["text/html"] for data in every)
     assert not [cell for cell in notebook.cells if any(o.output_type == "error" for o in cell.get("outputs", []))]
-
-
-def test_paths_are_shown_as_they_are(tmp_path):
-    folder = tmp_path / ":x:[b]"  # to rich a picture and a tag
-    assert repr(cs.simulate(folder, clusters=10, pixels=4, jobs=1)) == f"{folder}/images.fits\n{folder}/catalogue.fits"
-
-
-def test_a_survey_is_simulated_and_converted_and_shows_what_was_taken(tmp_path):
-    made = cs.simulate(tmp_path / "survey", clusters=20, pixels=6, jobs=1)
-    assert repr(made) == f"{tmp_path}/survey/images.fits\n{tmp_path}/survey/catalogue.fits"
-    done = cs.convert(made.images, tmp_path / "survey.npz", catalogue=str(made.catalogue))
-    assert (done.clusters, done.to) == (20, tmp_path / "survey.npz")
-    assert repr(done).startswith(
-        f"{tmp_path}/survey.npz: 20 clusters, digest {done.digest}\ntaken from {made.catalogue}: "
-    )
-    with pytest.raises(ValueError, match="at least 10 clusters of 4 pixels a side are simulated, not 9 of 6"):
-        cs.simulate(tmp_path / "few", clusters=9, pixels=6)
-    with pytest.raises(cs.ClusterSweepError, match="is there already"):
-        cs.convert(tmp_path / "survey", tmp_path / "survey.npz")
-
-
-def test_a_survey_is_shown_by_its_numbers_and_a_page(tmp_path):
-    made = cs.simulate(tmp_path / "survey", clusters=20, pixels=6, jobs=1)
-    shown = cs.show(tmp_path / "survey", tmp_path / "page.html")
-    assert (shown.summary.clusters, shown.html) == (20, tmp_path / "page.html")
-    assert f"columns                  {shown.columns}\n" in repr(shown)
-    assert repr(shown).endswith("page.html")
-    assert str(made.images.parent) in shown.html.read_text()
 
 
 def test_a_schema_is_that_of_what_is_asked_for():

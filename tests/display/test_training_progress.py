@@ -2,16 +2,20 @@
 
 import dataclasses
 import io
+import time
 
 import numpy as np
 import pytest
 from example_training import example_clusters, example_page, example_predictions
 from rich.console import Console
 
-from clustersweep.display.training_progress import print_training
+from clustersweep.display.training_progress import TrainingDisplay, print_training
 from clustersweep.report.model.text import gain_text, verdict_html
+from clustersweep.study.events import EpochEnd, Failed
 from clustersweep.training.evaluation.evaluation import evaluate
 from clustersweep.training.evaluation.metrics import Estimate
+from clustersweep.training.evaluation.results import StageResult
+from clustersweep.training.stages import StageBegan, StageEnded
 
 EVALUATION = example_page(resamples=100).evaluation
 
@@ -69,3 +73,40 @@ def test_a_model_that_so_few_test_clusters_cannot_tell_from_the_mean_is_told_fir
     unsure = "It is not sure that anything was learned: the model"
     assert said.getvalue().startswith(f"{unsure}, on the test part,{words}")
     assert f"{unsure}{words}" in verdict_html(found, ())
+
+
+def test_a_training_is_told_in_lines_where_no_line_can_move() -> None:
+    said, told = io.StringIO(), []
+    display = TrainingDisplay(Console(file=said, width=120), told.append)
+    curve = ((0.2, 0.1), (0.1, 0.05))
+    kept = StageResult("base", 3, True, 0.05, None, 2, 2, 120.0, curve, ())
+    rejected = StageResult("fine_tune", 3, False, 0.06, -0.25, 1, 2, 9.0, curve, curve)
+    events = [
+        StageBegan(3, "base", 100), EpochEnd(1, 0.2, 0.1, 1.0), EpochEnd(2, 0.1, 0.05, 1.0), StageEnded(kept, False),
+        StageBegan(3, "fine_tune", 20), StageEnded(rejected, True),
+        StageBegan(4, "outliers", 20), Failed("NonFiniteLoss", "the loss is [nan] in epoch 3"),
+    ]  # fmt: skip
+    for event in events:
+        display.on_event(event)
+    assert said.getvalue().splitlines() == [
+        "seed 3 base: val_loss 0.0500 at epoch 2 (2 epochs in 2 min)",
+        "seed 3 fine-tuning: val_loss 0.0600, val_nll -0.2500 at epoch 1 (done before); not kept: no improvement",
+        "seed 4 failed: NonFiniteLoss: the loss is [nan] in epoch 3",
+    ]
+    assert told == events
+
+
+def test_a_long_stage_tells_its_best_epoch_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    display = TrainingDisplay(Console(file=said, width=120))
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    display.on_event(StageBegan(0, "probabilistic", 100))
+    for epoch, val_nll in enumerate((0.3, -0.2, 0.1, 0.0), start=1):
+        now = 31.0 * epoch
+        display.on_event(EpochEnd(epoch, 0.2, 0.1, 31.0, val_nll))
+    display.end()
+    assert said.getvalue().splitlines() == [
+        f"  seed 0 probabilistic epoch {epoch}: val_nll {now}, best -0.2000 (epoch 2), 31.0 s an epoch"
+        for epoch, now in ((2, "-0.2000"), (4, "0.0000"))
+    ]

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import subprocess
 import sys
 
@@ -7,9 +6,7 @@ import pytest
 from places import ROOT
 from small_study import small_plan, small_study
 
-from clustersweep.display.as_json import plan_json
 from clustersweep.errors import StudyError
-from clustersweep.study.cost import Speed
 from clustersweep.study.plan import make_plan, require_feasible
 from clustersweep.survey.dataset import Header
 from clustersweep.survey.source import read_header
@@ -28,24 +25,6 @@ def test_the_full_grid_has_54_feasible_combinations_and_the_quick_start_63():
     assert (planned("grid.yaml").combinations, len(planned("grid.yaml").trials)) == (81, 54)
     assert (planned("quickstart.yaml").combinations, len(planned("quickstart.yaml").trials)) == (81, 63)
     assert planned("quickstart.yaml").replicates == 189
-
-
-def test_the_json_of_a_plan_has_the_documented_form():
-    shown = json.loads(json.dumps(plan_json(planned("grid.yaml"), 4, Speed())))
-    assert list(shown) == ["study", "digest", "combinations", "feasible", "replicates", "infeasible", "trials", "same",
-                           "estimate", "left"]  # fmt: skip
-    assert (shown["study"], shown["combinations"], shown["feasible"]) == ("efeds-grid", 81, 54)
-    assert set(shown["infeasible"][0]) == {"params", "rule", "layer", "trace"}
-    assert set(shown["trials"][0]) == {
-        "params", "parameters", "flops_per_image", "flops_per_replicate", "estimated_s"
-    }  # fmt: skip
-    assert set(shown["estimate"]) == {
-        "workers", "seconds", "flops_per_s", "trial_s", "measured",
-        "within_factor", "device", "measured_replicates", "measured_sizes", "largest_over_measured",
-    }  # fmt: skip
-    assert (shown["estimate"]["workers"], shown["estimate"]["measured"]) == (4, False)
-    assert shown["estimate"]["seconds"] > shown["trials"][0]["estimated_s"]
-    assert len(shown["infeasible"]) == 27
 
 
 def test_the_longest_trial_comes_first(tmp_path):
