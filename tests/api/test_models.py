@@ -52,7 +52,7 @@ def test_masses_show_how_many_there_are_and_the_range_of_those_that_are_known():
     assert repr(masses) == (
         "4 clusters, 2 flagged; log10 M500c / Msun 14.00 to 14.50, median 14.20, median uncertainty 0.200 dex"
     )
-    assert repr(Masses(np.array([np.nan]), np.array([np.nan]), np.array([4]))) == "1 clusters, 1 flagged"
+    assert repr(Masses(np.full(2, np.nan), np.full(2, np.nan), np.array([4, 4]))) == "2 clusters, 2 flagged"
 
 
 def test_a_model_takes_images_as_they_were_before_its_rebinning():
