@@ -9,7 +9,7 @@ import pytest
 from example_survey import make_dataset
 
 from clustersweep.errors import StorageError
-from clustersweep.report.survey import survey_page, write_survey_page
+from clustersweep.report.survey import example_figure, survey_page, write_survey_page
 from clustersweep.survey import figures
 
 
@@ -48,3 +48,17 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="survey's page"):
         write_survey_page(make_dataset(), tmp_path / "file" / "survey.html", "source")
+
+
+def test_one_bright_pixel_does_not_darken_the_rest_of_an_example() -> None:
+    dataset = make_dataset(clusters=3, pixels=50)
+    usual = figures.examples(dataset)[0].brightest
+    assert 5 <= usual <= 12
+    dataset.images[:, 3, 4, 1] = 255
+    example = figures.examples(dataset)[0]
+    assert example.brightest == usual
+    assert example_figure(example).data[1].zmax == pytest.approx(np.sqrt(usual))
+    assert f"Brightest colour: {usual:.3g} or more in a pixel" in survey_page(dataset, "source")
+    dataset.images[:] = 0
+    dataset.images[:, 3, 4, 1] = 1
+    assert figures.examples(dataset)[0].brightest == 1

@@ -9,7 +9,7 @@ from astropy.table import Table
 from survey_files import CLUSTERS, SHAPE, Files, make_columns, make_counts, refused, write_lab_files
 
 from clustersweep.errors import DataError
-from clustersweep.survey.catalogue import ColumnNames, masses
+from clustersweep.survey.catalogue import Catalogue, ColumnNames, masses
 from clustersweep.survey.formats.all import convert, read_catalogue, read_source
 from clustersweep.survey.source import read_header
 from clustersweep.survey.spec import DataSpec
@@ -258,3 +258,18 @@ def test_the_user_can_name_the_columns(tmp_path: Path) -> None:
     assert chosen.identifiers[2] == "cluster 2"
     one = read_source(*files, ColumnNames(mass="Mvir")).dataset
     assert np.array_equal(one.redshift, columns["z"])
+
+
+@pytest.mark.parametrize(("scale", "unit", "chosen"), [(1e14, "", None), (1, "", None), (1, "solMass", None),
+                                                       (1e13, "", "1e13 solMass")])  # fmt: skip
+def test_known_masses_are_in_the_unit_of_the_models_configuration_where_no_other_is_said_or_seen(scale, unit, chosen):
+    usual = ColumnNames(mass="M", mass_unit="1e14 solMass")
+    table = Catalogue("c", {"M": np.array([2e14, 5e14, 1e15]) / scale}, {"M": unit})
+    found = masses(table, ColumnNames(mass_unit=chosen, usual=usual))
+    assert found == pytest.approx(np.log10([2e14, 5e14, 1e15]))
+
+
+def test_masses_are_read_without_redshifts_and_the_unknown_ones_are_nan():
+    found = masses(Catalogue("c", {"M500c": np.array([1e14, np.nan, -1.0, 0.0, np.inf])}), ColumnNames())
+    assert found[0] == 14
+    assert np.isnan(found[1:]).all()

@@ -1,45 +1,21 @@
 """The training package with real TensorFlow."""
 
-import contextlib
 import dataclasses
-import gc
-import itertools
-import os
-import subprocess
-import sys
-import weakref
 import zipfile
 
-import forking
 import numpy as np
 import pytest
-from small_data import small_data
 from small_study import CLUSTERS, small_plan
 
-from clustersweep.study.events import Checkpoint, DamagedCheckpointError, Device, EpochEnd, Failed, Finished, Stopped
-from clustersweep.study.task import Infeasible
-from clustersweep.training.data import fit_scaling, prepare, transformed
-from clustersweep.training.files.checkpoint import Progress, pack_state, pack_weights, unpack_state, unpack_weights
-from clustersweep.training.network import NetworkSpec, layers, parameters
+from clustersweep.study.events import Checkpoint, Device, EpochEnd, Failed, Finished, Stopped
+from clustersweep.training.data import fit_scaling, transformed
+from clustersweep.training.files.checkpoint import pack_state, unpack_state, unpack_weights
+from clustersweep.training.network import NetworkSpec
 from clustersweep.training.spec import TrainingSpec
 
 integration = pytest.mark.integration
 SPEC = NetworkSpec(filters=4, dense_layers=2, dense_units=(8, 6), dropout=0.2)
 TRAINING = TrainingSpec(epochs=5, patience=5, batch_size=16)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return small_data()
-
-
-@pytest.fixture(scope="module")
-def device_data(data):
-    from clustersweep.training.device import configure_device
-    from clustersweep.training.engine import DeviceData
-
-    configure_device(1)
-    return DeviceData(data)
 
 
 @pytest.fixture(scope="module")
@@ -55,108 +31,7 @@ def finished(events):
     return last
 
 
-# --- scaling and checkpoints: no TensorFlow -----------------------------------------------------------------
-
-
-def test_scaling_is_fitted_on_the_training_part_only():
-    rng = np.random.default_rng(0)
-    images = rng.poisson(5, (20, 4, 4, 2)).astype(np.uint16)
-    log_mass, redshift = rng.normal(14, 0.3, 20), rng.uniform(0.1, 0.8, 20)
-    one = prepare(images, log_mass, redshift, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
-    images[10:] += 100
-    other = prepare(images, log_mass, redshift, train=np.arange(10), validation=np.arange(10, 15), transform="log1p")
-    assert one.scaling == other.scaling
-
-
-@pytest.mark.parametrize("transform", ["none", "sqrt", "log1p"])
-def test_scaled_training_images_have_zero_mean_and_unit_deviation_in_every_band(transform):
-    images = np.random.default_rng(0).poisson((1, 30), (40, 5, 5, 2)).astype(np.uint16)
-    scaling = fit_scaling(images, np.linspace(13, 15, 40), np.ones(40), transform, chunk=7)
-    scaled = (transformed(images, transform) - np.array(scaling.band_mean)) / np.array(scaling.band_sd)
-    assert scaled.mean(axis=(0, 1, 2)) == pytest.approx([0, 0], abs=1e-5)
-    assert scaled.std(axis=(0, 1, 2)) == pytest.approx([1, 1], abs=1e-5)
-
-
-def test_a_band_without_any_counts_is_scaled_to_zeros_not_to_nan():
-    scaling = fit_scaling(np.zeros((4, 3, 3, 1), np.uint8), np.linspace(13, 14, 4), np.ones(4), "sqrt")
-    assert scaling.band_sd == (1.0,)
-
-
-def test_predicting_the_training_mean_gives_the_label_variance(data):
-    expected = np.mean((data.validation_log_mass - data.train_log_mass.mean()) ** 2)
-    assert data.label_variance == pytest.approx(expected)
-
-
-def test_a_checkpoint_is_read_back_as_it_was_written():
-    progress = Progress("key", 2, 1, 3.5, 0, ((0.3, 0.2), (0.25, 0.21)))
-    arrays = [np.arange(3.0), np.ones((2, 2), np.float32)]
-    packed = pack_state(progress, weights=arrays, best=arrays[::-1], optimizer=arrays)
-    again, weights, best, optimizer = unpack_state(packed, "key")
-    assert again == progress
-    for series, expected in ((weights, arrays), (best, arrays[::-1]), (optimizer, arrays)):
-        assert all(np.array_equal(a, b) for a, b in zip(series, expected, strict=True))
-
-
-@pytest.mark.parametrize("damage", [lambda b: b[:-30], lambda b: b"", lambda b: b[:200] + b"\0" * 9 + b[209:]])
-def test_a_damaged_checkpoint_is_recognised(damage):
-    packed = pack_state(Progress("key", 1, 1, 1.0, 0, ((1.0, 1.0),)), weights=[np.arange(99.0)], best=[], optimizer=[])
-    with pytest.raises(DamagedCheckpointError):
-        unpack_state(damage(packed), "key")
-
-
-def test_whatever_bit_of_a_checkpoint_is_wrong_it_is_damaged_or_harmless():
-    progress = Progress("key", 1, 1, 1.0, 0, ((1.0, 1.0),))
-    packed = pack_state(progress, weights=[np.ones(3)], best=[np.ones(3)], optimizer=[np.ones(1)])
-    for bit in range(0, 8 * len(packed), 3):
-        changed = bytearray(packed)
-        changed[bit // 8] ^= 1 << (bit % 8)
-        with contextlib.suppress(DamagedCheckpointError):
-            unpack_state(bytes(changed), "key")
-
-
-def test_a_checkpoint_of_another_replicate_is_refused():
-    packed = pack_state(Progress("key", 1, 1, 1.0, 0, ()), weights=[], best=[], optimizer=[])
-    with pytest.raises(DamagedCheckpointError, match="belongs to replicate key, not to other"):
-        unpack_state(packed, "other")
-
-
-def test_weights_that_hold_a_pickle_are_refused(tmp_path):
-    path = tmp_path / "evil.npz"
-    np.savez(path, weights_0=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DamagedCheckpointError, match="allow_pickle"):
-        unpack_weights(path.read_bytes())
-    assert all(
-        np.array_equal(a, b) for a, b in zip(unpack_weights(pack_weights([np.ones(2)])), [np.ones(2)], strict=True)
-    )
-
-
 # --- Keras --------------------------------------------------------------------------------------------------
-
-
-@integration
-def test_shapes_and_parameters_of_keras_equal_the_arithmetic_for_every_shape_of_the_grid(device_data):
-    """Filters and dense layers change sizes alone: they take turns, where the rest comes in every combination."""
-    from clustersweep.training.engine import forget_networks
-    from clustersweep.training.model import build_model
-
-    checked = 0
-    shapes = itertools.product((3, 5, 7), (1, 2, 3), ("valid", "same"), (1, 2))
-    sizes = itertools.cycle([(10, 1), (30, 1), (30, 3), (10, 3), (10, 1)])  # five: no other number goes into it
-    for (kernel, blocks, padding, stride), (filters, dense) in zip(shapes, sizes, strict=False):
-        spec = NetworkSpec(
-            filters=filters, kernel_size=kernel, conv_blocks=blocks, dense_layers=dense, padding=padding, stride=stride
-        )
-        planned = layers(spec, (50, 50, 10))
-        if isinstance(planned, Infeasible):
-            with pytest.raises(ValueError, match="does not fit"):
-                build_model(spec, (50, 50, 10))
-            continue
-        model = build_model(spec, (50, 50, 10))
-        assert [tuple(x.output.shape[1:]) for x in model.layers[1:]] == [x.output_shape for x in planned]
-        assert model.count_params() == parameters(planned)
-        checked += 1
-    forget_networks()
-    assert checked > 20
 
 
 @integration
@@ -176,22 +51,6 @@ def test_every_kind_of_network_and_optimizer_trains(device_data, spec):
         assert finished(Trainer(spec, training, device_data).replicate(0)).epochs == 1
 
 
-@integration
-def test_relu_after_the_pooling_gives_what_relu_before_it_gives(device_data):
-    from clustersweep.training.device import keras, tf
-    from clustersweep.training.model import build_model, initial_weights
-
-    spec = NetworkSpec(filters=3)
-    after = build_model(spec, (12, 12, 3))
-    weights = initial_weights(after, 5)
-    for variable, value in zip(after.trainable_variables, weights, strict=True):
-        variable.assign(value)
-    image = tf.constant(np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype(np.float32))
-    convolution, pool = after.layers[1], after.layers[2]
-    before = pool(keras.activations.relu(convolution(image)))
-    assert np.array_equal(before, keras.activations.relu(pool(convolution(image))))
-
-
 # --- one replicate ------------------------------------------------------------------------------------------
 
 
@@ -202,18 +61,6 @@ def test_a_network_learns_what_there_is_to_learn(data, device_data):
     spec = NetworkSpec(filters=4, dense_layers=1, dense_units=(16,))
     done = finished(Trainer(spec, TrainingSpec(epochs=60, patience=60), device_data).replicate(0))
     assert done.val_loss < 0.2 * data.label_variance
-
-
-@integration
-@pytest.mark.parametrize("redshift", ["head", "dense"])
-def test_the_redshift_joins_before_the_output_or_before_the_dense_layers(data, redshift):
-    from clustersweep.training.model import build_model
-
-    model = build_model(NetworkSpec(filters=2, dense_layers=1, dense_units=(7,), redshift=redshift), data.image_shape)
-    assert [tensor.shape[1:] for tensor in model.inputs] == [data.image_shape, (1,)]
-    joined = model.get_layer("redshift").output.shape[-1]
-    assert joined == (7 + 1 if redshift == "head" else 5 * 5 * 2 + 1)
-    assert model.get_layer("output").kernel.shape == (8 if redshift == "head" else 7, 1)
 
 
 @integration
@@ -263,48 +110,6 @@ def test_an_augmented_replicate_gives_the_same_bits_again_and_from_a_checkpoint(
     list(trainer.replicate(2))
     assert finished(trainer.replicate(1, key="k")).curve == whole.curve
     assert finished(trainer.replicate(1, key="k", checkpoint=first.state)).curve == whole.curve
-
-
-@integration
-def test_dihedral_views_are_the_eight_symmetries_of_the_square_alike_often_and_each_image_on_its_own():
-    from clustersweep.training.augmentation import Augmentation
-
-    image = np.arange(16.0, dtype=np.float32).reshape(4, 4, 1)
-    augmentation = Augmentation("dihedral", image.shape)
-    augmentation.begin_epoch(3, 1)
-    views = np.asarray(augmentation(np.repeat(image[None], 4000, axis=0)))
-    found, count = np.unique(views.reshape(4000, -1), axis=0, return_counts=True)
-    turned = [np.rot90(flip, turns) for flip in (image, image[::-1]) for turns in range(4)]
-    assert {tuple(row) for row in found} == {tuple(view.ravel()) for view in turned}
-    assert count.min() > 400  # of 500 expected
-
-
-@integration
-def test_images_that_are_not_square_are_mirrored_and_never_transposed():
-    from clustersweep.training.augmentation import Augmentation
-
-    augmentation = Augmentation("dihedral", (2, 3, 1))
-    augmentation.begin_epoch(0, 1)
-    views = np.asarray(augmentation(np.repeat(np.arange(6.0, dtype=np.float32).reshape(1, 2, 3, 1), 200, axis=0)))
-    assert len(np.unique(views.reshape(200, -1), axis=0)) == 4
-
-
-@integration
-def test_rotations_reach_a_tenth_of_a_turn_and_keep_the_centre():
-    from clustersweep.training.augmentation import Augmentation
-
-    image = np.zeros((41, 41, 1), np.float32)
-    image[20, 20], image[20, 35] = 5, 9  # the centre, and a source 15 pixels to its right
-    augmentation = Augmentation("flip_rotate", image.shape)
-    augmentation.begin_epoch(0, 1)
-    views = np.array(augmentation(np.repeat(image[None], 400, axis=0)))[..., 0]
-    assert (views[:, 20, 20] > 4).all()
-    views[:, 18:23, 18:23] = 0
-    rows, columns = np.divmod(views.reshape(400, -1).argmax(axis=1), 41)
-    angles = np.degrees(np.arctan2(rows - 20, np.abs(columns - 20)))
-    assert np.abs(angles).max() < 39
-    assert np.abs(angles).max() > 30
-    assert (columns < 20).mean() == pytest.approx(0.5, abs=0.1)
 
 
 @integration
@@ -522,20 +327,6 @@ def test_a_network_that_cannot_be_built_fails_its_replicate_and_not_its_worker(
     assert workers.idle() == ("worker-1",)
 
 
-@pytest.mark.gpu
-def test_a_workers_share_of_a_gpu_is_capped_before_the_first_operation():
-    script = (
-        "from clustersweep.training.device import configure_device, tf\n"
-        "configure_device(1, 0.25)\n"
-        "tf.zeros(1)\n"
-        "limits = [d for d in tf.config.list_logical_devices('GPU')]\n"
-        "assert limits, 'no GPU'\n"
-        "print(tf.config.get_logical_device_configuration(tf.config.list_physical_devices('GPU')[0])[0].memory_limit)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    assert int(done.stdout) > 0
-
-
 @integration
 def test_a_replicate_says_what_computed_it_also_after_it_went_on_elsewhere(trainer, device_data):
     from clustersweep.cpus import cpu_model
@@ -588,65 +379,3 @@ def test_each_trainer_sets_its_own_precision_before_each_epoch_and_masses_are_co
         tf.config.experimental.enable_tensor_float_32_execution(True)
         compute()
         assert not allowed()
-
-
-@integration
-def test_a_gpus_sums_have_one_order_unless_that_is_switched_off_and_cpus_are_left_alone():
-    script = (
-        "from clustersweep.training.device import configure_device, tf\n"
-        "from tensorflow.python.framework.config import is_op_determinism_enabled as deterministic\n"
-        "configure_device(1)\n"
-        "on_cpu = deterministic()\n"
-        "tf.config.list_physical_devices = lambda kind: ['a GPU']\n"
-        "tf.config.experimental.set_memory_growth = lambda gpu, grows: None\n"
-        "configure_device(1, 1.0, deterministic=False)\n"
-        "off = deterministic()\n"
-        "configure_device(1, 1.0)\n"
-        "print(on_cpu, off, deterministic())\n"
-    )
-    done = forking.run(["-c", script], os.environ, 120.0)
-    assert done.stdout.split() == ["False", "False", "True"], done.stderr
-
-
-def aligned(shape, value=0):
-    """An array of counts whose memory begins where TensorFlow wants it, as Ray's do."""
-    memory = np.full(np.prod(shape) + 64, value, np.uint16)
-    start = (-memory.ctypes.data % 64) // memory.itemsize
-    return memory[start : start + np.prod(shape)].reshape(shape)
-
-
-@integration
-def test_an_array_that_tensorflow_can_take_is_not_copied_even_if_it_is_read_only():
-    from clustersweep.training.device import shared_tensor, tf
-
-    array = aligned((2, 3, 4))
-    read_only = array.view()
-    read_only.flags.writeable = False
-    tensor = shared_tensor(read_only)
-    assert (tensor.shape, tensor.dtype) == ((2, 3, 4), tf.uint16)
-    array[1, 2, 3] = 7
-    assert int(tensor[1, 2, 3]) == 7
-    assert int(tf.function(lambda: tf.gather(tensor, [1]))()[0, 2, 3]) == 7
-
-
-@integration
-def test_the_memory_of_a_shared_array_lives_as_long_as_its_tensor_and_no_longer():
-    from clustersweep.training.device import shared_tensor
-
-    array = aligned((2, 3, 4), value=5)
-    tensor, memory = shared_tensor(array), weakref.ref(array.base)
-    del array
-    gc.collect()
-    assert memory() is not None
-    assert np.array_equal(tensor.numpy(), np.full((2, 3, 4), 5))
-    del tensor
-    gc.collect()
-    assert memory() is None
-
-
-@integration
-@pytest.mark.parametrize("array", [np.arange(7, dtype=np.uint8)[1:], np.arange(24.0).reshape(4, 6).T, np.zeros((0, 3))])
-def test_an_array_that_tensorflow_cannot_take_is_copied(array):
-    from clustersweep.training.device import shared_tensor
-
-    assert np.array_equal(shared_tensor(array).numpy(), array)

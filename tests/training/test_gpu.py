@@ -217,52 +217,6 @@ def test_every_network_and_training_also_runs_where_operations_must_be_determini
     assert done.stdout.splitlines() == [str(losses(*variant, in_variables=True)) for variant in VARIANTS]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "seen", "share"), [("auto", True, 1.0), ("auto", False, 0.0), ("cpu", True, 0.0), ("gpu", True, 1.0)]
-)
-@pytest.mark.integration
-def test_a_gpu_computes_where_one_is_seen_and_nobody_wants_cpus(monkeypatch, wanted, seen, share):
-    from clustersweep.training import device
-
-    configured = []
-    monkeypatch.setattr(device.tf.config, "list_physical_devices", lambda kind: ["a GPU"] if seen else [])
-    monkeypatch.setattr(device, "configure_device", lambda *arguments: configured.append(arguments))
-    device.choose_device(wanted, 3)
-    assert configured == [(3, share)]
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize(
-    ("words", "visible", "told"),
-    [
-        (["choose_device", "auto", 1], None, True),
-        (["choose_device", "auto", 1], "-1", False),  # who hides it wants CPUs
-        (["choose_device", "cpu", 1], None, False),
-        (["configure_device", 1], None, False),
-        (["gpu_for_auto"], "17", True),
-    ],
-)
-def test_a_card_that_tensorflow_does_not_see_is_told_to_who_would_have_used_it(
-    tmp_path, monkeypatch, caplog, words, visible, told
-):
-    from clustersweep.training import device
-
-    card = tmp_path / "nvidia-smi"
-    card.write_text("#!/bin/sh\necho 16384\n")
-    card.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(device.tf.config, "list_physical_devices", lambda kind: [])
-    name, *given = words
-    getattr(device, name)(*given)
-    assert caplog.messages == told * [
-        "`nvidia-smi` lists a GPU and TensorFlow sees none, so CPUs compute. Install it with CUDA's libraries "
-        "(`make setup GPU=1`)"
-    ]
-
-
 @pytest.mark.integration
 def test_a_worker_in_this_process_has_the_share_that_is_asked_for_and_a_whole_gpu_with_auto(monkeypatch):
     from clustersweep.training import device

@@ -15,280 +15,34 @@ from pathlib import Path
 
 import forking
 import numpy as np
-import pyarrow as pa
 import pytest
-from astropy import units
 from astropy.io import fits
-from astropy.table import QTable, Table
+from astropy.table import Table
 from command_line import type_here
-from pyarrow import feather
+from observed import (
+    CLUSTERS,
+    columns,
+    counts,
+    in_pieces_of,
+    opened,
+    refused,
+    whole,
+    write_fits,
+    write_npz,
+    write_pickle,
+)
 from small_model import BANDS, NETWORK, small_model
 
-from clustersweep.errors import DataError, ModelError
-from clustersweep.survey import dataset as dataset_module
 from clustersweep.survey.catalogue import Catalogue, ColumnNames, masses
-from clustersweep.survey.dataset import Dataset, add_up, images_digest
+from clustersweep.survey.dataset import Dataset, add_up
 from clustersweep.survey.formats import fits as fitsfile
-from clustersweep.survey.formats import fitstable
-from clustersweep.survey.formats import npz as npzfile
-from clustersweep.survey.formats.all import read_source
-from clustersweep.survey.observations import open_observations
 from clustersweep.survey.split import Split
-from clustersweep.training.files.known_clusters import Misnamed, clusters_csv, fingerprints, misnamed
-from clustersweep.training.files.mass_table import Flag, MassTable
-from clustersweep.training.files.model_folder import read_clusters, write_model
+from clustersweep.training.files.known_clusters import clusters_csv
+from clustersweep.training.files.model_folder import write_model
 from clustersweep.training.network import NetworkSpec
 from clustersweep.training.predict import Summary, compare, predict
 
-CLUSTERS = 300  # more than a batch
 integration = pytest.mark.integration
-
-
-def counts(clusters=CLUSTERS, pixels=12):
-    rng = np.random.default_rng(2)
-    return rng.poisson(rng.uniform(0.5, 4.0, clusters)[:, None, None, None], (clusters, pixels, pixels, 3)).astype("u1")
-
-
-def columns(clusters=CLUSTERS):
-    rng = np.random.default_rng(3)
-    return {
-        "SRC_ID_IN": rng.permutation(clusters) + 1000,
-        "z": rng.uniform(0.1, 0.8, clusters),
-        "kT": rng.uniform(1, 9, clusters),
-    }
-
-
-def write_fits(folder, images, table, bands=BANDS):
-    """Write a survey's folder as `simulate` does."""
-    folder.mkdir(exist_ok=True)
-    identifiers = table.get("SRC_ID_IN", np.arange(len(images)))
-    to_write = fitsfile.ImagesToWrite([images], images.shape, images.dtype, bands, identifiers, {})
-    fitsfile.write_images(folder / "images.fits", to_write)
-    fitsfile.write_catalogue(folder / "catalogue.fits", Catalogue("here", table))
-    return folder
-
-
-def write_npz(path, images, table, bands=BANDS):
-    content = Dataset(images, np.empty(0), np.empty(0), table["SRC_ID_IN"], bands, "")
-    npzfile.write(path, content, Catalogue("here", table))
-    return path
-
-
-def write_pickle(folder, images, table):
-    content = {"cluster": table["SRC_ID_IN"].tolist(), "gsm_3dImgs": list(images.astype(np.float64))}
-    (folder / "i.pickle").write_bytes(pickle.dumps(content))
-    feather.write_feather(pa.table(table), folder / "c.f")
-    return folder / "i.pickle", folder / "c.f"
-
-
-def opened(images, catalogue=None, *, needs_redshift=True, **choice):
-    return open_observations(images, catalogue, ColumnNames(**choice), needs_redshift=needs_redshift)
-
-
-def refused(match, do, *arguments, **options):
-    with pytest.raises(DataError, match=match) as info:
-        do(*arguments, **options)
-    assert info.value.exit_code == 2
-    return str(info.value)
-
-
-def in_pieces_of(monkeypatch, clusters, pixels=12 * 12 * 3):
-    monkeypatch.setattr(dataset_module, "CHUNK_BYTES", clusters * pixels * 8)
-
-
-# --- reading, without TensorFlow ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", ["fits", "npz", "pickle"])
-@pytest.mark.parametrize("piece", [1, 7, 1000])
-@pytest.mark.parametrize("rebin", [1, 3])
-@pytest.mark.parametrize("scale", [1, 1 / 3], ids=["counts", "smoothed"])
-def test_blocks_hold_what_a_training_would_have_read(tmp_path, monkeypatch, form, piece, rebin, scale):
-    images, table = counts(40), columns(40)
-    images = images if scale == 1 else (images * scale).astype(np.float32)
-    paths = {
-        "fits": lambda: (write_fits(tmp_path / "s", images, table), None),
-        "npz": lambda: (write_npz(tmp_path / "s.npz", images, table), None),
-        "pickle": lambda: write_pickle(tmp_path, images, table),
-    }[form]()
-    in_pieces_of(monkeypatch, piece)
-    source = opened(*paths)
-    assert source.shape == images.shape
-    assert source.bands_kev == (() if form == "pickle" else BANDS)
-    assert np.array_equal(source.redshift, table["z"])
-    assert np.array_equal(source.identifiers, table["SRC_ID_IN"])
-    blocks = list(source.blocks(16, rebin))
-    assert [len(block.images) for block in blocks] == [16, 16, 8]
-    whole = Dataset(images, np.empty(0), np.empty(0), np.empty(0), (), "").rebinned(rebin)
-    assert np.array_equal(np.concatenate([block.images for block in blocks]), whole.images.astype(np.float32))
-    assert blocks[0].images.dtype == np.float32
-    expected = [scale == 1 or not image.any() for image in images]
-    assert np.concatenate([block.whole for block in blocks]).tolist() == expected
-
-
-def test_identifiers_are_the_catalogues_else_the_images_else_the_rows(tmp_path):
-    images, table = counts(5), columns(5)
-    folder = write_fits(tmp_path / "s", images, table)
-    table["Name"] = np.array(["a", "bb", "ccc", "d", "e"])
-    fitsfile.write_catalogue(tmp_path / "other.fits", Catalogue("here", table))
-    assert opened(folder, tmp_path / "other.fits", identifier="Name").identifiers.tolist() == table["Name"].tolist()
-    alone = opened(folder / "images.fits", needs_redshift=False)
-    assert (alone.catalogue, alone.redshift) == (None, None)
-    assert alone.identifiers.tolist() == table["SRC_ID_IN"].tolist()
-    np.savez(tmp_path / "i.npz", images=images)
-    assert opened(tmp_path / "i.npz", needs_redshift=False).identifiers.tolist() == [0, 1, 2, 3, 4]
-
-
-def test_masses_are_not_needed_and_the_redshift_is_that_of_a_training(tmp_path):
-    images = counts(5)
-    several = {"z": np.full(5, 0.1), "z_final": np.full(5, 0.2), "redshift_R": np.full(5, 0.3), "zspec": np.full(5, 9)}
-    for names, chosen, expected in (
-        (["redshift_R", "zspec"], None, 0.3),
-        (["redshift_R", "z"], None, 0.1),
-        (["redshift_R", "z"], "redshift_R", 0.3),
-        (["z", "zspec"], "zspec", 9.0),
-        (["z", "z_final", "m500_wl_final"], None, 0.2),  # as the pair of a training
-    ):
-        table = {name: several.get(name, np.full(5, 1e14)) for name in names}
-        np.savez(tmp_path / "i.npz", images=images, **table)
-        assert opened(tmp_path / "i.npz", redshift=chosen).redshift[0] == expected
-    np.savez(tmp_path / "i.npz", images=images, kT=np.ones(5))
-    assert opened(tmp_path / "i.npz", needs_redshift=False).redshift is None
-
-
-def test_columns_of_the_models_configuration_and_identifiers_in_any_case_are_found_without_being_named(tmp_path):
-    """`usual` names the columns of the training: they are tried first, and not missed."""
-    table = {"NAME": np.array(["a", "b", "c", "d", "e"]), "z": np.full(5, 0.1), "zzz": np.full(5, 0.2)}
-    np.savez(tmp_path / "i.npz", images=counts(5), **table)
-    assert opened(tmp_path / "i.npz").identifiers.tolist() == table["NAME"].tolist()
-    usual = ColumnNames(mass="mine", redshift="zzz", identifier="halo")
-    found = opened(tmp_path / "i.npz", usual=usual)
-    assert (found.redshift[0], found.identifiers[0]) == (0.2, "a")
-    assert opened(tmp_path / "i.npz", usual=usual, redshift="z").redshift[0] == 0.1
-
-
-@pytest.mark.parametrize(("scale", "unit", "chosen"), [(1e14, "", None), (1, "", None), (1, "solMass", None),
-                                                       (1e13, "", "1e13 solMass")])  # fmt: skip
-def test_known_masses_are_in_the_unit_of_the_models_configuration_where_no_other_is_said_or_seen(scale, unit, chosen):
-    usual = ColumnNames(mass="M", mass_unit="1e14 solMass")
-    table = Catalogue("c", {"M": np.array([2e14, 5e14, 1e15]) / scale}, {"M": unit})
-    found = masses(table, ColumnNames(mass_unit=chosen, usual=usual))
-    assert found == pytest.approx(np.log10([2e14, 5e14, 1e15]))
-
-
-def test_a_redshift_that_is_needed_and_missing_is_explained(tmp_path):
-    images, table = counts(5), columns(5)
-    folder = write_fits(tmp_path / "s", images, {"SRC_ID_IN": table["SRC_ID_IN"], "zz": table["z"]})
-    message = refused(
-        r"catalogue.fits: z: no usual name of a redshift \(z, REDSHIFT, .*\) is in the catalogue", opened, folder
-    )
-    assert (
-        "which has: SRC_ID_IN, zz, and the network takes the redshift. Did you mean `zz`? Name the column with "
-        "`--redshift` on the command line, " in message
-    )
-    refused(
-        r"images.fits: needs a catalogue: the network takes the redshift. Name .*--catalogue FILE\. "
-        "A model whose network has `redshift: none` needs no catalogue",
-        opened,
-        folder / "images.fits",
-    )
-    message = refused(
-        "zspec: is not a column of the catalogue, which has: SRC_ID_IN, zz", opened, folder, redshift="zspec"
-    )
-    message = refused("Name.*`--identifier`", opened, folder, needs_redshift=False, identifier="id")
-    for option in ("redshift", "identifier"):
-        match = f"images.fits: needs a catalogue: --{option} names a column of it"
-        said = refused(match, opened, folder / "images.fits", needs_redshift=False, **{option: "z"})
-        assert "redshift: none" not in said
-    np.savez(tmp_path / "i.npz", images=images)
-    refused("i.npz: needs a catalogue: the network takes the redshift", opened, tmp_path / "i.npz")
-    np.savez(tmp_path / "i.npz", images=images, z=np.array(["a"] * 5))
-    refused("z = .*: holds text, and the redshift must be a number. Name another column", opened, tmp_path / "i.npz")
-
-
-def test_catalogues_that_do_not_belong_to_the_images_are_refused(tmp_path):
-    images, table = counts(5), columns(5)
-    folder = write_fits(tmp_path / "s", images, table)
-    fitsfile.write_catalogue(tmp_path / "short.fits", Catalogue("", {k: v[:4] for k, v in table.items()}))
-    refused("holds 5 images, and the catalogue has 4 rows", opened, folder, tmp_path / "short.fits")
-    fitsfile.write_catalogue(tmp_path / "mixed.fits", Catalogue("", {k: v[::-1] for k, v in table.items()}))
-    refused("SRC_ID_IN: is in another order than the images: row 0 is", opened, folder, tmp_path / "mixed.fits")
-    with fits.open(folder / "catalogue.fits", mode="update") as hdus:
-        hdus[1].data["z"][0] += 0.01
-    refused("catalogue.fits: digest = .*: its content is not what was written", opened, folder)
-
-
-def test_sources_that_are_none_are_refused(tmp_path):
-    refused("none.fits: there is no such file", opened, tmp_path / "none.fits")
-    refused("images.fits: there is no such file", opened, tmp_path, needs_redshift=False)
-    _, catalogue = write_pickle(tmp_path, counts(5), columns(5))
-    refused("c.f: is a feather table", opened, catalogue, catalogue)
-    np.savez(tmp_path / "i.npz", images=np.moveaxis(counts(5), 3, 1), z=np.ones(5))
-    refused(r"it looks like \(cluster, band, height, width\)", opened, tmp_path / "i.npz")
-
-
-@pytest.mark.parametrize("piece", [1, 2, 1000])
-def test_bad_pixels_are_named_by_row_all_at_once_in_whatever_pieces(tmp_path, monkeypatch, piece):
-    images = counts(20).astype(np.float64)
-    images[3, 0, 0, 0], images[11, 1, 1, 1], images[19, 2, 2, 2], images[17, 0, 0, 0] = np.nan, -1, np.inf, np.nan
-    np.savez(tmp_path / "i.npz", images=images)
-    in_pieces_of(monkeypatch, piece)
-    source = opened(tmp_path / "i.npz", needs_redshift=False)
-    message = refused("NaN pixels in cluster 3, 17: must be finite", lambda: list(source.blocks(4, 1)))
-    assert "negative pixels in cluster 11:" in message
-    assert "infinite pixels in cluster 19:" in message
-
-
-def test_images_that_changed_since_they_were_written_are_noticed_and_a_wider_type_is_not_a_change(tmp_path):
-    images, table = counts(20), columns(20)
-    folder = write_fits(tmp_path / "s", images, table)
-    digest = images_digest(images)
-    assert opened(folder).digest == digest
-    assert len(list(opened(folder).blocks(8, 1))) == 3
-    with fits.open(folder / "images.fits") as hdus:
-        header, data = hdus[0].header.copy(), hdus[0].data
-        for dtype in (np.int16, np.float64):
-            fits.PrimaryHDU(data.astype(dtype), header).writeto(tmp_path / "wide.fits", overwrite=True)
-            wide = opened(tmp_path / "wide.fits", needs_redshift=False)
-            assert wide.digest == digest
-            assert len(list(wide.blocks(8, 1))) == 3
-        data[19, 0, 0, 0] += 1
-        fits.PrimaryHDU(data, header).writeto(tmp_path / "changed.fits")
-    changed = opened(tmp_path / "changed.fits", needs_redshift=False)
-    refused("changed.fits: digest = .*: its content is not what was written", lambda: list(changed.blocks(8, 1)))
-
-
-# --- the table ----------------------------------------------------------------------------------------------
-
-
-def write_small_table(path, lengths, notes):
-    own = [
-        fitstable.Column("n", np.dtype(np.int64), "ct", "a number"),
-        fitstable.Column("t", np.dtype("S3"), "", "text"),
-    ]
-    pieces = ({"n": np.arange(k), "t": np.array([b"a", b"bcd", b""])[np.arange(k) % 3]} for k in lengths)
-    fitstable.write_table(path, own, 5, pieces, name="WORDS", notes=notes, comments=["a comment"])
-
-
-def test_a_table_in_pieces_is_a_valid_fits_file_with_what_is_known_at_the_end(tmp_path):
-    values = iter([1, 2])
-    write_small_table(
-        tmp_path / "t.fits", [3, 2], lambda: {"TOTAL": (next(values), "known last"), "LONG": ("x" * 200, "")}
-    )
-    with fits.open(tmp_path / "t.fits") as hdus:
-        hdus.verify("exception")
-        assert hdus[1].name == "WORDS"
-        assert hdus[1].header["TOTAL"] == 2
-        assert hdus[1].header["LONG"] == "x" * 200
-        assert hdus[1].header["TCOMM1"] == "a number"
-        assert hdus[1].data["n"].tolist() == [0, 1, 2, 0, 1]
-        assert hdus[1].data["t"].tolist() == ["a", "bcd", "", "a", "bcd"]
-    assert (tmp_path / "t.fits").stat().st_size % 2880 == 0
-
-
-def test_a_table_of_another_length_than_promised_is_a_bug(tmp_path):
-    with pytest.raises(ValueError, match="4 of 5 rows came"):
-        write_small_table(tmp_path / "t.fits", [3, 1], dict)
 
 
 # --- what is refused before TensorFlow is imported ----------------------------------------------------------
@@ -348,37 +102,6 @@ def test_the_table_never_replaces_what_is_precious(tmp_path):
 # --- predictions --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tensorflow():
-    from clustersweep.training.device import configure_device
-
-    configure_device(1)
-
-
-@pytest.fixture
-def trained(tensorflow):
-    """A model whose weights are those that a training begins with."""
-    from clustersweep.training.model import build_model, initial_weights
-
-    def make(**changes):
-        empty = small_model(members=(), **changes)
-        network = build_model(empty.network, empty.image_shape, empty.outputs)
-        members = tuple(initial_weights(network, seed) for seed in empty.seeds)
-        return small_model(members=members, **changes)
-
-    return make
-
-
-def whole(model, images, redshift):
-    from clustersweep.training.ensemble import Ensemble
-
-    constant = model.constant_sd
-    ensemble = Ensemble(
-        model.network, model.scaling, model.image_shape, model.members, outputs=model.outputs, constant_sd=constant
-    )
-    return ensemble(images, redshift)
-
-
 @integration
 @pytest.mark.parametrize(
     "changes",
@@ -433,84 +156,6 @@ def test_the_result_is_the_same_to_the_last_bit_in_whatever_pieces_the_file_is_r
 
 
 @integration
-def test_units_descriptions_and_provenance_are_in_the_header(tmp_path, trained):
-    model, folder = trained(), write_fits(tmp_path / "s", counts(), columns())
-    predict(model, "cafe0123cafe0123", opened(folder), tmp_path / "m.fits")
-    read = QTable.read(tmp_path / "m.fits")  # warns, which is an error here, of units that FITS does not have
-    for name in ("M500c", "M500c_lower", "M500c_upper"):
-        assert read[name].unit == units.solMass
-    assert read["counts"].unit == units.ct
-    assert read["flag"].dtype.kind == "i"
-    with fits.open(tmp_path / "m.fits") as hdus:
-        hdus.verify("exception")
-        header = hdus[1].header
-        names = hdus[1].columns.names
-    assert names == ["identifier", "redshift", "log_mass", "log_mass_sd", "log_mass_sd_raw", "log_mass_seed_sd",
-                     "M500c", "M500c_lower", "M500c_upper", "counts", "flag"]  # fmt: skip
-    assert all(header[f"TCOMM{number}"] for number in range(1, len(names) + 1))
-    assert header["TCOMM3"] == "log10 of M500c in solar masses"
-    assert header["EXTNAME"] == "MASSES"
-    assert header["ORIGIN"] == "clustersweep predict"
-    assert header["CREATOR"].startswith("clustersweep ")
-    assert header["MODEL"] == "cafe0123cafe0123"
-    assert header["TRAINED"] == "0123456789abcdef"
-    assert header["IMAGES"] == images_digest(counts())
-    assert header["SEEDS"] == "0 7"
-    assert header["RECALIB"] == 1.25
-    assert header["DATE"].startswith("20")
-    assert 'redshift="head"' in header["NETWORK"]
-    assert (header["ZMIN"], header["ZMAX"], header["CTSMIN"], header["CTSMAX"]) == (0.1, 0.8, 300.0, 2000.0)
-    comments = "\n".join(header["COMMENT"])
-    assert "flag 1: redshift outside the training part's, 0.1 to 0.8" in comments
-    assert "flag 2: counts outside the training part's, 300 to 2000" in comments
-    assert "flag 4: no redshift, hence no mass" in comments
-
-
-@integration
-@pytest.mark.parametrize("takes", ["head", "none"])
-def test_each_row_is_flagged_for_what_is_doubtful_about_it(tmp_path, trained, takes):
-    images, table = counts(), columns()
-    images[4], images[5] = 0, 200
-    table["z"][:4] = [0.95, np.nan, -99.0, 99.0]
-    table["z"][5] = 0.01
-    network = NetworkSpec(filters=2, redshift=takes)
-    model = trained(network=network)
-    summary = predict(model, "d", opened(write_fits(tmp_path / "s", images, table)), tmp_path / "m.fits")
-    read = Table.read(tmp_path / "m.fits", mask_invalid=False)
-    sums = images.sum(axis=(1, 2, 3), dtype=int)
-    expected = np.where((sums < 300) | (sums > 2000), 2, 0)
-    expected[[0, 5]] += 1 if takes == "head" else 0  # else the redshift's range says nothing of the mass
-    expected[1:4] += 4
-    assert read["flag"].tolist() == expected.tolist()
-    assert np.flatnonzero(np.isnan(read["redshift"])).tolist() == [1, 2, 3]
-    unknown = [1, 2, 3] if takes == "head" else []
-    for name in (
-        "log_mass",
-        "log_mass_sd",
-        "log_mass_sd_raw",
-        "log_mass_seed_sd",
-        "M500c",
-        "M500c_lower",
-        "M500c_upper",
-    ):
-        assert np.flatnonzero(np.isnan(read[name])).tolist() == unknown
-    good = np.isfinite(read["log_mass"])
-    said = whole(model, images, np.where(good, table["z"], 0.0) if takes == "head" else np.zeros(CLUSTERS))
-    assert np.array_equal(read["log_mass"][good], said.log_mass[good])
-    header = fits.getheader(tmp_path / "m.fits", 1)
-    flags = {flag: int(((expected & flag) != 0).sum()) for flag in Flag}
-    raised = list(Flag) if takes == "head" else [Flag.COUNTS, Flag.NO_REDSHIFT]
-    assert [header[f"NFLAG{flag.value}"] for flag in raised] == [flags[flag] for flag in raised]
-    assert ("NFLAG1" in header) == ("flag 1:" in str(header["COMMENT"])) == (takes == "head")
-    said = ", hence no mass" if takes == "head" else "; the network needs none: the mass stands"
-    assert f"flag 4: no redshift{said}" in str(header["COMMENT"])
-    assert ("ZMIN" in header) == ("ZMAX" in header) == (takes == "head")  # what it took no redshift of has no range
-    assert header["NFLAG"] == summary.flagged == (expected != 0).sum()
-    assert dict(summary.flags) == flags
-    assert summary.without_mass == len(unknown)
-
-
-@integration
 def test_images_alone_are_enough_for_a_network_that_takes_no_redshift(tmp_path, trained):
     model = trained(network=NetworkSpec(filters=2), counts_range=(0.0, 1e6))
     folder = write_fits(tmp_path / "s", counts(), columns())
@@ -524,18 +169,6 @@ def test_images_alone_are_enough_for_a_network_that_takes_no_redshift(tmp_path, 
     with_redshifts = predict(model, "d", opened(folder), tmp_path / "n.fits")
     assert "redshift" in Table.read(tmp_path / "n.fits").colnames
     assert with_redshifts.log_mass == summary.log_mass
-
-
-@integration
-def test_identifiers_of_every_kind_come_through(tmp_path, trained):
-    model, images = trained(), counts(6)
-    names = np.array(["a", "Abell 1689", "ngc", "é", "", "z"])
-    for identifiers in (names, np.array([1.5, 2, 3, 4, 5, 6]), np.arange(6, dtype=np.uint8)[::-1]):
-        np.savez(tmp_path / "i.npz", images=images, z=np.full(6, 0.3), Name=identifiers, bands_kev=np.array(BANDS))
-        predict(model, "d", opened(tmp_path / "i.npz"), tmp_path / "m.fits", overwrite=True)
-        read = Table.read(tmp_path / "m.fits")["identifier"]
-        found = [v.decode() if isinstance(v, bytes) else v for v in read.tolist()]
-        assert found == identifiers.tolist()
 
 
 @integration
@@ -758,27 +391,6 @@ def test_clusters_that_no_training_saw_are_no_reason_for_a_warning(typed, tmp_pa
     assert "look better" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("known", "own", "said"),
-    [
-        (["a", "b", "c", None], ["a", "b", "c", "x"], None),
-        (["a", "b", "c", None], ["a", "c", "b", "x"], (2, 3, 1, "c", "b", True)),
-        (["a", "b", "c", None], ["x", "a", "b", "c"], (3, 3, 0, "x", "a", True)),
-        (["a", "b", "c", None], ["11", "12", "13", "14"], None),  # other names altogether
-        (["5", "2", "9", None], ["1", "2", "3", "5"], (1, 3, 0, "1", "5", False)),  # or only by chance some of them
-        ([None, None], ["b", "a"], None),
-    ],
-)
-def test_rows_whose_image_is_known_under_another_rows_name_are_found(known, own, said):
-    found = misnamed([() if name is None else (name,) for name in known], own)
-    assert found == (said and Misnamed(*said))
-
-
-def test_an_image_that_two_clusters_share_may_have_either_name():
-    assert misnamed([("a", "b"), ("a", "b"), ("c",)], ["b", "a", "c"]) is None
-    assert misnamed([("a", "b"), ("c",)], ["c", "a"]).rows == 2
-
-
 @pytest.fixture
 def named(trained, tmp_path):
     """A model that was trained with the first 100 of the clusters, under the names of their catalogue."""
@@ -831,43 +443,6 @@ def test_a_catalogue_that_shares_some_names_with_the_training_is_warned_of_as_it
     said = " ".join(caplog.text.split())
     assert "images that the model knows from its training stand beside another cluster's name" in said
     assert "This is not refused, as some of their names are not in this catalogue, and it may count otherwise" in said
-
-
-def test_a_column_that_holds_no_redshifts_is_refused_before_anything_is_predicted(tmp_path):
-    table = columns(40)
-    table["LAMBDA"] = np.linspace(10, 90, 40)
-    survey = write_fits(tmp_path / "s", counts(40), table)
-    match = "LAMBDA: holds no redshifts, .* between 14 and 86. Columns that look like some: z. Name another column"
-    refused(match, opened, survey, redshift="LAMBDA")
-    assert opened(survey).redshift.max() < 1
-
-
-def test_blank_images_are_nobodys_and_minus_zero_is_zero():
-    images = np.zeros((3, 2, 2, 1), np.float32)
-    images[1:, 0, 0] = 1.5
-    images[2, 1, 1] = -0.0
-    blank, one, other = fingerprints(images)
-    assert (blank, one) == (b"", other)
-    assert fingerprints(images[1:2].astype(">f8")) == [one]
-
-
-@pytest.mark.parametrize(
-    ("edited", "match"),
-    [
-        (b"part,row\n", "line 1 must be part,row,identifier,fingerprint"),
-        (b"part,row,identifier,fingerprint\nteacher,0,0,\n", "line 2 must have a part, a row, an identifier and a fin"),
-        (b"part,row,identifier,fingerprint\ntest,0,0,xyz\n", "line 2 must have a part"),
-        (b"\xff", "cannot be read"),
-    ],
-)
-def test_a_list_of_clusters_that_is_none_is_refused(tmp_path, edited, match):
-    (tmp_path / "clusters.csv").write_bytes(edited)
-    write_model(small_model(), tmp_path, ("clusters.csv",))
-    with pytest.raises(ModelError, match=match):
-        read_clusters(tmp_path)
-    (tmp_path / "clusters.csv").write_bytes(edited + b"x")
-    with pytest.raises(ModelError, match=r"clusters.csv: was altered"):
-        read_clusters(tmp_path)
 
 
 def test_only_clusters_with_a_known_and_a_predicted_mass_are_compared():
@@ -925,22 +500,6 @@ def test_a_column_that_cannot_be_masses_is_refused(column, match):
     )
     other = Catalogue("c", {"x": np.ones(2)})
     refused(r"no usual name of a mass \(M500c, .*\) is in the cat", masses, other, ColumnNames())
-
-
-def test_masses_are_read_without_redshifts_and_the_unknown_ones_are_nan():
-    found = masses(Catalogue("c", {"M500c": np.array([1e14, np.nan, -1.0, 0.0, np.inf])}), ColumnNames())
-    assert found[0] == 14
-    assert np.isnan(found[1:]).all()
-
-
-@pytest.mark.parametrize("digest", ["gréén\nx", "", "0" * 65, "a\x1bb"])
-def test_images_whose_own_digest_is_none_are_refused_before_it_stands_in_a_header(tmp_path, digest):
-    with np.load(write_npz(tmp_path / "whole.npz", counts(5), columns(5))) as whole_:
-        content = dict(whole_)
-    np.savez(tmp_path / "i.npz", **content | {"digests": np.array([digest, content["digests"][1]])})
-    match = "i.npz: digest.*: is no digest, which has 16 hexadecimal digits: the file was altered. Copy the file"
-    source = opened(tmp_path / "i.npz")
-    assert refused(match, MassTable, small_model(), "d", source).isprintable()
 
 
 def test_known_masses_that_are_not_there_are_missed_before_anything_is_predicted(typed, tmp_path):
@@ -1025,22 +584,3 @@ def test_predicting_refuses_without_importing_tensorflow(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "2 False\n"
     assert "the model takes 12 x 12 pixels x 3 bands" in done.stderr
-
-
-def test_the_source_of_a_prediction_is_read_as_that_of_a_training(tmp_path):
-    images, table = counts(9), columns(9) | {"M500c": np.full(9, 1e14)}
-    folder = write_fits(tmp_path / "s", images, table)
-    training = read_source(folder / "images.fits", folder / "catalogue.fits", ColumnNames()).dataset
-    source = opened(folder)
-    assert np.array_equal(source.redshift, training.redshift)
-    assert np.array_equal(source.identifiers, training.identifiers)
-    assert source.bands_kev == training.bands_kev
-
-
-def test_identifiers_from_2_to_the_63_are_told_as_they_are(tmp_path):
-    table = columns(8)
-    table["SRC_ID_IN"] = np.arange(8, dtype=np.uint64) + np.uint64(2**63)
-    source = opened(write_fits(tmp_path / "s", counts(8), table))
-    written = MassTable(small_model(), "d", source)
-    assert next(column for column in written.columns() if column.name == "identifier").dtype.kind == "S"
-    assert source.identifiers.tolist() == [2**63 + number for number in range(8)]

@@ -218,14 +218,6 @@ def test_whatever_breaks_a_stage_is_told_as_the_seeds_failure(data, monkeypatch)
     assert weights is None
 
 
-def test_a_variance_of_any_size_has_its_unit():
-    from clustersweep.training.likelihood import unit_of
-
-    for variance in (1e-9, 0.5, 30.0, 1e6):
-        assert math.isfinite(unit_of(variance))
-    assert unit_of(1e6) == pytest.approx(1e6)
-
-
 def test_likelihood_and_squared_error_agree_on_what_the_recipe_ends_with():
     from clustersweep.training.stages import Recipe
 

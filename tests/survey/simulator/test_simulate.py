@@ -109,12 +109,6 @@ def test_a_damaged_survey_in_the_cache_says_what_to_remove(tmp_path: Path) -> No
     assert f"Remove {images.parent}, and it will be simulated again" in str(info.value)
 
 
-def test_every_part_of_the_recipe_changes_its_digest() -> None:
-    specs = [SMALL, SimulateSpec(clusters=13, seed=3, pixels=20), SimulateSpec(clusters=12, seed=4, pixels=20),
-             SimulateSpec(clusters=12, seed=3, pixels=21)]  # fmt: skip
-    assert len({spec.digest for spec in specs}) == 4
-
-
 def test_an_interrupted_simulation_continues_and_never_mixes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     class StopError(Exception):
         pass

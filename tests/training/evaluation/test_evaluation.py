@@ -10,125 +10,14 @@ import sys
 
 import numpy as np
 import pytest
+from example_predictions import TEST, TRAIN, VALIDATION, clusters, predictions
 
 from clustersweep.report.model.tables import baselines_html
-from clustersweep.training.evaluation.calibration import (
-    ONE_SIGMA,
-    calibration,
-    negative_log_likelihood,
-    recalibration,
-    recalibration_error,
-)
+from clustersweep.training.evaluation.calibration import ONE_SIGMA, recalibration
 from clustersweep.training.evaluation.evaluation import evaluate
-from clustersweep.training.evaluation.metrics import bootstrap, errors
 from clustersweep.training.evaluation.results import Clusters, Predictions
 
-
-def clusters(number: int, seed: int = 1) -> Clusters:
-    """Masses that follow redshift and counts, with 0.2 dex of their own."""
-    rng = np.random.default_rng(seed)
-    redshift, log_counts = rng.uniform(0.05, 1.0, number), rng.normal(2.5, 0.4, number)
-    log_mass = 13.0 + 0.6 * redshift + 0.3 * log_counts + rng.normal(0, 0.2, number)
-    # The centre's counts tell nothing more: they are those of the image with noise.
-    return Clusters(log_mass, redshift, 10**log_counts, 10 ** (log_counts + rng.normal(-1, 0.2, number)))
-
-
-def predictions(number: int, pulls: np.ndarray | None = None, *, claimed: float = 1.0, seed: int = 1) -> Predictions:
-    """Predictions with these pulls; the standard deviations are claimed so many times too small."""
-    rng = np.random.default_rng(seed + 100)
-    truth, sd = clusters(number, seed), rng.uniform(0.05, 0.25, number)
-    drawn = rng.normal(size=number) if pulls is None else pulls
-    return Predictions(truth, truth.log_mass + drawn * sd, sd / claimed)
-
-
-TRAIN, VALIDATION, TEST = clusters(3000, 7), predictions(800, seed=8), predictions(1000, seed=9)
 FOUND = evaluate(TRAIN, VALIDATION, TEST, factor=recalibration(VALIDATION), resamples=200)
-
-
-# ------------------------------------------------------------------------------------------------ recalibration
-
-
-def test_recalibration_recovers_how_much_too_small_the_standard_deviations_are() -> None:
-    # The error of a quantile of Gaussian pulls: that of the coverage over the density there.
-    tolerance = 3 * recalibration_error(20_000) / 0.484
-    assert recalibration(predictions(20_000, claimed=1.7)) == pytest.approx(1.7, rel=tolerance)
-
-
-def test_recalibration_brings_new_clusters_to_the_nominal_coverage_even_with_heavy_tails() -> None:
-    rng = np.random.default_rng(4)
-    fitted, fresh = rng.standard_t(3, 1_270), rng.standard_t(3, 200_000)
-    factor = recalibration(predictions(1_270, fitted))
-    assert (np.abs(fresh) <= factor).mean() == pytest.approx(ONE_SIGMA, abs=3 * recalibration_error(1_270))
-    root_mean_square = math.sqrt((fitted**2).mean())
-    assert (np.abs(fresh) <= root_mean_square).mean() > ONE_SIGMA + 0.05  # why it is not that
-
-
-def test_the_expected_coverage_is_exact_however_few_the_clusters_are() -> None:
-    rng = np.random.default_rng(5)
-    covered = [math.erf(recalibration(predictions(20, rng.normal(size=20))) / math.sqrt(2)) for _ in range(2_000)]
-    assert np.mean(covered) == pytest.approx(ONE_SIGMA, abs=0.007)
-    assert np.std(covered) == pytest.approx(recalibration_error(20), rel=0.1)
-
-
-def test_the_coverage_of_a_fit_to_the_usual_validation_part_is_known_to_one_and_a_third_percent() -> None:
-    assert recalibration_error(1_272) == pytest.approx(0.01304, abs=1e-5)
-
-
-# ------------------------------------------------------------------------------------------------ calibration
-
-
-def test_honest_gaussian_uncertainties_are_found_honest() -> None:
-    found = calibration(predictions(40_000), 1.0)
-    for coverage, nominal in zip(found.coverage, (0.6827, 0.9545), strict=True):
-        assert coverage.nominal == pytest.approx(nominal, abs=5e-5)
-        assert coverage.error == pytest.approx(math.sqrt(nominal * (1 - nominal) / 40_000), rel=1e-3)
-        assert abs(coverage.observed - coverage.nominal) < 3.5 * coverage.error
-    assert abs(found.pull_mean) < 3.5 * found.pull_mean_error
-    assert found.pull_width == pytest.approx(1, abs=0.02)
-    assert found.pull_core_width == pytest.approx(1, abs=0.02)
-    assert found.observed == pytest.approx(found.nominal, abs=0.01)
-    assert all(abs(b.rmse - b.sd) < 3.5 * b.rmse_error for b in found.spread)
-
-
-def test_a_factor_widens_every_interval_and_narrows_every_pull() -> None:
-    small = predictions(5_000, claimed=2.0)
-    before, after = calibration(small, 1.0), calibration(small, 2.0)
-    assert before.coverage[0].observed == pytest.approx(math.erf(0.5 / math.sqrt(2)), abs=0.025)
-    assert after.coverage[0].observed == pytest.approx(ONE_SIGMA, abs=0.025)
-    assert before.pull_width == pytest.approx(2 * after.pull_width)
-    assert [b.sd for b in after.spread] == pytest.approx([2 * b.sd for b in before.spread])
-    assert [b.rmse for b in after.spread] == [b.rmse for b in before.spread]
-    assert after.nll < before.nll
-
-
-def test_outliers_widen_the_pulls_but_not_their_core() -> None:
-    rng = np.random.default_rng(3)
-    pulls = rng.normal(size=5_000) * np.where(rng.random(5_000) < 0.02, 5, 1)
-    found = calibration(predictions(5_000, pulls), 1.0)
-    assert found.pull_width > 1.15
-    assert found.pull_core_width == pytest.approx(1, abs=0.05)
-    assert found.pulls_beyond == (np.abs(pulls) > 5).sum() > 0
-    assert sum(found.pull_clusters) + found.pulls_beyond == 5_000
-
-
-def test_error_is_compared_with_uncertainty_from_the_most_to_the_least_certain() -> None:
-    found = calibration(predictions(1_000), 1.0)
-    assert [b.number for b in found.spread] == [100] * 10
-    assert [b.sd for b in found.spread] == sorted(b.sd for b in found.spread)
-
-
-def test_one_uncertainty_for_all_makes_one_bin() -> None:
-    same = dataclasses.replace(TEST, sd=np.full(1_000, 0.2))
-    assert [b.number for b in calibration(same, 1.0).spread] == [1_000]
-
-
-def test_the_likelihood_is_that_of_a_gaussian() -> None:
-    one = Predictions(
-        Clusters(np.array([14.0]), np.array([0.3]), np.array([9.0]), np.array([4.0])), np.array([14.3]), np.array([0.1])
-    )
-    sigma = 0.2
-    density = math.exp(-0.5 * (0.3 / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
-    assert negative_log_likelihood(one, 2.0) == pytest.approx([-math.log(density)])
 
 
 # ------------------------------------------------------------------------------------------------ metrics
@@ -145,24 +34,6 @@ def test_the_metrics_are_those_of_their_definitions() -> None:
     assert found.r2.value == pytest.approx(1 - (error**2).mean() / TEST.clusters.log_mass.var())
     assert found.nll.value == pytest.approx(FOUND.test_calibration.after.nll)
     assert found.coverage.value == FOUND.test_calibration.after.coverage[0].observed
-
-
-def test_a_robust_scatter_does_not_see_outliers() -> None:
-    pulls = np.random.default_rng(2).normal(size=2_000)
-    clean, spoilt = predictions(2_000, pulls), predictions(2_000, np.where(np.arange(2_000) % 100, pulls, 20.0))
-    values = [errors(part, 1.0)(np.arange(2_000)) for part in (clean, spoilt)]
-    assert values[1]["scatter"] == pytest.approx(values[0]["scatter"], rel=0.03)
-    assert values[1]["rmse"] > 1.5 * values[0]["rmse"]
-
-
-def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
-    rng = np.random.default_rng(6)
-    inside = 0
-    for seed in range(200):
-        drawn = rng.normal(0.5, 1.0, 100)
-        mean = bootstrap(100, lambda rows, drawn=drawn: {"mean": drawn[rows].mean(axis=-1)}, seed=seed, resamples=200)
-        inside += mean["mean"].low <= 0.5 <= mean["mean"].high
-    assert inside / 200 == pytest.approx(0.94, abs=0.05)
 
 
 def test_the_bootstrap_gives_the_same_intervals_again_and_in_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,19 +67,6 @@ def test_a_bin_measures_the_clusters_between_its_edges() -> None:
     assert one.metrics.number == inside.sum()
     assert one.metrics.bias.value == pytest.approx(error.mean())
     assert one.metrics.rmse.low < one.metrics.rmse.value < one.metrics.rmse.high
-
-
-def test_resamples_of_one_cluster_have_no_r2_and_do_not_spoil_its_interval() -> None:
-    truth = dataclasses.replace(clusters(3), log_mass=np.array([13.9, 14.1, 14.3]))
-    three = Predictions(truth, np.array([14.0, 14.1, 14.2]), np.full(3, 0.1))
-    found = bootstrap(3, errors(three, 1.0), seed=1, resamples=500)["r2"]  # one in nine is degenerate
-    assert found.value == pytest.approx(0.75)
-    assert -10 < found.low < found.value <= found.high <= 1
-    same = dataclasses.replace(three, clusters=dataclasses.replace(truth, log_mass=np.full(3, 14.1)))
-    none = bootstrap(3, errors(same, 1.0), seed=1, resamples=50)["r2"]
-    assert math.isnan(none.value)
-    assert math.isnan(none.low)
-    assert math.isnan(none.high)
 
 
 def test_few_clusters_make_one_bin_and_still_an_evaluation() -> None:

@@ -1,4 +1,4 @@
-"""What a person sees of a data set: the summary, and the figures' data."""
+"""A data set's summary, histograms and examples, as numbers."""
 
 from dataclasses import replace
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from example_survey import BANDS, make_dataset
 
-from clustersweep.report.survey import example_figure, survey_page
 from clustersweep.survey import figures
 from clustersweep.survey.dataset import Dataset
 
@@ -80,20 +79,6 @@ def test_examples_go_from_light_to_heavy_and_keep_their_counts() -> None:
 def test_no_example_is_heavier_than_itself() -> None:
     shown = figures.examples(make_dataset(clusters=5))
     assert [example.share for example in shown] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
-
-
-def test_one_bright_pixel_does_not_darken_the_rest_of_an_example() -> None:
-    dataset = make_dataset(clusters=3, pixels=50)
-    usual = figures.examples(dataset)[0].brightest
-    assert 5 <= usual <= 12
-    dataset.images[:, 3, 4, 1] = 255
-    example = figures.examples(dataset)[0]
-    assert example.brightest == usual
-    assert example_figure(example).data[1].zmax == pytest.approx(np.sqrt(usual))
-    assert f"Brightest colour: {usual:.3g} or more in a pixel" in survey_page(dataset, "source")
-    dataset.images[:] = 0
-    dataset.images[:, 3, 4, 1] = 1
-    assert figures.examples(dataset)[0].brightest == 1
 
 
 def test_large_images_are_shown_coarser_and_few_clusters_are_all_shown() -> None:
