@@ -10,8 +10,8 @@ from survey_files import CLUSTERS, SHAPE, Files, make_columns, make_counts, writ
 
 from clustersweep.errors import DataError
 from clustersweep.survey.formats.all import convert
-from clustersweep.survey.source import open_dataset, read_header
-from clustersweep.survey.spec import DataSpec
+from clustersweep.survey.source import absent_file, open_dataset, read_header
+from clustersweep.survey.spec import DataSpec, SimulateSpec
 
 
 def test_an_edited_catalogue_is_noticed_before_any_pixel_is_read(files: Files) -> None:
@@ -92,3 +92,28 @@ def test_another_mass_from_the_same_catalogue_is_another_data_set(tmp_path: Path
     for spec in others:
         assert read_header(spec).digest == open_dataset(spec, tmp_path).digest
     assert len({usual, *(read_header(spec).digest for spec in others)}) == 3
+
+
+def test_the_first_file_that_is_not_there_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    images, catalogue = tmp_path / "images.fits", tmp_path / "catalogue.fits"
+    assert absent_file(DataSpec(images=images, catalogue=catalogue)) == images
+    images.write_bytes(b"")
+    assert absent_file(DataSpec(images=images, catalogue=catalogue)) == catalogue
+    assert absent_file(DataSpec(images=images)) is None
+    assert absent_file(DataSpec(images=tmp_path)) == catalogue  # a survey's folder must have both
+    catalogue.write_bytes(b"")
+    assert absent_file(DataSpec(images=tmp_path)) is None
+    assert absent_file(DataSpec(images=images / "below")) == images / "below"
+
+
+def test_a_catalogue_that_may_not_be_looked_at_is_left_to_who_reads_it(closed: Path) -> None:
+    images = closed.parent / "images.fits"
+    images.write_bytes(b"")
+    closed.chmod(0)
+    assert absent_file(DataSpec(images=images, catalogue=closed / "catalogue.fits")) is None
+    closed.chmod(0o700)
+    assert absent_file(DataSpec(images=images, catalogue=closed / "catalogue.fits")) == closed / "catalogue.fits"
+
+
+def test_a_simulated_survey_lacks_no_file() -> None:
+    assert absent_file(DataSpec(simulate=SimulateSpec(clusters=10))) is None
