@@ -9,7 +9,7 @@ from clustersweep.study.cost import Speed
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.replay import Replayed, replayable
 from clustersweep.study.results import SweepResults, Trial, TrialState
-from clustersweep.sweep.schedule import estimate_s, trial_s
+from clustersweep.sweep.schedule import estimate_s, least_s, trial_s
 
 if TYPE_CHECKING:
     from clustersweep.storage.store import Overview
@@ -57,6 +57,7 @@ def plan_json(plan: Plan, workers: int, speed: Speed, left: Left | None = None) 
         ],
         "same": [{"params": dict(params), "as": dict(of), "why": why} for params, of, why in plan.same],
         "estimate": _estimate_json(plan, workers, speed) if plan.study.task.costs_known else None,
+        **({"rungs": list(plan.rungs)} if plan.rungs else {}),
         "left": None if left is None else {**(left_json(left) or {}), **_left_cost(plan, left, workers, speed)},
         **_code_json(plan),
     }
@@ -75,6 +76,7 @@ def _estimate_json(plan: Plan, workers: int, speed: Speed) -> dict[str, Any]:
     return {
         "workers": workers,
         "seconds": round(estimate_s(plan.work, workers, speed), 3),
+        **({"least_seconds": round(least_s(plan, workers, speed), 3)} if plan.rungs else {}),
         "flops_per_s": flops_per_s(plan, speed),
         "trial_s": statistics.fmean(speed.compile_s(t) for t in plan.trials) if plan.trials else 0.0,
         "measured": speed.measured,

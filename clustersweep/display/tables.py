@@ -21,7 +21,7 @@ from clustersweep.study.replay import Replayed, longest, replayable
 from clustersweep.study.results import SweepResults, Trial, TrialResult, loss_of
 from clustersweep.study.stopping import Rung, survivors
 from clustersweep.study.task import Infeasible
-from clustersweep.sweep.schedule import estimate_s, trial_s
+from clustersweep.sweep.schedule import estimate_s, least_s, trial_s
 from clustersweep.training.files.configuration import MOST_LISTED, Evidence
 from clustersweep.words import counted, duration, listed
 
@@ -90,12 +90,22 @@ def print_plan(
         out.print(
             f"{counted(sum(count for _, count in work), 'replicate')}; what one takes is known once it has run"
             if not known_costs
-            else f"about {duration(estimate_s(work, workers, speed))} with {counted(workers, 'worker')} "
+            else f"{_cost_text(plan, left, workers, speed)} with {counted(workers, 'worker')} "
             f"({basis_text(work, speed)}), if no training stops early; "
             "reading the data and starting the workers come on top",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _cost_text(plan: Plan, left: Left | None, workers: int, speed: Speed) -> str:
+    """Say how long it takes; where trials are stopped early and nothing is trained yet, between what and what."""
+    most = duration(estimate_s(plan.work if left is None else left.work, workers, speed))
+    if not plan.rungs:
+        return f"about {most}"
+    if left is not None and left.finished:
+        return f"at most about {most}"
+    return f"between about {duration(least_s(plan, workers, speed))}, where rungs keep their share only, and {most}"
 
 
 def stopping_text(plan: Plan) -> str:

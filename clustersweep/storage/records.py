@@ -79,11 +79,24 @@ def notes(impossible: Mapping[int, Infeasible]) -> dict[str, str | int]:
     """
     parts: dict[str, str | int] = {}
     for trial_id, why in itertools.islice(impossible.items(), MAX_NOTES):
-        note = _infeasible_note(why)
-        for part, start in enumerate(range(0, len(note), NOTE_PART)):
-            parts[f"dashboard:{trial_id}:note_str:{part}"] = note[start : start + NOTE_PART]
-        parts[f"dashboard:{trial_id}:note_ver"] = 1
+        parts |= _note(trial_id, _infeasible_note(why))
     return parts
+
+
+def stopped_note(trial_id: int, stopped: StoppedAt) -> dict[str, str | int]:
+    """Return attributes of the study with which the dashboard shows why a trial was stopped; see `notes`."""
+    text = (
+        f"**Stopped early: {stopped.reason}.**\n\nIt keeps its checkpoints, and goes on where the rule is loosened.\n"
+    )
+    return _note(trial_id, text)
+
+
+def _note(trial_id: int, text: str) -> dict[str, str | int]:
+    parts = {
+        f"dashboard:{trial_id}:note_str:{part}": text[start : start + NOTE_PART]
+        for part, start in enumerate(range(0, len(text), NOTE_PART))
+    }
+    return {**parts, f"dashboard:{trial_id}:note_ver": 1}
 
 
 def _infeasible_note(why: Infeasible) -> str:

@@ -19,6 +19,7 @@ from clustersweep.storage.errors import translated
 from clustersweep.storage.records import (
     CODES,
     LAUNCHES,
+    MAX_NOTES,
     RECORD,
     RULES,
     TrialUpdate,
@@ -30,6 +31,7 @@ from clustersweep.storage.records import (
     replicate_update,
     require_extension,
     require_same_code,
+    stopped_note,
     stopped_update,
     trial_result,
     version_attribute,
@@ -68,7 +70,8 @@ class OpenTrial:
         trial: What to train.
         done: Replicates that have ended, by seed.
         paused: Replicates that are at a rung, by seed.
-        instead: The study's identity and the trial that is added when this one, which was stopped, goes on.
+        instead: The trial that is added when this one, which was stopped, goes on.
+        study_id: The storage's own identity of the study.
     """
 
     trial_id: int
@@ -76,7 +79,8 @@ class OpenTrial:
     trial: Trial
     done: Mapping[int, ReplicateResult]
     paused: Mapping[int, PausedReplicate] = field(default_factory=dict)
-    instead: tuple[int, FrozenTrial] | None = field(default=None, repr=False)
+    instead: FrozenTrial | None = field(default=None, repr=False)
+    study_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Storage:
     def __init__(self, backend: BaseStorage, tasks: Tasks | None = None, where: str = "this database") -> None:
         self._backend, self._tasks, self._access, self._where = backend, tasks, access_to(backend), where
         self._written: dict[int, dict[int, float]] = {}  # intermediate values in the database, by trial
+        self._stops_noted = 0
 
     @classmethod
     def connect(cls, url: str, tasks: Tasks | None = None, where: str = "this database") -> "Storage":
@@ -190,8 +195,8 @@ class Storage:
             for place, w in enumerate(todo.work):
                 stored = w.supersedes if w.later else w.continues
                 where = next(new) if stored is None else known[stored]
-                instead = (study_id, to_add[place]) if w.later else None
-                opened.append(OpenTrial(*where, w.trial, w.done, w.paused, instead))
+                instead = to_add[place] if w.later else None
+                opened.append(OpenTrial(*where, w.trial, w.done, w.paused, instead, study_id))
             return opened
 
     def left(self, plan: Plan, *, same_code: bool = False) -> Left | None:
@@ -271,8 +276,7 @@ class Storage:
         """
         with translated():
             if trial.instead is not None:
-                study_id, frozen = trial.instead
-                [(trial_id, number)] = self._access.add_trials(study_id, [frozen])
+                [(trial_id, number)] = self._access.add_trials(trial.study_id, [trial.instead])
                 trial = dataclasses.replace(trial, trial_id=trial_id, number=number, instead=None)
             self._access.update_trial(trial.trial_id, TrialUpdate(state=TrialState.RUNNING))
         return trial
@@ -305,6 +309,9 @@ class Storage:
         """Write that a rung has stopped a trial: PRUNED, with where and why; what it trained is kept."""
         with translated():
             update = dataclasses.replace(stopped_update(stopped), curve=self._new(trial, curve))
+            if self._stops_noted < MAX_NOTES:
+                self._access.set_study_system_attributes(trial.study_id, stopped_note(trial.trial_id, stopped))
+                self._stops_noted += 1
             self._access.update_trial(trial.trial_id, update)
         self._written.pop(trial.trial_id, None)
 

@@ -1,10 +1,13 @@
 """What is left to train, and which of it next: chosen in the same time however many trials there are."""
 
+import dataclasses
 import heapq
 from collections.abc import Iterable
 
 from clustersweep.study.cost import Speed
+from clustersweep.study.plan import Plan
 from clustersweep.study.results import Trial
+from clustersweep.study.stopping import StopEarly, kept_at_least
 
 # A trial is compiled once more where that brings the end nearer by so many compilations: fewer would only move work
 # about, as simulations of grids from seconds to days a trial show (benchmarks/schedule.py).
@@ -133,6 +136,25 @@ def estimate_s(work: Iterable[tuple[Trial, int]], workers: int, speed: Speed) ->
         seconds = costs[given] + (speed.compile_s(trials[given][0]) if given != compiled else 0.0)
         heapq.heappush(free, (at + seconds, given))
     return max(at for at, _ in free)
+
+
+def least_s(plan: Plan, workers: int, speed: Speed) -> float:
+    """Estimate the seconds of a study that stops early, if every rung keeps its share only, and that is the cheapest.
+
+    One rung after another, each as `estimate_s` tells; where nothing is stopped, the same as that.
+    """
+    left, done, total = sorted(plan.work, key=lambda one: speed.replicate_s(one[0])), 0, 0.0
+    for rung in (*plan.rungs, None):
+        until = [min(trial.epochs, rung or trial.epochs) for trial, _ in left]
+        stage = [
+            (dataclasses.replace(trial, epochs=epochs - done), seeds)
+            for (trial, seeds), epochs in zip(left, until, strict=True)
+            if epochs > done
+        ]
+        total += estimate_s(stage[::-1], workers, speed)
+        if rung is not None:
+            done, left = rung, left[: kept_at_least(plan.study.stop_early or StopEarly(), len(left))]
+    return total
 
 
 def trial_s(trial: Trial, seeds: int, speed: Speed) -> float:

@@ -20,7 +20,7 @@ from clustersweep.study.events import Device
 from clustersweep.study.plan import make_plan
 from clustersweep.study.results import Trial
 from clustersweep.survey.source import read_header
-from clustersweep.sweep.schedule import estimate_s, trial_s
+from clustersweep.sweep.schedule import estimate_s, least_s, trial_s
 from clustersweep.sweep.speeds import add_speeds, read_speed
 from clustersweep.tasks import load_study
 from clustersweep.training.network import NetworkSpec, flops_per_image, layers, parameters, training_flops_per_image
@@ -213,6 +213,19 @@ def test_the_time_of_a_plan_is_that_of_its_trials_given_out_as_a_sweep_does(tmp_
     alone = max(trial_s(trial, 1, speed) for trial in plan.trials)
     assert estimate_s(plan.work, 100, speed) == pytest.approx(alone)  # seeds side by side
     assert estimate_s([], 3, speed) == 0.0
+
+
+def test_the_least_that_a_study_that_stops_early_takes_is_the_cheapest_trials_from_rung_to_rung(tmp_path):
+    speed, rule = replace(Speed(), unit_s=1e4 * Speed().unit_s), {"rungs": [1, 2], "keep": 0.5}
+    plan = small_plan(tmp_path, stop_early=rule)  # three trials of three epochs and two seeds
+    a, b, c = sorted(speed.epoch_s(trial) for trial in plan.trials)
+    compiled = sorted(plan.trials, key=speed.epoch_s)
+    kept = [compiled, compiled[:2], compiled[:1]]
+    by_hand = 2 * (a + b + c) + 2 * (a + b) + 2 * a + sum(speed.compile_s(t) for stage in kept for t in stage)
+    assert least_s(plan, 1, speed) == pytest.approx(by_hand)
+    assert least_s(plan, 1, speed) < estimate_s(plan.work, 1, speed)
+    plain = small_plan(tmp_path)
+    assert least_s(plain, 2, speed) == pytest.approx(estimate_s(plain.work, 2, speed))
 
 
 def sums_of(which="quickstart"):

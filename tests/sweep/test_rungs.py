@@ -124,6 +124,8 @@ def test_stopped_trials_keep_their_checkpoints_and_curves_in_the_database(tmp_pa
     frozen = next(t for t in storage.backend.get_all_trials(0) if t.user_attrs.get("stopped", {}).get("epoch") == 3)
     assert frozen.state.name == "PRUNED"
     assert list(frozen.intermediate_values) == [1, 2, 3]
+    note = storage.backend.get_study_system_attrs(0)[f"dashboard:{frozen._trial_id}:note_str:0"]
+    assert note.startswith(f"**Stopped early: {frozen.user_attrs['stopped']['reason']}.**")
     assert frozen.user_attrs["stopped"]["reason"].startswith(
         f"rank {frozen.user_attrs['stopped']['rank']} of 5 after epoch 3: "
     )
