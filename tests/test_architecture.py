@@ -27,7 +27,7 @@ DOORS = {
     "astropy": {"survey/", "api/"},
     "pyarrow": {"survey/"},
     "sklearn": {"survey/"},
-    "scipy": {"survey/"},
+    "scipy": {"survey/", "study/race.py"},
     "pydantic": {"settings/", "study/study.py", "training/files/"},
     "yaml": {"settings/", "training/files/configuration.py", "own/export.py"},
     "typer": {"cli/"},

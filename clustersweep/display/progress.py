@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -13,16 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.status import Status
 from rich.table import Table
 
-from clustersweep.display.tables import params_text, rung_text, stopping_text
+from clustersweep.display.tables import further_text, params_text, rung_text, stopping_text
 from clustersweep.display.values import html_of
 from clustersweep.errors import first_line
 from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Speed
 from clustersweep.study.keys import Params
 from clustersweep.study.plan import Plan
-from clustersweep.study.results import CompleteReplicate, FailedReplicate, Replicate, combination
+from clustersweep.study.race import Race
+from clustersweep.study.results import CompleteReplicate, FailedReplicate, Replicate, Trial, combination
 from clustersweep.sweep.events import (
     EpochDone,
+    RaceLooked,
     ReplicateBegan,
     ReplicateDone,
     ReplicatePaused,
@@ -100,13 +102,15 @@ class Display(Steps):
         """Show what is to be done."""
         self._metric = plan.study.metric
         seeds = plan.study.seeds
-        missing = [(t, len(set(seeds) - set(t.done))) for t in open_trials]
+        missing = [(t, len(set(t.seeds or seeds) - set(t.done))) for t in open_trials]
         replicates = sum(count for _, count in missing)
+        further = sum(len(set(t.seeds) - set(seeds) - set(t.done)) for t in open_trials)
         self._console.print(
             f"[bold]{escape(plan.study.name)}[/bold]: {counted(plan.combinations, 'combination')}, "
             f"{len(plan.trials)} feasible, "
             f"{len(plan.infeasible)} impossible (`clustersweep plan` tells why); "
-            f"{replicates} of {counted(plan.replicates, 'replicate')} to train",
+            f"{replicates - further} of {counted(plan.replicates, 'replicate')} to train"
+            + (f", and {counted(further, 'further seed')} of the best" if further else ""),
             highlight=False,
             soft_wrap=True,
         )
@@ -115,17 +119,17 @@ class Display(Steps):
         if plan.same:
             are = f"{len(plan.same)} of them {'is' if len(plan.same) == 1 else 'are'}"
             self._say(f"{are} the same network as another (`clustersweep plan` tells which)")
-        if plan.rungs:
-            self._say(escape(stopping_text(plan)))
+        for text in filter(None, (stopping_text(plan), further_text(plan))):
+            self._say(escape(text))
         if not replicates:
             return
         self._trials, self._began_at = len(open_trials), time.monotonic()
         self._seeds = {combination(opened.trial.params): count for opened, count in missing}
-        work = [(one.trial, [seed for seed in seeds if seed not in one.done]) for one in open_trials]
+        work = [(one.trial, [seed for seed in one.seeds or seeds if seed not in one.done]) for one in open_trials]
         speed = Speed()  # what is assumed will do: all that counts is how trials compare
         self._remaining = Remaining(work, speed.epoch_s, speed.compile_s, plan.epochs_ahead)
-        done = plan.replicates - replicates
-        self._task = self._bar.add_task("replicates", total=plan.replicates, completed=done, left="")
+        total = plan.replicates + further
+        self._task = self._bar.add_task("replicates", total=total, completed=total - replicates, left="")
         if self._console.is_terminal:
             self._live = Live(self._picture(), console=self._console, refresh_per_second=4, transient=True)
         elif self._console.is_jupyter:
@@ -159,6 +163,8 @@ class Display(Steps):
                 self._bar.update(self._task, left=self._left())
             case RungDecided(rung):
                 self._say(rung_text(rung))
+            case RaceLooked(race, work):
+                self._race(race, work)
             case TrialStopped(_, replicate, _):
                 self._trials_done += 1
                 self._bar.update(self._task, advance=self._seeds[combination(replicate.trial.params)])
@@ -166,6 +172,17 @@ class Display(Steps):
                 self._trial_done(event)
             case WorkerLost() | StorageAway() | StorageBack():
                 self._trouble(event)
+
+    def _race(self, race: Race, work: Sequence[tuple[Trial, tuple[int, ...]]]) -> None:
+        if race.text:
+            self._say(escape(race.text))
+        for trial, seeds in work:
+            self._trials += 1
+            if self._remaining is not None:
+                self._remaining.add(trial, seeds)
+        more = sum(len(seeds) for _, seeds in work)
+        if more:
+            self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) + more)
 
     def _trouble(self, event: WorkerLost | StorageAway | StorageBack) -> None:
         match event:

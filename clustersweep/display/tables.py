@@ -61,8 +61,8 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
-    if plan.rungs:
-        out.print(escape(stopping_text(plan)), highlight=False, soft_wrap=True)
+    for said in filter(None, (stopping_text(plan), further_text(plan))):
+        out.print(escape(said), highlight=False, soft_wrap=True)
     said = unknown if left is None else left_text(left, plan.replicates)
     out.print(f"{escape(said)}\n" if said else "", highlight=False, soft_wrap=True)
     if plan.infeasible:
@@ -116,6 +116,15 @@ def stopping_text(plan: Plan) -> str:
     after = f"after {'epoch' if len(plan.rungs) == 1 else 'epochs'} {listed(map(str, plan.rungs))}"
     spared = ", and what the noise of the seeds cannot tell from the best," if rule.spare_ties else ""
     return f"stops early: {after} the best {rule.keep:.0%}{spared} go on"
+
+
+def further_text(plan: Plan) -> str:
+    """Say how far the best trials get further seeds; nothing where they get none."""
+    rule = plan.study.extra_seeds
+    if rule is None:
+        return ""
+    most = f"up to {rule.at_most} seeds, for at most {rule.budget:.0%} of what the sweep costs"
+    return f"then the best that cannot be told apart get further seeds: {most}"
 
 
 def rung_text(rung: Rung) -> str:
@@ -220,6 +229,8 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
     if results.label_variance is not None:
         constant = f"{metric.constant} gives {results.label_variance:.4f}{metric.with_unit}"
         out.print(escape(constant), highlight=False, soft_wrap=True)
+    if results.race is not None and results.race.text:
+        out.print(escape(results.race.text), highlight=False, soft_wrap=True)
     near = ties_of(results, ranked[0])
     if near.trials and not nothing:
         words = f"{near.count()}, may be as good" if "," in near.count() else f"{near.count()} may be as good"
@@ -333,6 +344,8 @@ def print_export(done: "MassesExported | Exported", trial: TrialResult, results:
     if nothing := trial_learned_nothing(f"trial {trial.number}", results, trial):
         out.print(escape(nothing), highlight=False, soft_wrap=True)
     print_evidence(done.evidence, str(done.folder), out)
+    if results.race is not None and results.race.text:
+        out.print(escape(results.race.text), highlight=False, soft_wrap=True)
     out.print(
         f"weights of seed {done.evidence.weights_of_seed}: {escape(str(done.proof))}", highlight=False, soft_wrap=True
     )

@@ -243,7 +243,7 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
     )
     ties = (Tie(trial=t.number, value=loss_of(t)) for t in near.distinct)
     complete = {replicate.seed: replicate.value for replicate in trial.complete_replicates}
-    found = {seed: complete.get(seed) for seed in results.seeds}
+    found = {seed: complete.get(seed) for seed in sorted({*results.seeds, *complete})}
     return Evidence(
         study=results.study,
         study_digest=results.digest,
@@ -264,4 +264,6 @@ def evidence_of(results: SweepResults, trial: TrialResult, rank: int, objective:
 
 def _provenance(plan: Plan, results: SweepResults) -> dict[str, Any]:
     known = {"study": results.study, "study_digest": results.digest, "data_digest": plan.header.digest}
+    if results.race is not None and results.race.text:
+        known["settled"] = results.race.text
     return known | stamp()

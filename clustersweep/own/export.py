@@ -91,6 +91,8 @@ def export(
     else:
         (to / SAVED).unlink(missing_ok=True)  # of another trial that was exported here
     provenance = {"study": results.study, "study_digest": results.digest, **stamp()}
+    if results.race is not None and results.race.text:
+        provenance["settled"] = results.race.text
     write_atomically(to / PROVENANCE, json.dumps(provenance, indent=2).encode())
     write_atomically(to / BEST, text, what="best combination")
     return Exported(to, trial, rank, len(results.distinct()), near, saved is not None, best.code if code else "")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from clustersweep.errors import StudyChangedError
 from clustersweep.study.definition import changes, extends
 from clustersweep.study.events import Device
 from clustersweep.study.keys import Axis, Params, Scalar
+from clustersweep.study.race import Entrant, Look, Race, Settled
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
@@ -31,10 +33,14 @@ from clustersweep.study.task import Infeasible, Task, same
 RECORD = "clustersweep"
 # The study attribute with how long its launches took.
 LAUNCHES = "launches"
+# The study attribute with what predicting a constant gives.
+VARIANCE = "label_variance"
 # The study attribute with every code of one's own that it was launched with.
 CODES = "codes"
 # The attribute of a trial that a rung has stopped: where, and why.
 STOPPED = "stopped"
+# The study attribute with how far the race for further seeds is.
+RACE = "race"
 # The study attribute with the rules by which its launches stopped trials, and since when.
 RULES = "rules"
 # The key of a definition, and the attribute of its trials, that a trainer of one's own has raised to train anew.
@@ -199,6 +205,43 @@ def stopped_update(stopped: StoppedAt) -> TrialUpdate:
     """Return what is written of a trial that a rung has stopped."""
     attributes = {STOPPED: {**dataclasses.asdict(stopped), "reason": stopped.reason}}
     return TrialUpdate(user_attributes=attributes, state=TrialState.PRUNED)
+
+
+def race_attribute(race: Race) -> dict[str, Any]:
+    """Write how far a race is as an attribute of its study."""
+    looks = [
+        {
+            "seeds": look.seeds,
+            "noise": _finite(look.noise),
+            "margin": _finite(look.margin),
+            "trials": [[one.trial, _finite(one.value), one.out] for one in look.entrants],
+        }
+        for look in race.looks
+    ]
+    return {"looks": looks, "left": list(race.left), "seeds": race.seeds, "settled": race.settled}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def race_of(attribute: Mapping[str, Any] | None) -> Race | None:
+    """Read it."""
+    if attribute is None:
+        return None
+
+    def number(value: float | None) -> float:
+        return math.nan if value is None else value
+
+    looks = tuple(
+        Look(
+            look["seeds"], number(look["noise"]), number(look["margin"]),
+            tuple(Entrant(trial, number(value), out) for trial, value, out in look["trials"]),
+        )
+        for look in attribute["looks"]
+    )  # fmt: skip
+    settled = None if attribute["settled"] is None else Settled(attribute["settled"])
+    return Race(looks, tuple(attribute["left"]), attribute["seeds"], settled)
 
 
 def version_attribute(definition: Mapping[str, Any]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,14 +21,18 @@ from clustersweep.storage.records import (
     CODES,
     LAUNCHES,
     MAX_NOTES,
+    RACE,
     RECORD,
     RULES,
+    VARIANCE,
     TrialUpdate,
     distribution,
     infeasible_trial,
     marked_alike,
     notes,
     of_version,
+    race_attribute,
+    race_of,
     replicate_update,
     require_extension,
     require_same_code,
@@ -39,6 +44,7 @@ from clustersweep.storage.records import (
 )
 from clustersweep.study.definition import definition, filled
 from clustersweep.study.plan import Left, Plan
+from clustersweep.study.race import Race
 from clustersweep.study.reconcile import Newest, left_to_train, reconcile
 from clustersweep.study.results import (
     LaunchTime,
@@ -47,6 +53,7 @@ from clustersweep.study.results import (
     StoppedAt,
     SweepResults,
     Trial,
+    TrialResult,
     combination,
 )
 from clustersweep.study.study import Study
@@ -72,6 +79,7 @@ class OpenTrial:
         paused: Replicates that are at a rung, by seed.
         instead: The trial that is added when this one, which was stopped, goes on.
         study_id: The storage's own identity of the study.
+        seeds: All that it is to have.
     """
 
     trial_id: int
@@ -81,6 +89,7 @@ class OpenTrial:
     paused: Mapping[int, PausedReplicate] = field(default_factory=dict)
     instead: FrozenTrial | None = field(default=None, repr=False)
     study_id: int = 0
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,9 +184,11 @@ class Storage:
             record |= {"code": code.digest} if code is not None else {}
             self._record_rule(study_id, plan)
             self._backend.set_study_user_attr(study_id, RECORD, record)  # one attribute: never half a record
-            todo = reconcile(plan, _plain(frozen), retry_failed=retry_failed)
-            kinds = plan.study.kinds
-            spaces = {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
+            variance = self._backend.get_study_user_attrs(study_id).get(VARIANCE)
+            todo = reconcile(plan, _plain(frozen), retry_failed=retry_failed, label_variance=variance)
+            if todo.race is not None:
+                self._backend.set_study_user_attr(study_id, RACE, race_attribute(todo.race))
+            spaces = _spaces(plan)
             version = version_attribute(plan.definition)
             impossible = [infeasible_trial(params, why, spaces, version) for params, why in todo.impossible]
             to_add = {
@@ -196,7 +207,7 @@ class Storage:
                 stored = w.supersedes if w.later else w.continues
                 where = next(new) if stored is None else known[stored]
                 instead = to_add[place] if w.later else None
-                opened.append(OpenTrial(*where, w.trial, w.done, w.paused, instead, study_id))
+                opened.append(OpenTrial(*where, w.trial, w.done, w.paused, instead, study_id, w.seeds))
             return opened
 
     def left(self, plan: Plan, *, same_code: bool = False) -> Left | None:
@@ -212,8 +223,8 @@ class Storage:
         compared = self._compared(plan, same_code=same_code)
         if compared is None:
             return None
-        record, newest = compared
-        return left_to_train(plan, newest, record["seeds"])
+        record, newest, variance = compared
+        return left_to_train(plan, newest, record["seeds"], variance)
 
     def open_work(
         self, plan: Plan, *, retry_failed: bool = True, same_code: bool = False
@@ -225,10 +236,16 @@ class Storage:
             StorageError: The database cannot be used.
         """
         compared = self._compared(plan, same_code=same_code)
-        return plan.work if compared is None else reconcile(plan, compared[1], retry_failed=retry_failed).seeds
+        if compared is None:
+            return plan.work
+        _, newest, variance = compared
+        return reconcile(plan, newest, retry_failed=retry_failed, label_variance=variance).seeds
 
-    def _compared(self, plan: Plan, *, same_code: bool) -> tuple[dict[str, Any], Newest] | None:
-        """Return a stored study's record and the newest trial of every combination; None where it is not stored."""
+    def _compared(self, plan: Plan, *, same_code: bool) -> tuple[dict[str, Any], Newest, float | None] | None:
+        """Return a stored study's record, the newest trial of every combination, and the variance of the labels.
+
+        None where it is not stored.
+        """
         name, study = plan.study.name, plan.study
         with translated():
             if name not in self.studies():
@@ -242,13 +259,13 @@ class Storage:
             newest = _plain(_newest(of_version(defined, self._access.read_trials(study_id))))
             if not same_code:
                 require_same_code(study, record, defined, newest.values())
-            return record, newest
+            return record, newest, self._backend.get_study_user_attrs(study_id).get(VARIANCE)
 
     def describe_data(self, study: str, label_variance: float) -> None:
         """Keep with a study what predicting a constant gives, to judge its values by."""
         with translated():
             study_id = self._backend.get_study_id_from_name(study)
-            self._backend.set_study_user_attr(study_id, "label_variance", label_variance)
+            self._backend.set_study_user_attr(study_id, VARIANCE, label_variance)
 
     def record_launch(self, study: str, lasted: LaunchTime) -> None:
         """Keep with a study how long a launch of it took."""
@@ -266,6 +283,21 @@ class Storage:
         with translated():
             study_id, attributes = self._stored(study)
             return _plain(_newest(of_version(attributes[RECORD]["definition"], self._access.read_trials(study_id))))
+
+    def continued(
+        self, plan: Plan, trial: Trial, seeds: tuple[int, ...], done: Mapping[int, ReplicateResult], supersedes: int
+    ) -> OpenTrial:
+        """Return a complete trial to be trained with further seeds; it is added when it is started."""
+        with translated():
+            study_id = self._backend.get_study_id_from_name(plan.study.name)
+        version = version_attribute(plan.definition or {})
+        added = waiting_trial(trial, done.values(), supersedes, _spaces(plan), version)
+        return OpenTrial(0, supersedes, trial, done, instead=added, study_id=study_id, seeds=seeds)
+
+    def record_race(self, study: str, race: Race) -> None:
+        """Keep with a study how far the race for further seeds is, trials by their number."""
+        with translated():
+            self._backend.set_study_user_attr(self._backend.get_study_id_from_name(study), RACE, race_attribute(race))
 
     def start(self, trial: OpenTrial) -> OpenTrial:
         """Claim a trial: from WAITING to RUNNING. One that a lost launch left RUNNING is taken over.
@@ -361,9 +393,10 @@ class Storage:
             seeds=tuple(record["seeds"]),
             trials=marked_alike(task, trials),
             metric=task.metric,
-            label_variance=attributes.get("label_variance"),
+            label_variance=attributes.get(VARIANCE),
             over_seeds=record["definition"]["objective"]["over_seeds"],
             launches=tuple(LaunchTime(**lasted) for lasted in attributes.get(LAUNCHES, ())),
+            race=_of_these(race_of(attributes.get(RACE)), trials),
             continued=sum(shown[key] is not trial for key, trial in newest.items()),
         )
         return results, frozen
@@ -488,6 +521,17 @@ class Storage:
 def _data_digest(record: Mapping[str, Any]) -> str:
     """Return the digest of the data that a stored study was trained on; empty where they are its function's own."""
     return str(record["definition"].get("data", {}).get("digest", ""))
+
+
+def _of_these(race: Race | None, trials: Iterable[TrialResult]) -> Race | None:
+    """Return a race whose trials are still there; None for one that a change of the study has overtaken."""
+    complete = {trial.number for trial in trials if trial.value is not None}
+    return race if race is not None and complete.issuperset(race.left) else None
+
+
+def _spaces(plan: Plan) -> dict[str, BaseDistribution]:
+    kinds = plan.study.kinds
+    return {name: distribution(kinds[name], values) for name, values in plan.study.axes.items()}
 
 
 def _newest(trials: Iterable[FrozenTrial]) -> dict[Any, FrozenTrial]:

@@ -27,6 +27,8 @@ __all__, __getattr__ = public_names(
         "objective": ("Aggregate", "Direction", "Metric", "ObjectiveSpec", "aggregate", "plain_metric"),
         "keys": ("Axis", "Params", "Scalar", "axes_of"),
         "plan": ("Left", "Plan", "make_plan", "require_feasible"),
+        "finalists": ("Standing",),
+        "race": ("Entrant", "Look", "Race", "Settled"),
         "ranking": (
             "alike_text",
             "Ties",

@@ -5,6 +5,7 @@ What `plan` prints is the very object that `launch` executes.
 
 import functools
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +63,15 @@ class Plan:
         rule = self.study.stop_early or StopEarly()
         return expected_epochs(self.rungs, rule.keep, epochs, done)
 
+    @functools.cached_property
+    def alike(self) -> Mapping[int, int]:
+        """The place of each trial with that of the first one that is trained as it is."""
+        found = {place: place for place in range(len(self.trials))}
+        return found | {place: of for place, of, _ in same(self.study.task, [trial.params for trial in self.trials])}
+
     def ladder(self) -> Ladder:
         """Return the rungs of the study, for trials by their place in the plan, of which nothing is trained yet."""
-        alike = {place: place for place in range(len(self.trials))}
-        if self.rungs:
-            alike |= {place: of for place, of, _ in same(self.study.task, [trial.params for trial in self.trials])}
+        alike = self.alike if self.rungs else {place: place for place in range(len(self.trials))}
         rule, objective = self.study.stop_early or StopEarly(), self.study.objective
         metric = self.study.metric
         return Ladder(rule, self.rungs, alike, self.study.seeds, metric=metric, over_seeds=objective.over_seeds)

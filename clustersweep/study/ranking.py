@@ -1,20 +1,18 @@
 """Which trials the noise of the seeds cannot tell apart, which are trained alike, and which learned nothing. Pure."""
 
 import collections
-import functools
 import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from clustersweep.errors import NothingCompleteError
-from clustersweep.study.objective import Aggregate, Metric
+from clustersweep.study.objective import Aggregate, Metric, standard_error
+from clustersweep.study.race import Race
 from clustersweep.study.results import SweepResults, TrialResult, first_of_alike, loss_of, losses
 from clustersweep.words import counted
 
-_FARTHEST, _STEP = 8.0, 0.05  # of the integrals over the normal distribution, in standard deviations
 NOISE_OF_SEEDS = "the noise of the seeds"
-_MOST_EVEN = 20  # the median of more seeds, where their number is even, varies as that of one more does, within 1 %
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,11 @@ class Ties:
 
 def ties_of(results: SweepResults, trial: TrialResult) -> Ties:
     """Return what the noise cannot tell from a complete trial; trials that learned nothing are no rivals."""
+    if results.race is not None and results.race.looks and trial.number == results.race.left[0]:
+        return _raced(results, trial, results.race)
+    if results.race is not None:
+        results = results.of_equal_seeds()
+        trial = next(one for one in results.trials if one.number == trial.number)
     variance = results.label_variance
     alive = [t for t in results.distinct() if not learned_nothing(loss_of(t), variance)]
     noise = typical_spread(alive or results.distinct())
@@ -61,6 +64,17 @@ def ties_of(results: SweepResults, trial: TrialResult) -> Ties:
     own = trial.first_alike
     twins = (t for t in results.ranked() if t.first_alike == own and t.number != trial.number)
     return Ties(noise, margin, tuple(t for t in near if t.first_alike != own), tuple(twins))
+
+
+def _raced(results: SweepResults, trial: TrialResult, race: Race) -> Ties:
+    """Return what a race with further seeds could not tell from its leader."""
+    look = race.looks[-1]
+    by_number = {one.number: one for one in results.ranked()}
+    others = [by_number[number] for number in race.left[1:] if number in by_number]
+    kinds = {one.first_alike for one in others}
+    near = [one for one in results.ranked() if one.first_alike in kinds]
+    twins = (one for one in results.ranked() if one.first_alike == trial.first_alike and one.number != trial.number)
+    return Ties(look.noise, look.margin, tuple(near), tuple(twins))
 
 
 def choose(results: SweepResults, *, rank: int = 1, number: int | None = None) -> tuple[TrialResult, int]:
@@ -188,48 +202,3 @@ def indistinguishable(ranked: Iterable[TrialResult], trial: TrialResult, margin:
     """Return the other complete trials that lie within the margin of this one, in their order."""
     others = (other for other in ranked if other.number != trial.number)
     return tuple(other for other in others if abs(loss_of(other) - loss_of(trial)) < margin)
-
-
-@functools.cache
-def standard_error(over_seeds: Aggregate, seeds: int) -> float:
-    """Return the standard deviation of a mean, median, minimum or maximum over so many seeds.
-
-    In units of the standard deviation over the seeds, for normal noise; from the distribution of order statistics
-    (David & Nagaraja 2003, Order Statistics, sections 2.1 and 2.2).
-    """
-    if over_seeds == "mean" or seeds == 1:
-        return 1 / math.sqrt(seeds)
-    if over_seeds == "median" and seeds % 2 == 0 and seeds <= _MOST_EVEN:
-        return math.sqrt(_variance_of_even_median(seeds))
-    if over_seeds == "median":
-        return math.sqrt(_variance(seeds // 2 + 1, seeds // 2 * 2 + 1))
-    return math.sqrt(_variance(1, seeds))  # the largest varies as the smallest does
-
-
-def _variance(rank: int, number: int) -> float:
-    """Return the variance of the value of one rank among so many from the unit normal distribution."""
-    normal = statistics.NormalDist()
-    weight = _ways(number, rank - 1, number - rank)
-    points = [i * _STEP for i in range(-round(_FARTHEST / _STEP), round(_FARTHEST / _STEP) + 1)]
-    density = [weight * normal.cdf(x) ** (rank - 1) * normal.cdf(-x) ** (number - rank) * normal.pdf(x) for x in points]
-    # The trapezium rule converges faster than any power of the step for what vanishes at both ends.
-    mean = _STEP * sum(p * x for p, x in zip(density, points, strict=True))
-    return _STEP * sum(p * (x - mean) ** 2 for p, x in zip(density, points, strict=True))
-
-
-def _variance_of_even_median(number: int) -> float:
-    """Return the variance of the mean m of the two middle ones, m - h and m + h, integrated over m and h > 0."""
-    normal, half, steps = statistics.NormalDist(), number // 2 - 1, round(_FARTHEST / _STEP)
-    below = {i: normal.cdf(i * _STEP) ** half * normal.pdf(i * _STEP) for i in range(-2 * steps, 2 * steps + 1)}
-    weight = 2 * _ways(number, half, half)
-    total = 0.0
-    for m in range(-steps, steps + 1):
-        # Simpson's rule, as this does not vanish at h = 0; what lies above m + h mirrors what lies below -(m + h).
-        inner = below[m] * below[-m] + sum((4 if h % 2 else 2) * below[m - h] * below[-m - h] for h in range(1, steps))
-        total += (m * _STEP) ** 2 * inner * _STEP / 3
-    return weight * total * _STEP
-
-
-def _ways(number: int, below: int, above: int) -> float:
-    """Return in how many ways so many values fall below and above, and the rest in the middle one by one."""
-    return math.exp(math.lgamma(number + 1) - math.lgamma(below + 1) - math.lgamma(above + 1))

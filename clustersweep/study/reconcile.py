@@ -5,11 +5,13 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clustersweep.study.events import DIVERGED
+from clustersweep.study.finalists import Finalists, Standing, finalists
 from clustersweep.study.keys import Params, Scalar
 from clustersweep.study.plan import Left, Plan
+from clustersweep.study.race import Race
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
@@ -25,8 +27,6 @@ from clustersweep.study.task import Infeasible
 
 Newest = Mapping[tuple[tuple[str, Scalar], ...], TrialResult]
 """The newest stored trial of every combination."""
-Standing = tuple[Mapping[int, ReplicateResult], Mapping[int, PausedReplicate]]
-"""A trial's replicates that are not trained any more, and those that are at a rung, by seed."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class OpenWork:
         continues: Number of the stored trial that goes on; None: one has to be added.
         supersedes: Number of the finished trial that the added one goes on from; None where there is none.
         later: It was stopped, and only what a rung has still to decide tells whether it goes on.
+        seeds: All that it is to have: the study's, and further ones for the best trials.
     """
 
     trial: Trial
@@ -50,6 +51,7 @@ class OpenWork:
     supersedes: int | None = None
     paused: Mapping[int, PausedReplicate] = field(default_factory=dict)
     later: bool = False
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,12 @@ class Reconciled:
     Attributes:
         impossible: Combinations that arithmetic rejects, to be stored, with the reason; in the order of the grid.
         work: Combinations with work left, in the order of the plan.
+        race: How far the race for further seeds is, trials by their number; None where there is none yet.
     """
 
     impossible: tuple[tuple[Params, Infeasible], ...]
     work: tuple[OpenWork, ...]
+    race: Race | None = None
 
     @property
     def seeds(self) -> tuple[tuple[Trial, int], ...]:
@@ -70,7 +74,9 @@ class Reconciled:
         return tuple((open_work.trial, len(open_work.missing)) for open_work in self.work)
 
 
-def reconcile(plan: Plan, stored: Newest, *, retry_failed: bool = True) -> Reconciled:
+def reconcile(
+    plan: Plan, stored: Newest, *, retry_failed: bool = True, label_variance: float | None = None
+) -> Reconciled:
     """Compare a plan with what is stored.
 
     Finished trials stay as they are. One that lacks seeds, or failed, or that no rung stops any more, is gone on from
@@ -80,6 +86,7 @@ def reconcile(plan: Plan, stored: Newest, *, retry_failed: bool = True) -> Recon
         plan: What is wanted.
         stored: What there is.
         retry_failed: Train failed replicates once more; False: they stay failed.
+        label_variance: What predicting a constant gives, where that is known: what learned nothing gets no more seeds.
     """
     impossible = tuple((params, why) for params, why in plan.infeasible if combination(params) not in stored)
     standing = {
@@ -89,11 +96,15 @@ def reconcile(plan: Plan, stored: Newest, *, retry_failed: bool = True) -> Recon
     }
     ladder = climb(plan, standing)
     names = [combination(trial.params) for trial in plan.trials]
+    places = {place: standing[name] for place, name in enumerate(names) if name in standing}
+    race = finalists(plan, ladder, places, label_variance) or Finalists(Race((), ()))
     work = (
-        _open_work(plan, place, stored.get(name), standing.get(name, ({}, {})), ladder)
+        _open_work(plan, place, stored.get(name), standing.get(name, ({}, {})), ladder=ladder, race=race)
         for place, name in enumerate(names)
     )
-    return Reconciled(impossible, tuple(found for found in work if found is not None))
+    numbers = {place: stored[name].number for place, name in enumerate(names) if name in stored}
+    told = race.race.renumbered(numbers) if race.race.looks else None
+    return Reconciled(impossible, tuple(found for found in work if found is not None), told)
 
 
 def climb(plan: Plan, standing: Mapping[tuple[tuple[str, Scalar], ...], Standing]) -> Ladder:
@@ -131,37 +142,40 @@ def _stay(stored: TrialResult, plan: Plan, *, retry_failed: bool) -> Mapping[int
 
 
 def _open_work(
-    plan: Plan, place: int, stored: TrialResult | None, standing: Standing, ladder: Ladder
+    plan: Plan, place: int, stored: TrialResult | None, standing: Standing, *, ladder: Ladder, race: Finalists
 ) -> OpenWork | None:
     trial, (done, paused) = plan.trials[place], standing
+    seeds = race.wanted.get(place, plan.study.seeds)
     if stored is None:
-        return OpenWork(trial, {}, plan.study.seeds)
-    missing = tuple(seed for seed in plan.study.seeds if seed not in done)
+        return OpenWork(trial, {}, seeds, seeds=seeds)
+    missing = tuple(seed for seed in seeds if seed not in done)
+    work = OpenWork(trial, done, missing, paused=paused, seeds=seeds)
     if not stored.state.is_finished:
-        return OpenWork(trial, done, missing, continues=stored.number, paused=paused)
+        return replace(work, continues=stored.number)
     was_stopped = stored.state is TrialState.STOPPED
     if not missing or (was_stopped and ladder.stopped_at(place)):
         return None
     later = was_stopped and all(ladder.waits(place, seed) for seed in missing)
-    return OpenWork(trial, done, missing, supersedes=stored.number, paused=paused, later=later)
+    return replace(work, supersedes=stored.number, later=later)
 
 
-def left_to_train(plan: Plan, stored: Newest, stored_seeds: Iterable[int]) -> Left:
+def left_to_train(plan: Plan, stored: Newest, stored_seeds: Iterable[int], label_variance: float | None = None) -> Left:
     """Tell what of a plan a launch would train.
 
     Args:
         plan: What is wanted.
         stored: What there is.
         stored_seeds: The seeds that the stored study has.
+        label_variance: As in `reconcile`.
     """
-    todo = reconcile(plan, stored)
+    todo = reconcile(plan, stored, label_variance=label_variance)
     work = tuple((trial, seeds) for trial, seeds in todo.seeds if seeds)
     open_ones = {combination(open_work.trial.params) for open_work in todo.work}
     stopped = (found for name, found in stored.items() if found.stopped is not None and name not in open_ones)
     every = [*(trial.params for trial in plan.trials), *(params for params, _ in plan.infeasible)]
     return Left(
         work=work,
-        finished=plan.replicates - sum(seeds for _, seeds in work),
+        finished=plan.replicates - sum(len(set(one.missing) & set(plan.study.seeds)) for one in todo.work),
         new=sum(combination(params) not in stored for params in every),
         new_seeds=len(set(plan.study.seeds) - set(stored_seeds)),
         stopped=sum(len(found.paused) for found in stopped),

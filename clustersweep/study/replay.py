@@ -83,6 +83,7 @@ def replay(results: SweepResults, rule: StopEarly) -> Replayed:
     Raises:
         NothingCompleteError: There are fewer than two complete trials.
     """
+    results = results.of_equal_seeds()
     trials, seeds = replayable(results), results.seeds
     rule = replace(rule, rungs=rule.below(longest(results)))
     rungs, winner = _decided(results, trials, rule, seeds)

@@ -3,13 +3,14 @@
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
 from clustersweep.study.events import Device
 from clustersweep.study.keys import Params, Scalar
-from clustersweep.study.objective import Aggregate, Metric
+from clustersweep.study.objective import Aggregate, Metric, aggregate
+from clustersweep.study.race import Race
 from clustersweep.study.task import Candidate, Infeasible
 
 
@@ -265,6 +266,7 @@ class SweepResults:
         continued: Complete trials that are being continued with new seeds.
         launches: How long each launch took, the first one first.
         over_seeds: How a trial's value follows from the losses of its seeds.
+        race: How far the race for further seeds is, trials by number; None where there was none.
     """
 
     study: str
@@ -277,11 +279,29 @@ class SweepResults:
     continued: int = 0
     launches: tuple[LaunchTime, ...] = ()
     over_seeds: Aggregate = "mean"
+    race: Race | None = None
 
     def ranked(self) -> tuple[TrialResult, ...]:
-        """Complete trials, best first; of equals the one with the lower number."""
-        done = [(self.metric.order(t.value), t.number, t) for t in self.trials if t.value is not None]
-        return tuple(trial for _, _, trial in sorted(done, key=lambda found: found[:2]))
+        """Complete trials, best first; of equals the one with the lower number.
+
+        Those that a race for further seeds left come before all others, as it ranked them.
+        """
+        raced = {number: place for place, number in enumerate(self.race.left)} if self.race is not None else {}
+        last = len(raced)
+        done = [t for t in self.trials if t.value is not None]
+        return tuple(sorted(done, key=lambda t: (raced.get(t.number, last), self.metric.order(loss_of(t)), t.number)))
+
+    def of_equal_seeds(self) -> "SweepResults":
+        """Return the same with the study's seeds only: the best trials may have further ones."""
+        if all(set(t.replicates) <= set(self.seeds) for t in self.trials):
+            return self
+        return replace(self, race=None, trials=tuple(self._with_own_seeds(trial) for trial in self.trials))
+
+    def _with_own_seeds(self, trial: TrialResult) -> TrialResult:
+        kept = {seed: one for seed, one in trial.replicates.items() if seed in self.seeds}
+        values = [one.value for one in complete_of(kept)]
+        value = None if trial.value is None else aggregate(values, self.over_seeds)
+        return replace(trial, replicates=kept, value=value)
 
     def distinct(self) -> tuple[TrialResult, ...]:
         """Return complete trials, best first, one of those that are trained alike."""

@@ -237,10 +237,13 @@ def budgets(results: SweepResults) -> tuple[int | None, ...]:
 def compared_at(results: SweepResults, epoch: int | None) -> SweepResults:
     """Return what a sweep had come to after an epoch: of each trial all of whose seeds got there, whatever came then.
 
+    With the study's seeds only, where some trials have further ones.
+
     Args:
         results: What is stored.
         epoch: Which one; None: what it came to in the end.
     """
+    results = results.of_equal_seeds()
     if epoch is None:
         return results
     trials = tuple(_until(results, trial, epoch) for trial in results.trials)

@@ -20,6 +20,7 @@ from clustersweep.settings.rules import is_number, repeated, section
 from clustersweep.settings.vocabulary import Vocabulary
 from clustersweep.study.keys import KEYS, Axis, Scalar, axis_of
 from clustersweep.study.objective import Metric, ObjectiveSpec
+from clustersweep.study.race import ExtraSeeds
 from clustersweep.study.stopping import StopEarly
 from clustersweep.study.task import Axes, Task, Tasks
 
@@ -51,6 +52,7 @@ class Study:
         seeds: Each combination is trained once with each.
         resources: What each worker gets.
         stop_early: How trials are stopped by comparison with others; None: none is.
+        extra_seeds: How far the best trials get further seeds; None: they get none.
         where: Its file as it was named, for messages.
     """
 
@@ -60,6 +62,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1, 2)
     resources: ResourcesSpec = field(default_factory=ResourcesSpec)
     stop_early: StopEarly | None = None
+    extra_seeds: ExtraSeeds | None = None
     where: str = field(default="", compare=False)
 
     @property
@@ -129,6 +132,7 @@ def _schema(task: type[Task]) -> pydantic.TypeAdapter[Any]:
         "objective": objective,
         "resources": (ResourcesSpec, field(default_factory=ResourcesSpec)),
         "stop_early": (StopEarly | None, field(default=None)),
+        "extra_seeds": (ExtraSeeds | None, field(default=None)),
     }
     made = make_dataclass("Study", [(name, *part) for name, part in parts.items()], kw_only=True)
     # The specs are plain dataclasses without a configuration, so this one reaches them too.
@@ -183,6 +187,7 @@ def _faults(study: Json, task: type[Task], path: Path) -> Iterator[Fault]:
     yield from _search_space_faults(section(study, "search_space"), study, task)
     yield from repeated(("seeds",), study.get("seeds"))
     yield from _stopping_faults(section(study, "stop_early"), study)
+    yield from _race_faults(section(study, "extra_seeds"), study)
     gpus: Any = section(study, "resources").get("gpus_per_worker")
     if is_number(gpus) and gpus > 1:
         rule = "must be at most 1: a worker trains on one GPU, and a second would be idle"
@@ -200,6 +205,22 @@ def _stopping_faults(rule: dict[str, Any], study: dict[str, Json]) -> Iterator[F
         why = "needs two seeds at least: what the noise of the seeds cannot tell from the best is not stopped"
         remedy = "Add seeds; or give the standard deviation of a trial's value over seeds as `noise`, or write "
         yield Fault(("stop_early",), why, remedy + "`spare_ties: false`.", silent=True)
+
+
+def _race_faults(rule: dict[str, Any], study: dict[str, Json]) -> Iterator[Fault]:
+    if not isinstance(study.get("extra_seeds"), dict):
+        return
+    over_seeds, seeds = section(study, "objective").get("over_seeds", "mean"), study.get("seeds", [0, 1, 2])
+    if over_seeds in ("min", "max"):
+        why = f"needs an objective over the seeds that more seeds make surer, and objective.over_seeds is {over_seeds}"
+        yield Fault(("extra_seeds",), why, "Write `over_seeds: mean` or `median`.", silent=True)
+    if isinstance(seeds, list) and len(seeds) == 1:
+        why, remedy = "needs two seeds at least, which tell the noise", "Add a seed to `seeds`."
+        yield Fault(("extra_seeds",), why, remedy, silent=True)
+    most = rule.get("at_most", ExtraSeeds.at_most)
+    if isinstance(seeds, list) and is_number(most) and most <= len(seeds):
+        why = f"must be more than the {len(seeds)} seeds that every trial has"
+        yield Fault(("extra_seeds", "at_most"), why, "Write a larger number.")
 
 
 def _search_space_faults(axes: dict[str, Any], study: dict[str, Json], task: type[Task]) -> Iterator[Fault]:

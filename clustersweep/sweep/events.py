@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from clustersweep.study.events import EpochEnd
-from clustersweep.study.results import PausedReplicate, Replicate, ReplicateResult, StoppedAt
+from clustersweep.study.race import Race
+from clustersweep.study.results import PausedReplicate, Replicate, ReplicateResult, StoppedAt, Trial
 from clustersweep.study.stopping import Rung
 
 
@@ -72,6 +73,19 @@ class TrialStopped:
 
 
 @dataclass(frozen=True)
+class RaceLooked:
+    """All that are in the race for further seeds have theirs.
+
+    Attributes:
+        race: What was seen until now, trials by their number.
+        work: What is to be trained because of it: each trial with its seeds.
+    """
+
+    race: Race
+    work: tuple[tuple[Trial, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
 class WorkerLost:
     """A worker died; its replicate goes on elsewhere, if `again`."""
 
@@ -97,6 +111,6 @@ class StorageBack:
 
 
 SweepEvent = (
-    ReplicateBegan | EpochDone | ReplicatePaused | ReplicateDone | RungDecided | TrialDone | TrialStopped | WorkerLost
-    | StorageAway | StorageBack
+    ReplicateBegan | EpochDone | RaceLooked | ReplicatePaused | ReplicateDone | RungDecided | TrialDone | TrialStopped
+    | WorkerLost | StorageAway | StorageBack
 )  # fmt: skip

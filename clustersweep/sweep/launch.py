@@ -192,6 +192,7 @@ def launch(
                 sweep = Sweep(
                     plan, open_trials, record.storage, workers, files,
                     on_event=watcher.on_event, stop=stop, check_lock=lambda: _check_lock(record, home), speed=speed,
+                    label_variance=None if data is None else data.label_variance,
                 )  # fmt: skip
                 try:
                     outcome = sweep.run()

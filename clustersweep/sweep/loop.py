@@ -1,7 +1,7 @@
 """The loop: a plan's open trials go to workers, what these tell goes to the storage. Creates none of the three."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from clustersweep.errors import StorageAwayError
 from clustersweep.storage.store import OpenTrial, Storage
@@ -15,12 +15,15 @@ from clustersweep.study.events import (
     Finished,
     Stopped,
 )
+from clustersweep.study.finalists import Standing, finalists
 from clustersweep.study.plan import Plan
+from clustersweep.study.race import Race
 from clustersweep.study.reconcile import climb, curve_of
 from clustersweep.study.results import FailedReplicate, ReplicateResult, combination, complete_of
 from clustersweep.study.stopping import Moves, Rung
 from clustersweep.sweep.events import (
     EpochDone,
+    RaceLooked,
     ReplicateBegan,
     ReplicateDone,
     ReplicatePaused,
@@ -54,6 +57,7 @@ class Sweep:
         stop: Callable[[], bool] = lambda: False,
         check_lock: Callable[[], None] = lambda: None,
         speed: Speed | None = None,
+        label_variance: float | None = None,
         backlog: type[Backlog] = Backlog,
         timings: Timings = Timings(),
         clock: Clock = time,
@@ -71,6 +75,7 @@ class Sweep:
             check_lock: Asked every few seconds, and before anything is written to a database that had gone; raises
                 when another launch has taken the study.
             speed: How fast workers are expected to train; None: as assumed where nothing was measured.
+            label_variance: What predicting a constant gives; None where that is not known.
             backlog: What decides which trial is next; another one to compare orders of work.
             timings: How long it waits, how often it looks.
             clock: By which it does.
@@ -86,8 +91,8 @@ class Sweep:
         ]
         self._by_place = {opened.place: opened for opened in self._trials}
         # The trials that have ended take part in what rungs decide.
-        stored = storage.newest(plan.study.name) if plan.rungs else {}
-        standing = {name: (found.replicates, found.paused) for name, found in stored.items()}
+        self._stored = storage.newest(plan.study.name) if plan.rungs or plan.study.extra_seeds else {}
+        standing = {name: (found.replicates, found.paused) for name, found in self._stored.items()}
         standing |= {combination(one.trial.params): (one.done, one.paused) for one in open_trials}
         self._ladder = climb(plan, standing)
         self._meter = SpeedMeter(speed)
@@ -102,6 +107,8 @@ class Sweep:
         self._epochs = self._most_at_once = 0  # trained; at the same time
         self._began_at: float | None = None
         self._finished = self._failed = self._stopped = 0
+        self._label_variance = label_variance
+        self._race: Race | None = None
         self._aborted = ""
 
     def run(self) -> Outcome:
@@ -138,6 +145,7 @@ class Sweep:
             seconds=lasted,
             stopped=self._stopped,
             open_rung=None if interrupted or self._aborted else self._ladder.undecided,
+            race=None if interrupted or self._aborted else self._race,
         )
 
     def _loop(self) -> bool:
@@ -151,7 +159,7 @@ class Sweep:
             if asked_at is None:
                 self._assign()
             # Not "no jobs": a worker that has just finished its last one is idle only after the next events.
-            if not self._jobs and (asked_at is not None or not self._has_work()):
+            if not self._jobs and (asked_at is not None or not (self._has_work() or self._next_round())):
                 break
             if asked_at is not None and self._clock.monotonic() - asked_at > self._timings.stop_grace_s:
                 break
@@ -184,6 +192,56 @@ class Sweep:
             opened, seed = self._alone.pop()
             self._backlog.put_back(opened.number, seed)
         return bool(self._backlog)
+
+    def _next_round(self) -> bool:
+        """Give the best trials further seeds, once all else is done; say whether any is to be trained."""
+        standing = {place: self._standing(place) for place in range(len(self._plan.trials))}
+        found = finalists(self._plan, self._ladder, standing, self._label_variance)
+        if found is None:
+            return False
+        opened = []
+        for place, seeds in found.wanted.items():
+            tried = self._by_place[place].results if place in self._by_place else {}
+            ended = standing[place][0]
+            if any(seed not in ended and seed not in tried for seed in seeds):
+                opened.append(self._go_on(place, seeds, {seed: one for seed, one in ended.items() if seed in seeds}))
+        numbers = {
+            place: self._number(place) for look in found.race.looks for place in (s.trial for s in look.entrants)
+        }
+        numbers |= {place: self._number(place) for place in found.race.left}
+        self._race = found.race.renumbered(numbers)
+        if found.race.looks:
+            self._retry(self._storage.record_race, self._plan.study.name, self._race)
+        work = tuple((one.stored.trial, tuple(self._open_seeds(one))) for one in opened)
+        self._on_event(RaceLooked(self._race, work))
+        return bool(opened)
+
+    def _standing(self, place: int) -> Standing:
+        """Return where a trial stands; what failed for the machine's reasons is tried again, by the next launch."""
+        opened = self._by_place.get(place)
+        if opened is None:
+            stored = self._stored.get(combination(self._plan.trials[place].params))
+            return ({}, {}) if stored is None else (stored.replicates, stored.paused)
+        ended = {
+            seed: one for seed, one in opened.results.items()
+            if not isinstance(one, FailedReplicate) or one.signature == DIVERGED or seed in opened.stored.done
+        }  # fmt: skip
+        return ended, {seed: one for seed, one in opened.paused.items() if seed not in ended}
+
+    def _number(self, place: int) -> int:
+        """Return the number of a trial by its place in the plan."""
+        opened = self._by_place.get(place)
+        return opened.stored.number if opened else self._stored[combination(self._plan.trials[place].params)].number
+
+    def _go_on(self, place: int, seeds: tuple[int, ...], done: Mapping[int, ReplicateResult]) -> RunningTrial:
+        """Open a complete trial again, with further seeds."""
+        trial = self._plan.trials[place]
+        stored = self._storage.continued(self._plan, trial, seeds, done, supersedes=self._number(place))
+        opened = RunningTrial(len(self._trials), stored, dict(done), place)
+        self._trials.append(opened)
+        self._by_place[place] = opened
+        self._backlog.append(self._open_seeds(opened), self._cost_s(opened))
+        return opened
 
     def _assign(self) -> None:
         """Give every idle worker something to train."""
@@ -362,7 +420,7 @@ class Sweep:
         """Return the seeds of a trial that are to be trained now."""
         if self._ladder.stopped_at(opened.place) is not None:
             return []
-        seeds = (seed for seed in self._plan.study.seeds if seed not in opened.results)
+        seeds = (seed for seed in opened.seeds(self._plan.study) if seed not in opened.results)
         return [seed for seed in seeds if not self._ladder.waits(opened.place, seed)]
 
     def _cost_s(self, opened: RunningTrial, epoch_s: Sequence[float] = ()) -> float:
@@ -386,7 +444,7 @@ class Sweep:
         self._files.keep_best_weights(keys, complete, self._plan.study.metric)
 
     def _report_trial(self, opened: RunningTrial) -> None:
-        seeds = self._plan.study.seeds
+        seeds = opened.seeds(self._plan.study)
         first = self._plan.replicate(opened.stored.trial, seeds[0])
         results = tuple(opened.results[seed] for seed in seeds)
         self._on_event(TrialDone(opened.stored.number, first, opened.value(self._plan.study), results))

@@ -30,6 +30,7 @@ class Remaining:
         ahead: Callable[[int, int], float] = lambda epochs, done: max(0, epochs - done),
     ) -> None:
         self._ahead = ahead
+        self._cost_s = epoch_s, compile_s
         self._epoch_s: dict[object, float] = {}
         self._to_compile: dict[object, float] = {}
         self._seeds: dict[object, tuple[int, ...]] = {}
@@ -43,6 +44,16 @@ class Remaining:
         self._left_s = sum(self._to_compile.values())
         self._left_s += sum(epochs * self._epoch_s[known[0]] for known, epochs in self._epochs.items())
         self._done_s = 0.0  # what was trained since, repeated epochs included: all of it took time
+
+    def add(self, trial: Trial, seeds: Iterable[int]) -> None:
+        """Take up further seeds of a trial, which is compiled once more for them."""
+        name = combination(trial.params)
+        self._epoch_s.setdefault(name, self._cost_s[0](trial))
+        self._to_compile[name] = self._cost_s[1](trial)
+        self._left_s += self._to_compile[name]
+        for seed in seeds:
+            self._epochs[name, seed] = trial.epochs
+            self._left_s += trial.epochs * self._epoch_s[name]
 
     @property
     def left_s(self) -> float:

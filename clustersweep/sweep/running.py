@@ -8,6 +8,7 @@ from clustersweep.storage.store import OpenTrial
 from clustersweep.study.cost import Sums
 from clustersweep.study.events import Device, Failed, Finished
 from clustersweep.study.objective import Metric, aggregate
+from clustersweep.study.race import Race
 from clustersweep.study.results import (
     CompleteReplicate,
     FailedReplicate,
@@ -36,6 +37,7 @@ class Outcome:
         workers: How many trained at the same time, at most.
         epochs: How many all of them trained together.
         seconds: From the first replicate given out to the end, without waiting for a database that was away.
+        race: How far the race for further seeds is; None where there is none, or the sweep is not over.
         open_rung: The epoch of a rung that stays undecided, as a replicate failed; None where none does.
     """
 
@@ -49,6 +51,7 @@ class Outcome:
     seconds: float
     stopped: int = 0
     open_rung: int | None = None
+    race: Race | None = None
 
 
 @dataclass
@@ -73,14 +76,18 @@ class RunningTrial:
     started: bool = False
     curves_at: float = 0.0
 
+    def seeds(self, study: Study) -> tuple[int, ...]:
+        """Return the seeds that it is to have: the study's, and further ones where it is among the best."""
+        return self.stored.seeds or study.seeds
+
     def ended(self, study: Study) -> bool:
         """Say whether every seed has ended."""
-        return set(study.seeds) <= set(self.results)
+        return set(self.seeds(study)) <= set(self.results)
 
     def value(self, study: Study) -> float | None:
-        """Return the objective over the seeds; None when a replicate failed."""
-        complete = complete_of({seed: self.results[seed] for seed in study.seeds})
-        if len(complete) < len(study.seeds):
+        """Return the objective over the seeds; None when one of the study's failed. A further one is left out then."""
+        complete = complete_of({seed: self.results[seed] for seed in self.seeds(study)})
+        if not set(study.seeds) <= {replicate.seed for replicate in complete}:
             return None
         return aggregate((replicate.value for replicate in complete), study.objective.over_seeds)
 

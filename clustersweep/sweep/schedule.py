@@ -94,6 +94,12 @@ class Backlog:
         self._work += self._work_of(trial)
         self._changed(trial)
 
+    def append(self, seeds: Iterable[int], cost: float) -> None:
+        """Add a trial after all others."""
+        self._seeds.append([])
+        self._costs.append(cost)
+        self.add(len(self._seeds) - 1, seeds, cost)
+
     def correct(self, trial: int, cost: float) -> None:
         """Take another cost for a trial's seeds: it has been measured."""
         self._work += len(self._seeds[trial]) * (cost - self._costs[trial])

@@ -36,6 +36,10 @@ def kept(trial, number, state, replicates=None):
     return TrialResult(number, trial.params, state, value, replicates or {})
 
 
+def work_on(*given, seeds=(0, 1), **named):
+    return OpenWork(*given, seeds=seeds, **named)
+
+
 def newest(*trials):
     return {combination(trial.params): trial for trial in trials}
 
@@ -48,7 +52,7 @@ def impossible(plan, number=0):
 def test_of_a_study_that_is_not_stored_all_is_added_in_the_plans_order(plan):
     found = reconcile(plan, {})
     assert found.impossible == plan.infeasible
-    assert found.work == tuple(OpenWork(trial, {}, (0, 1)) for trial in plan.trials)
+    assert found.work == tuple(work_on(trial, {}, (0, 1)) for trial in plan.trials)
     assert found.seeds == plan.work
 
 
@@ -71,9 +75,9 @@ def test_a_trial_that_is_not_finished_goes_on_itself_with_what_is_done_of_it(pla
     first, second, third = plan.trials
     stored = newest(kept(second, 7, state, ended(1)))
     assert reconcile(plan, stored).work == (
-        OpenWork(first, {}, (0, 1)),
-        OpenWork(second, ended(1), (0,), continues=7),
-        OpenWork(third, {}, (0, 1)),
+        work_on(first, {}, (0, 1)),
+        work_on(second, ended(1), (0,), continues=7),
+        work_on(third, {}, (0, 1)),
     )
 
 
@@ -90,7 +94,8 @@ def test_a_complete_trial_that_lacks_a_seed_is_superseded_by_one_that_takes_over
         *(kept(trial, number, TrialState.COMPLETE, ended(0, 1)) for number, trial in enumerate(plan.trials))
     )
     assert reconcile(plan, stored).work == tuple(
-        OpenWork(trial, ended(0, 1), (2,), supersedes=number) for number, trial in enumerate(plan.trials)
+        work_on(trial, ended(0, 1), (2,), seeds=(0, 1, 2), supersedes=number)
+        for number, trial in enumerate(plan.trials)
     )
 
 
@@ -109,7 +114,7 @@ def test_a_failed_trial_is_superseded_by_one_that_trains_what_failed_once_more(p
         kept(first, 3, TrialState.FAILED, ended(0, failed=[1])),
         *(kept(t, 4, TrialState.COMPLETE, ended(0, 1)) for t in others),
     )
-    assert reconcile(plan, stored).work == (OpenWork(first, ended(0), (1,), supersedes=3),)
+    assert reconcile(plan, stored).work == (work_on(first, ended(0), (1,), supersedes=3),)
 
 
 def test_a_failed_trial_stays_so_where_failures_are_kept(plan):
@@ -142,7 +147,7 @@ def test_a_failed_trial_gets_a_new_seed_also_where_failures_are_kept(tmp_path):
 def test_a_combination_that_was_impossible_to_an_older_version_is_trained_now(plan):
     first = plan.trials[0]
     (found, *_) = reconcile(plan, newest(kept(first, 2, TrialState.INFEASIBLE))).work
-    assert found == OpenWork(first, {}, (0, 1), supersedes=2)
+    assert found == work_on(first, {}, (0, 1), supersedes=2)
 
 
 def test_combinations_that_are_stored_and_not_in_the_plan_are_left_alone(plan, tmp_path):

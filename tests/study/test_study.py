@@ -148,6 +148,20 @@ def test_a_study_stops_no_trial_unless_it_says_how(tmp_path):
         ({"stop_early": {"keep": 1}}, "stop_early.keep = 1: must be less than 1."),
         ({"stop_early": {"keep": 0}}, "stop_early.keep = 0: must be greater than 0."),
         ({"stop_early": {"noise": 0}}, "stop_early.noise = 0: must be greater than 0."),
+        (
+            {"extra_seeds": {"at_most": 2}},
+            "extra_seeds.at_most = 2: must be more than the 2 seeds that every trial has.",
+        ),
+        ({"extra_seeds": {"budget": 0}}, "extra_seeds.budget = 0: must be greater than 0."),
+        (
+            {"extra_seeds": {}, "seeds": [0]},
+            "extra_seeds: needs two seeds at least, which tell the noise. Add a seed to `seeds`.",
+        ),
+        (
+            {"extra_seeds": {}, "objective": {"over_seeds": "max"}},
+            "extra_seeds: needs an objective over the seeds that more seeds make surer, and objective.over_seeds is "
+            "max. Write `over_seeds: mean` or `median`.",
+        ),
         ({"stop_early": {"rung": [1]}}, "stop_early.rung: is no key of `stop_early`. Did you mean `rungs`?"),
         (
             {"stop_early": {}, "seeds": [0]},
@@ -157,7 +171,7 @@ def test_a_study_stops_no_trial_unless_it_says_how(tmp_path):
         ),
     ],
 )
-def test_a_rule_for_stopping_that_cannot_be_followed_is_refused(tmp_path, changes, message):
+def test_a_rule_for_stopping_or_further_seeds_that_cannot_be_followed_is_refused(tmp_path, changes, message):
     with pytest.raises(StudyError) as refused:
         small_study(tmp_path, **changes)
     assert message in str(refused.value)

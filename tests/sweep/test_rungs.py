@@ -1,6 +1,7 @@
 """Sweeps that stop trials at rungs, on workers that answer by arithmetic: the same decisions whatever happens."""
 
 import dataclasses
+import functools
 import random
 
 import pytest
@@ -10,7 +11,7 @@ from arithmetic_workers import ArithmeticWorkers, arithmetic_plan
 from clustersweep.storage.store import Storage
 from clustersweep.study.events import DIVERGED, OUT_OF_MEMORY, Failed
 from clustersweep.study.results import TrialState
-from clustersweep.sweep.events import ReplicatePaused, RungDecided, TrialStopped
+from clustersweep.sweep.events import RaceLooked, ReplicatePaused, RungDecided, TrialStopped
 from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.workers.protocol import Lost
@@ -328,3 +329,104 @@ def test_seeds_that_are_added_are_trained_to_the_rungs_and_all_is_decided_anew(t
     complete = {params for params, (state, *_) in fresh.items() if state is TrialState.COMPLETE}
     assert all(now[params][2:] == fresh[params][2:] for params in complete)
     assert storage.begin(more) == []
+
+
+# --- further seeds for the best
+
+RACE = {"at_most": 6, "budget": 10.0}
+
+
+def test_the_best_that_cannot_be_told_apart_get_further_seeds_until_they_can_or_may_have_no_more(
+    tmp_path, storage, files
+):
+    plan = planned(tmp_path, rule=None, extra_seeds=RACE)
+    outcome, events = launched(plan, storage, files, ArithmeticWorkers(2))
+    found = storage.results("small")
+    looks = [event.race for event in events if isinstance(event, RaceLooked)]
+    assert outcome.race == looks[-1] == found.race
+    assert [look.seeds for look in looks[-1].looks] == [2, 3, 5, 6][: len(looks)]
+    assert looks[-1].settled is not None
+    assert len(looks) > 1
+    left = [t for t in found.trials if t.number in found.race.left]
+    assert {len(t.replicates) for t in left} == {looks[-1].looks[-1].seeds}
+    assert found.ranked()[0].number == found.race.left[0]
+    assert sum(len(t.replicates) for t in found.trials) == 24 + sum(
+        len(seeds) for look in events_of(events) for seeds in look
+    )
+    assert storage.begin(plan) == []
+
+
+def events_of(events):
+    return [[seeds for _, seeds in event.work] for event in events if isinstance(event, RaceLooked)]
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory):
+    """What a sweep with a race comes to that nothing disturbs, with and without stopping, and how far the race is."""
+
+    @functools.cache
+    def run(keep):
+        folder, stored = tmp_path_factory.mktemp("raced"), Storage.in_memory(tasks)
+        plan = planned(folder, rule=None if keep is None else RULE | {"keep": keep}, extra_seeds=RACE)
+        launched(plan, stored, RunFolder(folder / "run"), ArithmeticWorkers(1))
+        return came_to(stored), stored.results("small").race
+
+    return run
+
+
+@pytest.mark.parametrize("keep", [None, 0.5])
+@pytest.mark.parametrize("seed", range(20))
+def test_who_gets_further_seeds_is_the_same_with_workers_and_launches_killed_anywhere(
+    tmp_path, storage, files, raced, keep, seed
+):
+    rule = None if keep is None else RULE | {"keep": keep}
+    generator, plan = random.Random(seed), planned(tmp_path, rule=rule, extra_seeds=RACE)
+    for _ in range(80):
+        hired = ShuffledWorkers(generator.choice([1, 2, 5]), generator, dying=generator.choice([0.0, 0.03]))
+        try:
+            launched(plan, storage, files, hired, after=generator.randint(5, 200))
+        except KilledError:
+            continue
+        break
+    whole, race = raced(keep)
+    assert came_to(storage) == whole
+    assert without_numbers(storage.results("small").race) == without_numbers(race)
+    assert storage.begin(plan) == []
+
+
+def without_numbers(race):
+    return (
+        race.settled,
+        race.seeds,
+        [(look.seeds, look.noise, look.margin, [s.value for s in look.entrants]) for look in race.looks],
+    )
+
+
+def test_a_rule_for_further_seeds_that_is_added_to_a_complete_grid_trains_these_only(tmp_path, storage, files, raced):
+    launched(planned(tmp_path, rule=None), storage, files, ArithmeticWorkers(2))
+    hired = ArithmeticWorkers(2)
+    launched(planned(tmp_path, rule=None, extra_seeds=RACE), storage, files, hired)
+    assert {replicate.seed for _, replicate in hired.log} == {2, 3, 4, 5}
+    whole, _ = raced(None)
+    assert came_to(storage) == whole
+
+
+def test_a_further_seed_that_fails_costs_the_trial_nothing_and_is_tried_again(tmp_path, storage, files, raced):
+    plan = planned(tmp_path, rule=None, extra_seeds=RACE)
+    outcome, _ = launched(plan, storage, files, ArithmeticWorkers(2, [(2, 1, Failed("OSError", "away"))]))
+    found = storage.results("small")
+    assert found.count(TrialState.COMPLETE) == 12
+    assert (outcome.race.settled, outcome.failed) == (None, 0)
+    launched(plan, storage, files, ArithmeticWorkers(2))
+    whole, _ = raced(None)
+    assert {p: (state, value) for p, (state, _, value, _) in came_to(storage).items()} == {
+        p: (state, value) for p, (state, _, value, _) in whole.items()
+    }
+
+
+def test_seeds_of_the_study_that_the_best_had_as_further_ones_are_not_trained_again(tmp_path, storage, files):
+    launched(planned(tmp_path, rule=None, extra_seeds=RACE), storage, files, ArithmeticWorkers(2))
+    raced_trials = {t.number for t in storage.results("small").trials if len(t.replicates) > 2}
+    hired = ArithmeticWorkers(2)
+    launched(planned(tmp_path, rule=None, seeds=[0, 1, 2]), storage, files, hired)
+    assert len(hired.log) == 12 - len(raced_trials)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 
 import arithmetic_task
 import forking
@@ -142,3 +143,23 @@ def test_networks_that_go_on_from_rung_to_rung_have_the_bits_of_those_that_are_n
     told = {(tuple(t.params.items()), s): r for t in found.trials for s, r in {**t.replicates, **t.paused}.items()}
     assert sorted(len(one.curve) for one in told.values()) == [1, 1, 2, 2, 4, 4]
     assert all(one.curve == whole[key][: len(one.curve)] for key, one in told.items())
+
+
+def test_the_best_of_a_finished_sweep_get_further_seeds_and_everything_says_what_they_settled(embedded_home, tmp_path):
+    rule = {"at_most": 5, "budget": 3.0}
+    typed("launch", write_study(tmp_path, study="races", **NINE), home=embedded_home)
+    path = write_study(tmp_path, study="races", extra_seeds=rule, **NINE)
+    plan = typed("plan", path, home=embedded_home).stdout
+    assert "get further seeds: up to 5 seeds, for at most 300% of what the sweep costs" in plan
+    done = typed("launch", path, home=embedded_home)
+    assert re.search(r"0 of 18 replicates to train, and \d further seeds of the best", done.stderr), done.stderr
+    settled = next(line for line in done.stdout.splitlines() if line.startswith("further seeds: "))
+    found = cs.results("races", home=embedded_home.path).sweep
+    assert found.race.text == settled
+    assert found.race.settled is not None
+    assert {len(t.replicates) for t in found.trials if t.number in found.race.left} == {found.race.looks[-1].seeds}
+    report = cs.write_report(path, tmp_path / "report", home=embedded_home.path)
+    assert "This is said of this split of these data" in report.html.read_text()
+    rows = [row for row in csv.DictReader(report.csv.read_text().splitlines()) if int(row["seed"]) > 1]
+    assert len(rows) == sum(len(t.replicates) - 2 for t in found.trials if t.replicates)
+    assert typed("status", "races", home=embedded_home).stdout.count(settled) == 1

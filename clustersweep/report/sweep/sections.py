@@ -10,6 +10,7 @@ from clustersweep.report.sweep.effects import Effects
 from clustersweep.report.sweep.slices import SliceFigure
 from clustersweep.report.sweep.verdict import Verdict, r_squared, rmse
 from clustersweep.study.objective import Metric
+from clustersweep.study.race import Race
 from clustersweep.study.ranking import alike_text, best_learned_nothing
 from clustersweep.study.results import SweepResults, TrialState, loss_of, losses
 from clustersweep.words import counted
@@ -45,7 +46,8 @@ def verdict_html(results: SweepResults, found: Verdict) -> str:
     if nothing := best_learned_nothing(results):
         body = f'<p class="best">{escape(nothing)}</p>\n{body}'
     else:
-        body += paragraph(_ties(results, found))
+        raced = results.race is not None and results.race.text
+        body += _raced(results.race, metric) if results.race and raced else paragraph(_ties(results, found))
     for words in alike_text(results):
         body += paragraph(escape(f"{words[0].upper()}{words[1:]}."))
     body += paragraph(_counts(results, found))
@@ -160,6 +162,28 @@ def shown(value: float) -> str:
     return (
         f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2e}" if abs(value) < 1e-5 else f"{value:.6f}"
     )
+
+
+def _raced(race: Race, metric: Metric) -> str:
+    """Say what further seeds have settled, and look by look how."""
+    unit, rows = escape(metric.with_unit), []
+    for look in race.looks:
+        out = sum(one.out for one in look.entrants)
+        told = f"{out} told from the best, by more than {shown(look.margin)}{unit}"
+        words = f"{counted(len(look.entrants), 'combination')}, standard deviation {shown(look.noise)}{unit}; {told}"
+        rows.append((f"after {look.seeds} seeds", words))
+    number = len(race.left) - 1
+    settled = "No other combination is as good as the best" if not number else (
+        f"{counted(number, 'other combination')} cannot be told from the best"
+    )  # fmt: skip
+    open_still = "" if race.settled is not None else " The race is not over: launch again."
+    words = (
+        f"{settled}, by further seeds for the best.{open_still} At each look all that are in the race are compared by "
+        "their studentised range, and the looks share the error: the chance to call any worse that is as good as the "
+        "best is at most 5 % in all. This is said of this split of these data: seeds cannot tell how another sample "
+        "would rank them."
+    )
+    return paragraph(words) + definitions(rows)
 
 
 def _ties(results: SweepResults, found: Verdict) -> str:
