@@ -341,8 +341,3 @@ def test_a_sweep_that_was_trained_in_tf32_is_exported_on_a_cpu_and_another_seeds
     files.save_weights(key, other.weights)
     with pytest.raises(StorageError, match=r"must be equal within 0.003 of it: the weights or the data are not those"):
         export(plan, results, trial, 1, data=data, files=files, to=tmp_path / "wrong")
-
-
-def test_a_replicates_key_does_not_depend_on_the_studys_name(tmp_path):
-    one, other = (small_plan(tmp_path, study=name) for name in ("one", "other"))
-    assert one.replicate(one.trials[0], 0).key == other.replicate(other.trials[0], 0).key

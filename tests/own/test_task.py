@@ -10,7 +10,6 @@ from clustersweep.files import json_digest
 from clustersweep.masses.task import ClusterMasses
 from clustersweep.own.task import OwnTask
 from clustersweep.study.definition import changes, definition, extends, replicate_key
-from clustersweep.study.keys import axis_of
 from clustersweep.study.plan import make_plan, require_feasible
 from clustersweep.study.study import study_schema
 from clustersweep.tasks import load_study, tasks
@@ -177,11 +176,6 @@ def test_a_stored_definition_knows_its_metric_without_its_code(tmp_path):
     task = OwnTask.of_definition(stored)
     assert task.metric == study(tmp_path).metric
     assert task.code is None
-
-
-def test_values_say_of_what_kind_an_axis_is():
-    kinds = [axis_of(values).kind for values in ((1, 2), (1, 2.5), ("a", "b"), (True, False), (1.0,))]
-    assert kinds == ["integer", "number", "choice", "choice", "number"]
 
 
 # ------------------------------------------------------------------------------------------ what it lays out

@@ -33,17 +33,6 @@ def test_the_longest_trial_comes_first(tmp_path):
     assert costs[0] > costs[-1]
 
 
-def test_more_epochs_cost_more_in_proportion(tmp_path):
-    once, twice = (small_plan(tmp_path, training={"epochs": n}).trials[0].cost_flops for n in (3, 6))
-    assert twice == pytest.approx(2 * once)
-
-
-def test_training_keys_may_be_axes_too(tmp_path):
-    plan = small_plan(tmp_path, search_space={"optimizer": ["adam", "sgd"]})
-    assert plan.combinations == 8
-    assert {trial.spec[1].optimizer for trial in plan.trials} == {"adam", "sgd"}
-
-
 def test_a_replicate_key_does_not_change_when_a_value_or_a_seed_is_added(tmp_path):
     before = small_plan(tmp_path)
     after = small_plan(tmp_path, search_space={"kernel_size": [3, 5, 7]}, seeds=[0, 1, 2])
