@@ -3,7 +3,7 @@
 import json
 
 import pytest
-import yaml
+from own_study import OWN, problems, study
 
 from clustersweep.errors import StudyError
 from clustersweep.files import json_digest
@@ -12,34 +12,7 @@ from clustersweep.own.task import OwnTask
 from clustersweep.study.definition import changes, definition, extends, replicate_key
 from clustersweep.study.plan import make_plan, require_feasible
 from clustersweep.study.study import study_schema
-from clustersweep.tasks import load_study, tasks
-
-OWN = {
-    "study": "own",
-    "task": "nets:train",
-    "settings": {"epochs": 5, "layers": [1, {"a": None}]},
-    "search_space": {"width": [1, 2, 4], "kind": ["b", "a"], "rate": [1, 0.5], "bias": [True, False]},
-    "objective": {"metric": "accuracy", "unit": "%", "direction": "maximize"},
-}
-
-
-def write(folder, code="def train(run):\n    pass\n", **changes):
-    (folder / "nets.py").write_text(code)
-    content = {key: value for key, value in {**OWN, **changes}.items() if value is not None}
-    path = folder / "own.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return path
-
-
-def study(folder, **changes):
-    return load_study(write(folder, **changes))
-
-
-def problems(folder, **changes):
-    path = write(folder, **changes)
-    with pytest.raises(StudyError) as refused:
-        load_study(path)
-    return [str(problem).removeprefix(f"{path}:") for problem in refused.value.problems]
+from clustersweep.tasks import tasks
 
 
 def planned(folder, **changes):
@@ -71,41 +44,6 @@ def test_the_least_that_a_study_needs_is_its_name_a_function_and_an_axis(tmp_pat
 
 def test_reading_a_study_runs_none_of_its_code(tmp_path):
     assert study(tmp_path, code="raise RuntimeError\ndef train(run):\n    pass\n").task.code.beside
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"task": "nowhere:train"}, "task = nowhere:train: there is no nowhere.py beside the study"),
-        ({"task": "nets:fit"}, "task = nets:fit: "),
-        ({"task": "nets"}, "task = nets: must be `module:function`"),
-        ({"task": 3}, "task = 3: must be text"),
-        ({"feasible": "nets:train"}, "feasible = nets:train: train in "),
-        ({"version": 0}, "version = 0: must be at least 1"),
-        ({"settings": [1]}, "settings = [1]: must be a section with keys of its own"),
-        ({"search_space": {"width": 3}}, "search_space.width = 3: must be a list. Write it as [a, b, c], or move the "
-                                         "one value to `settings`."),
-        ({"search_space": {"width": [1, "a"]}}, "must have values of one kind: numbers, words, or true and false"),
-        ({"search_space": {"width": [1, True]}}, "must have values of one kind"),
-        ({"search_space": {"width": [[1]]}}, "search_space.width[0] = [1]: must be a number, a word, or true or false"),
-        ({"search_space": {"width": [1, 1]}}, "search_space.width[1] = 1: is given twice"),
-        ({"search_space": {"width": []}}, "must have at least one value"),
-        ({"search_space": {}}, "search_space: must have at least one axis"),
-        ({"search_space": {"seed": [1]}}, "search_space.seed = [1]: is no axis: every combination is trained"),
-        ({"search_space": {"epochs": [1]}}, "settings.epochs = 5: is also an axis of `search_space`"),
-        ({"objective": {"metric": "kind"}}, "objective.metric = kind: is an axis of `search_space`"),
-        ({"objective": {"direction": "up"}}, "objective.direction = up: must be minimize or maximize"),
-        ({"exclude": [{"when": {}}]}, "exclude[0].when = {}: must name an axis"),
-        ({"exclude": [{"when": {"depth": 3}}]}, "exclude[0].when.depth: is no axis of `search_space`. Name one of"),
-        ({"exclude": [{"when": {"width": [1, 3]}}]}, "must be a value of the axis width, and 3 is none. Write one of"),
-        ({"exclude": [{"reason": "x"}]}, "exclude[0].when: is missing"),
-        ({"network": {"filters": 3}}, "network: is no key of a study"),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_with_a_study_of_ones_own_is_told_with_its_place_and_remedy(tmp_path, changes, words):
-    told = problems(tmp_path, **changes)
-    assert any(words in one for one in told), told
-    assert all(one.split(":")[0].isdigit() for one in told)  # the line
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path):

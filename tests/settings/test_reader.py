@@ -3,7 +3,6 @@
 import pytest
 
 from clustersweep.settings.reader import MAX_BYTES, MAX_DEPTH, read_yaml
-from clustersweep.settings.rules import is_number, repeated, section
 
 
 @pytest.fixture
@@ -73,19 +72,3 @@ def test_what_no_settings_file_needs_is_refused(read, text, rule):
 def test_a_file_that_is_not_there_and_a_folder_are_faults_not_errors(tmp_path):
     assert read_yaml(tmp_path / "no.yaml").faults[0].rule == "there is no such file"
     assert read_yaml(tmp_path).faults[0].rule == "is a folder"
-
-
-def test_what_a_list_has_twice_is_found_by_its_place():
-    found = list(repeated(("seeds",), [1, 2, 1, [3], [3], 1.0]))
-    assert [fault.key for fault in found] == [("seeds", 2), ("seeds", 5)]
-    assert list(repeated(("seeds",), "11")) == []
-
-
-def test_sections_that_are_missing_or_none_are_empty():
-    assert section({"a": {"b": 1}}, "a") == {"b": 1}
-    assert section({"a": 3}, "a") == section({}, "a") == section(None, "a") == {}
-
-
-@pytest.mark.parametrize(("value", "number"), [(1, True), (0.5, True), (True, False), ("1", False), (None, False)])
-def test_true_is_no_number(value, number):
-    assert is_number(value) is number
