@@ -1,12 +1,8 @@
-"""What errors say: their first line, and what the database's libraries raise."""
+"""What errors say first."""
 
-import optuna
-import psycopg2
 import pytest
-import sqlalchemy.exc
 
-from clustersweep.errors import StorageAwayError, first_line
-from clustersweep.storage.errors import translated
+from clustersweep.errors import first_line
 
 
 @pytest.mark.parametrize(
@@ -21,13 +17,3 @@ from clustersweep.storage.errors import translated
 )
 def test_the_first_line_of_an_error_is_its_first_words_or_its_name(error, line):
     assert first_line(error) == line
-
-
-@pytest.mark.parametrize("text", ["", "\n", "server closed the connection unexpectedly\n\tThis probably means"])
-@pytest.mark.parametrize("by_optuna", [False, True])
-def test_a_lost_connection_is_waited_for_also_when_the_library_says_nothing(text, by_optuna):
-    lost = sqlalchemy.exc.OperationalError("SELECT 1", {}, psycopg2.OperationalError(text))
-    error = optuna.exceptions.StorageInternalError("in a transaction") if by_optuna else lost
-    with pytest.raises(StorageAwayError, match="does not answer") as told, translated():
-        raise error from (lost if by_optuna else None)
-    assert (text.split("\n")[0] or "OperationalError") in str(told.value)

@@ -1,4 +1,4 @@
-"""Studies that name a function: their files, what is wrong with them, what they are known by, what they lay out."""
+"""Studies that name a function: their files, what they are known by, what they lay out."""
 
 import json
 
