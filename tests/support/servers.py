@@ -1,13 +1,14 @@
 """A PostgreSQL server of the tests' own, as one in the lab, and folders that servers can live in."""
 
 import dataclasses
+import os
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg2
 
-from clustersweep.postgres.programs import Owner, run_program
+from clustersweep.postgres.programs import Owner, run_program, server_user
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +66,8 @@ def short_folder(owner: Owner | None) -> Path:
     if owner is not None:
         folder.chmod(0o711)
     return folder
+
+
+def owner() -> Owner | None:
+    """Return whom a test's server runs as, where we are root."""
+    return server_user() if os.geteuid() == 0 else None

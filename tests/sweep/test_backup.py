@@ -21,7 +21,7 @@ from clustersweep.postgres.embedded import stop_embedded
 from clustersweep.postgres.embedded_folder import make_folder
 from clustersweep.postgres.location import StudyLock, open_database
 from clustersweep.postgres.programs import find_programs, reachable_programs, run_program, server_user
-from clustersweep.postgres.url import for_program, parse_url
+from clustersweep.postgres.url import parse_url
 from clustersweep.storage.store import Storage
 from clustersweep.sweep import backup
 from clustersweep.sweep.backup import back_up, restore
@@ -351,25 +351,6 @@ def test_a_password_from_the_environment_reaches_pg_dump(server, dump, postgres_
     without = open_database(url, {}, None)
     assert without.url == without.safe_url
     assert back_up(without, tmp_path / "x.dump", os.environ).studies == ROWS
-
-
-def test_a_program_is_given_what_libpq_reads_and_nothing_else():
-    parameters = {"user": "ann", "password": "pw", "host": "h", "dbname": "it's", "sslmode": "require"}
-    environ = {"PGSSLROOTCERT": "x", "HOME": "/home/ann", "KRB5CCNAME": "y", "SECRET": "z", "PGPASSWORD": "other"}
-    word, variables = for_program("--storage", parameters, environ)
-    assert "dbname=it\\'s" in word
-    assert "sslmode=require" in word
-    assert "pw" not in word
-    kept = {"PGSSLROOTCERT": "x", "HOME": "/home/ann", "KRB5CCNAME": "y", "PGPASSWORD": "pw"}
-    assert variables == kept
-
-
-def test_a_secret_that_only_a_command_line_could_carry_is_refused():
-    text = refusal(StorageError, for_program, "storage", {"dbname": "d", "sslpassword": "hunter2"}, {})
-    assert text == (
-        "storage: sslpassword cannot be given to PostgreSQL's own programs without showing it to other users. "
-        "Use a password, or a key file without one"
-    )
 
 
 # What is not restored
