@@ -1,4 +1,4 @@
-"""The metric: which value is better, and what is ranked, tied and kept by it, whichever way is up."""
+"""The metric: which value is better, and what is ranked and tied by it, whichever way is up."""
 
 import dataclasses
 import math
@@ -8,7 +8,6 @@ from example_results import ACCURACY, grid_results, mirrored
 
 from clustersweep.study.objective import plain_metric
 from clustersweep.study.ranking import ties_of
-from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.training.metric import VAL_LOSS
 
 RESULTS = dataclasses.replace(grid_results(dead=False), label_variance=None)
@@ -40,15 +39,6 @@ def test_the_same_trials_are_tied_whichever_way_is_up():
     assert ties.trials
     assert [t.number for t in mirrored_ties.trials] == [t.number for t in ties.trials]
     assert math.isclose(ties.margin, mirrored_ties.margin)
-
-
-def test_the_weights_that_are_kept_are_those_of_the_highest_value_where_more_is_better(tmp_path):
-    for metric, kept in ((VAL_LOSS, "low"), (ACCURACY, "high")):
-        files = RunFolder(tmp_path / metric.name)
-        for key in ("low", "high"):
-            files.save_weights(key, b"weights")
-        files.keep_best_weights({0: "low", 1: "high"}, {0: 0.1, 1: 0.9}, metric)
-        assert [path.stem for path in (files.path / "weights").iterdir()] == [kept]
 
 
 def test_a_metric_without_a_unit_is_written_without_one():
