@@ -25,7 +25,7 @@ from clustersweep.sweep.turns import FOLDER as TURNS
 
 # Each of these has several processes of its own most of the time: they are the first where tests are shared among
 # processes. One process takes all of the deployments, which may not run side by side.
-LONG = ["deployment/test_images.py", "workers/test_workers.py", "sweep/test_launch.py", "test_quickstart.py"]
+LONG = ["deployment/test_images.py", "workers/test_ray_pool.py", "sweep/test_launch.py", "test_quickstart.py"]
 _NOBODY = 65534
 DEPLOYMENT = "deployment/"
 REAL_TIMEOUT_S = 600  # also beside other work: on an idle machine none takes a quarter of it
