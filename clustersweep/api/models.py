@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from clustersweep.api.places import home_of
 from clustersweep.display.values import Shown
 from clustersweep.errors import DataError, Problem
+from clustersweep.words import counted
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -129,7 +130,7 @@ class Masses(Shown):
         """Print how many there are, and their range."""
         good = np.isfinite(self.log_mass)
         flagged = int((self.flag != 0).sum())
-        text = f"{len(self):,} clusters, {flagged:,} flagged"
+        text = f"{counted(len(self), 'cluster')}, {flagged:,} flagged"
         if good.any():
             low, median, high = np.quantile(self.log_mass[good], [0, 0.5, 1])
             text += f"; log10 M500c / Msun {low:.2f} to {high:.2f}, median {median:.2f}, "

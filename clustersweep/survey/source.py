@@ -84,9 +84,16 @@ def absent_file(spec: DataSpec) -> Path | None:
         return None
     if not _is_there(spec.images):
         return spec.images
-    folder = spec.images if spec.images.is_dir() else None
+    folder = spec.images if _is_folder(spec.images) else None
     files = [folder / IMAGES_FILE, spec.catalogue or folder / CATALOGUE_FILE] if folder else [spec.catalogue]
     return next((file for file in files if file is not None and not _is_there(file)), None)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return False
 
 
 def _is_there(path: Path) -> bool:

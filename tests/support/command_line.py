@@ -15,7 +15,7 @@ from clustersweep.cli import main as cli
 
 VERBS = (
     "plan", "launch", "status", "dashboard", "report", "export", "simulate", "show", "convert", "schema", "stop",
-    "backup", "restore", "remove",
+    "backup", "restore", "remove", "clean", "studies", "replay", "train", "predict",
 )  # fmt: skip
 
 

@@ -111,6 +111,7 @@ def test_a_catalogue_that_may_not_be_looked_at_is_left_to_who_reads_it(closed: P
     images.write_bytes(b"")
     closed.chmod(0)
     assert absent_file(DataSpec(images=images, catalogue=closed / "catalogue.fits")) is None
+    assert absent_file(DataSpec(images=closed / "images.fits", catalogue=closed / "catalogue.fits")) is None
     closed.chmod(0o700)
     assert absent_file(DataSpec(images=images, catalogue=closed / "catalogue.fits")) == closed / "catalogue.fits"
 
