@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from places import ROOT
@@ -261,3 +262,30 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# Modules without a test file of their own, and why.
+WITHOUT_TESTS = {
+    "__main__.py": "calls the command line",
+    "api/places.py": "calls what is tested in test_home.py and postgres/test_location.py",
+    "study/watcher.py": "a protocol",
+    "survey/data/make_mass_function.py": "made the table once; survey/simulator/test_tables.py reads it",
+    "survey/names.py": "names",
+    "survey/standard.py": "what `convert` writes: survey/formats/test_all.py",
+    "sweep/events.py": "plain values",
+    "sweep/timings.py": "plain values",
+    "training/files/configuration_keys.py": "words",
+    "training/keys.py": "words",
+    "training/metric.py": "a value",
+    "training/spec.py": "plain values",
+    "workers/timings.py": "plain values",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_every_module_has_a_test_file_of_its_own_or_it_is_said_why_not(path):
+    name = name_of(path)
+    if path.name == "__init__.py":
+        return
+    where = ROOT / "tests" / Path(name).with_name(f"test_{path.name}")
+    assert where.exists() != (name in WITHOUT_TESTS), where

@@ -11,7 +11,7 @@ from small_study import small_plan
 from clustersweep.study.cost import PARTS, Speed, SpeedMeter, Sums, fitted, in_parts, measured_sums
 from clustersweep.study.plan import make_plan
 from clustersweep.survey.source import read_header
-from clustersweep.sweep.schedule import estimate_s, least_s, trial_s
+from clustersweep.sweep.schedule import estimate_s, trial_s
 from clustersweep.tasks import load_study
 
 SWEEPS = ROOT / "sweeps"
@@ -154,7 +154,6 @@ def test_the_time_of_a_plan_is_that_of_its_trials_given_out_as_a_sweep_does(tmp_
     assert estimate_s([], 3, speed) == 0.0
 
 
-from clustersweep.sweep.schedule import estimate_s, least_s, trial_s
 def test_work_is_counted_by_the_names_of_its_parts_and_none_in_the_others():
     units = in_parts({"dense": 2.0, "convolution": 1.0})
     assert dict(zip(PARTS, units, strict=True)) == dict.fromkeys(PARTS, 0.0) | {"convolution": 1.0, "dense": 2.0}
