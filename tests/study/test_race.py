@@ -83,6 +83,7 @@ def test_noise_is_pooled_over_the_trials_of_a_look():
     assert pooled_noise([(1.0,)])[1] == 0
 
 
+@pytest.mark.integration  # not for what it needs: for its time
 @pytest.mark.parametrize("over_seeds", ["mean", "median"])
 @pytest.mark.parametrize("number", [2, 6])
 def test_of_ten_thousand_races_of_equals_at_most_one_in_twenty_tells_any_apart(number, over_seeds):

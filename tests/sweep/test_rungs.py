@@ -16,6 +16,8 @@ from clustersweep.sweep.loop import Sweep
 from clustersweep.sweep.run_folder import RunFolder
 from clustersweep.workers.protocol import Lost
 
+pytestmark = pytest.mark.integration  # not for what they need: for their two minutes
+
 # 2 x 3 x 2 = 12 combinations of two seeds; at 12 pixels all are possible.
 TWELVE = {
     "search_space": {"kernel_size": [2, 3], "conv_blocks": None, "filters": [2, 4, 6], "dense_layers": [1, 2]},
