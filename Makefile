@@ -51,7 +51,7 @@ test: check  ## Run all checks and all tests but those of deployments; real Post
 
 .PHONY: test-all
 test-all: check  ## The same with deployments: machines, images, SLURM, full disks, chaos; what CI runs
-	$(TESTS) -n 3  # one more than cores: tests of deployments mostly wait
+	$(TESTS)
 
 .PHONY: test-fast
 test-fast: setup  ## Run the fast tests only

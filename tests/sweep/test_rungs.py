@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import random
 
+import arithmetic_task
 import pytest
 from arithmetic_task import tasks
 from arithmetic_workers import ArithmeticWorkers, arithmetic_plan
@@ -25,6 +26,14 @@ TWELVE = {
     "training": {"epochs": 12, "patience": 12},
 }
 RULE = {"rungs": [1, 3, 6], "keep": 0.34, "spare_ties": False}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def at_once():
+    """Epochs take no time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(arithmetic_task, "EPOCH_S", 0.0)
+        yield
 
 
 @pytest.fixture
