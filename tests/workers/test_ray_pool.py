@@ -685,7 +685,8 @@ def test_a_node_that_is_killed_and_that_ray_still_lists_neither_ends_its_sweep_n
     outcome, results = sweep(arithmetic_plan(tmp_path), workers, tmp_path / "next")
     assert (outcome.finished, outcome.failed) == (3, 0)
     assert curves(results) == in_process_in_short
-    [said] = [record.getMessage() for record in caplog.records]
+    told = [record.getMessage() for record in caplog.records]
+    [said] = [text for text in told if not text.startswith("the cluster is full")]  # where workers are slow to go
     assert re.match(
         r"the node .* is gone and not used: (cannot be asked: .* doesn't exist any more|does not answer)", said
     )
