@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -279,7 +280,10 @@ class NotebookLive:
 
 def launch_display(also: Callable[[SweepEvent], object] | None = None) -> Display:
     """Return a display of a launch on stderr, or in the notebook that this process belongs to."""
-    return Display(Console(stderr=True), also)
+    console = Console(stderr=True)
+    if console.is_jupyter:  # Ray's words about widgets of its own, which nobody needs here
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+    return Display(console, also)
 
 
 def _described(replicate: Replicate) -> tuple[str, str]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # a plan as JSON need not wait for it
 
 WIDTH = 120
 """Columns that tables may take where no terminal says how many there are."""
+PRE = '<pre style="white-space: pre-wrap">'  # sentences are longer than a cell is wide
 
 
 class Shown:
@@ -36,4 +37,4 @@ def html_of(show: "Callable[[Console], object]") -> str:
 
     out = Console(file=io.StringIO(), width=WIDTH, record=True, force_terminal=True, force_jupyter=False)
     show(out)
-    return out.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+    return out.export_html(inline_styles=True, code_format=f"{PRE}{{code}}</pre>")

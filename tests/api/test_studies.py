@@ -66,7 +66,7 @@ def test_a_plan_prints_what_the_verb_prints_and_is_in_colour_in_a_notebook(tmp_p
     done = typed("plan", path, env={"CLUSTERSWEEP_HOME": str(tmp_path / "home"), "COLUMNS": "120"})
     assert done.stdout.rstrip() == repr(planned)
     html = planned._repr_html_()
-    assert html.startswith("<pre>")
+    assert html.startswith("<pre style=")
     assert "kernel_size" in html
     assert '<span style="color: #800000' in html  # what kills a combination
 
@@ -161,6 +161,10 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last_and_shows_tables_and_
         assert text in html, text
     assert any("val_loss_dex2" in data.get("text/html", "") and "<table" in data["text/html"] for data in every)
     assert not [cell for cell in notebook.cells if any(o.output_type == "error" for o in cell.get("outputs", []))]
+    said = [
+        output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "stream"
+    ]
+    assert "".join(said).split() == ["Writing", "small.yaml"], said  # no library's warnings
 
 
 def test_a_schema_is_that_of_what_is_asked_for():

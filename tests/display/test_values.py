@@ -25,7 +25,8 @@ def test_what_is_printed_in_colour_is_plain_as_text_and_coloured_in_a_notebook()
     assert repr(Warned()).splitlines() == ["careful", "x" * WIDTH, "x"]
     html = Warned()._repr_html_()
     assert re.search(r'<span style="color: #[0-9a-f]{6}[^>]*>careful</span>', html)
-    assert html.startswith("<pre>")
+    assert html.startswith("<pre style=")
+    assert "white-space: pre-wrap" in html
     assert html.endswith("</pre>")
 
 
