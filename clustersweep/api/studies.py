@@ -569,7 +569,8 @@ def replay(
 
     Args:
         study: The study, its file or its name; its complete trials take part.
-        rungs: Epochs after which trials are compared; None: 1, 3, 10, 30, 100 and so on, below the longest training.
+        rungs: Epochs after which trials are compared; None: 1, 3, 10, 30 and so on, from 2 % of the longest
+            training on, below its end.
         keep: Share of the trials that a rung keeps; None: a half, a third and a fifth, one after another.
         spare_ties: Keep also what the noise of the seeds cannot tell from the best; None: one after another.
         storage: As in `plan`.

@@ -290,7 +290,10 @@ def replay(
     *,
     rungs: Annotated[
         str | None,
-        typer.Option(metavar="EPOCHS", help="Compare after these, e.g. 3,10,30. \\[default: 1, 3, 10, 30, 100 ...]"),
+        typer.Option(
+            metavar="EPOCHS",
+            help="Compare after these, e.g. 3,10,30. \\[default: 1, 3, 10, 30 ... from 2 % of the training on]",
+        ),
     ] = None,
     keep: Annotated[
         float | None,

@@ -18,7 +18,7 @@ from clustersweep.study.keys import Params
 from clustersweep.study.plan import Left, Plan
 from clustersweep.study.ranking import alike_text, best_learned_nothing, ties_of, trial_learned_nothing
 from clustersweep.study.replay import Replayed, longest, replayable
-from clustersweep.study.results import SweepResults, Trial, TrialResult, loss_of
+from clustersweep.study.results import SweepResults, Trial, TrialResult, TrialState, loss_of
 from clustersweep.study.stopping import Rung, survivors
 from clustersweep.study.task import Infeasible
 from clustersweep.sweep.schedule import estimate_s, least_s, trial_s
@@ -75,8 +75,8 @@ def print_plan(
     work = plan.work if left is None else left.work
     if work:
         what = "Feasible" if left is None else "Left to train"
-        title = f"{what}, in the order of work (longest first)"
         known_costs = plan.study.task.costs_known
+        title = f"{what}, in the order of {'work (longest first)' if known_costs else 'the grid'}"
         costs = ("parameters", "MFLOP/image", "time") if known_costs else ()
         table = _table(title, *map(escape, plan.study.axes), *costs)
         for trial, count in work[:ROWS]:
@@ -205,6 +205,11 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
     if nothing := best_learned_nothing(results):
         out.print(f"[bold]{escape(nothing)}[/bold]", highlight=False, soft_wrap=True)
     out.print(_counts(results, lives=lives), highlight=False, soft_wrap=True)
+    if results.count(TrialState.STOPPED):
+        text = (
+            "the best may be among those that were stopped early; with later rungs or a larger share (stop_early) they "
+        )
+        out.print(f"{text}go on", highlight=False, soft_wrap=True)
     ranked = results.distinct()
     if not ranked:
         return
@@ -231,6 +236,8 @@ def print_best(results: SweepResults, out: Console, *, lives: bool = False) -> N
         out.print(escape(constant), highlight=False, soft_wrap=True)
     if results.race is not None and results.race.text:
         out.print(escape(results.race.text), highlight=False, soft_wrap=True)
+    if len(ranked) == 1 and results.count(TrialState.STOPPED):
+        out.print("one combination was trained to its end: its ties are not known", highlight=False, soft_wrap=True)
     near = ties_of(results, ranked[0])
     if near.trials and not nothing:
         words = f"{near.count()}, may be as good" if "," in near.count() else f"{near.count()} may be as good"
@@ -327,6 +334,12 @@ def print_own_export(done: "Exported", results: SweepResults, out: Console) -> N
         say(
             f"tied: {others} within the noise of the seeds, {done.near.margin:.4f}{metric.with_unit} around "
             f"{loss_of(trial):.4f}. `clustersweep report` shows what they have in common; --trial N exports another"
+        )
+    best = trial.best_replicate(metric)
+    if done.saved and best.best_epoch < best.epochs:
+        say(
+            f"the saved state is what run.save gave last, and the value of seed {best.seed} is that of epoch "
+            f"{best.best_epoch} of {best.epochs}: save only where the metric is the best yet, if you want that state"
         )
     if not done.saved:
         say("the function never called run.save: there is no state of it to export")

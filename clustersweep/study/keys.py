@@ -15,7 +15,7 @@ KEYS: Mapping[str, str] = {
     "objective.metric": "val_loss: mean squared error of log10 M500c on the validation part, in dex^2.",
     "objective.over_seeds": "How the values of a trial's seeds become one.",
     "stop_early": "Successive halving over epochs stops worse trials; it may be changed, and taken away, at any time.",
-    "stop_early.rungs": "Epochs after which trials are compared; auto: 1, 3, 10, 30, 100 and so on.",
+    "stop_early.rungs": "Epochs after which trials are compared; auto: 1, 3, 10, 30, ... from 2 % of the training on.",
     "stop_early.keep": "Share of the trials that a rung keeps at least.",
     "stop_early.spare_ties": "Keep also what the noise of the seeds cannot tell from the best trial of the rung.",
     "stop_early.noise": "Standard deviation of a trial's value over seeds, where it is known; else from the seeds.",

@@ -25,6 +25,7 @@ from clustersweep.study.results import (
     TrialState,
 )
 
+_EARLIEST = 0.02  # of a training: no rung of its own is before
 _ROUNDING = 1e-9  # a third of 9 is 3, whatever a third is as a float
 
 
@@ -33,7 +34,8 @@ class StopEarly:
     """A rule for stopping.
 
     Attributes:
-        rungs: Epochs after which trials are compared, rising; `auto`: 1, 3, 10, 30, 100 and so on.
+        rungs: Epochs after which trials are compared, rising; `auto`: those of 1, 3, 10, 30, ... that
+            are 2 % of the training or more.
         keep: Share of the trials that a rung keeps at least.
         spare_ties: Keep also what the noise of the seeds cannot tell from the best trial of the rung.
         noise: Standard deviation of a replicate's value over the seeds, where that is known; None: told by the seeds.
@@ -104,11 +106,14 @@ class Rung:
 
 
 def auto_rungs(epochs: int) -> tuple[int, ...]:
-    """Return the rungs of a training of so many epochs: 1, 3, 10, 30, 100 and so on, below it."""
+    """Return the rungs of a training of so many epochs: of 1, 3, 10, 30, 100 and so on those from 2 % of it on.
+
+    Earlier ones save little, and there slow learners are stopped that would win.
+    """
     found: list[int] = []
     decade = 1
     while decade < epochs:
-        found += [rung for rung in (decade, 3 * decade) if rung < epochs]
+        found += [rung for rung in (decade, 3 * decade) if _EARLIEST * epochs <= rung < epochs]
         decade *= 10
     return tuple(found)
 

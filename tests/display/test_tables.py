@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from example_results import grid_results
+from example_results import grid_results, stop_trials
 from rich.console import Console
 
 from clustersweep.display.tables import print_best, print_replay
@@ -47,3 +47,14 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(width):
         rows = [line for line in printed(show, width) if re.match(r"\d+%?  ", line)]
         assert len(rows) >= 5
         assert max(map(len, rows)) <= width
+
+
+def test_a_sweep_that_stopped_trials_early_says_that_the_best_may_be_among_them():
+    said = " ".join(printed(lambda out: print_best(stop_trials(grid_results()), out), 200))
+    assert (
+        "the best may be among those that were stopped early; with later rungs or a larger share (stop_early)" in said
+    )
+    assert "its ties are not known" not in said
+    alone = " ".join(printed(lambda out: print_best(stop_trials(grid_results(), (2, 5, 8), 0.02), out), 200))
+    assert "one combination was trained to its end: its ties are not known" in alone
+    assert "stopped early" not in " ".join(printed(lambda out: print_best(grid_results(), out), 200))

@@ -111,3 +111,13 @@ def test_what_was_exported_can_be_trained_again_by_hand(verbs, tmp_path):
 
     nets.train(Run())
     assert min(told) == best["seeds"][3]["error"]
+
+
+def test_a_state_that_was_saved_after_the_best_epoch_is_told_to_be_another_than_the_value(verbs, tmp_path, monkeypatch):
+    rises = CODE.replace("1 / epoch", "epoch")  # the first epoch is the best
+    monkeypatch.setitem(globals(), "CODE", rises)
+    run = verbs(saves=True)
+    assert (
+        "the saved state is what run.save gave last, and the value of seed 3 is that of epoch 1 of 3: save only where "
+        "the metric is the best yet, if you want that state" in run("export").stdout
+    )

@@ -41,9 +41,12 @@ def rule(keep=1 / 3, ties=True, rungs=(1,)):
 
 @pytest.mark.parametrize(
     ("epochs", "rungs"),
-    [(1, ()), (2, (1,)), (6, (1, 3)), (30, (1, 3, 10)), (31, (1, 3, 10, 30)), (300, (1, 3, 10, 30, 100))],
-)
-def test_rungs_of_their_own_are_half_decades_below_the_end(epochs, rungs):
+    [
+        (1, ()), (2, (1,)), (6, (1, 3)), (30, (1, 3, 10)), (31, (1, 3, 10, 30)), (50, (1, 3, 10, 30)),
+        (60, (3, 10, 30)), (300, (10, 30, 100)),
+    ],
+)  # fmt: skip
+def test_rungs_of_their_own_are_half_decades_from_a_fiftieth_of_the_training_on(epochs, rungs):
     assert auto_rungs(epochs) == rungs
 
 

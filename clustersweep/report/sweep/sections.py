@@ -187,6 +187,11 @@ def _raced(race: Race, metric: Metric) -> str:
 
 
 def _ties(results: SweepResults, found: Verdict) -> str:
+    if len(results.distinct()) == 1:
+        stopped = results.count(TrialState.STOPPED)
+        others = f" {counted(stopped, 'other')} {'was' if stopped == 1 else 'were'} stopped early" if stopped else ""
+        missed = f":{others}, and the best may be among them (see below, and `clustersweep replay`)" if others else ""
+        return f"It is the only combination that was trained to its end, so nothing is known of ties{missed}."
     if math.isnan(found.noise):
         return (
             "Each combination was trained with one seed, so nothing can be said about noise: any ranking of "

@@ -58,3 +58,13 @@ def test_the_verdict_says_what_further_seeds_have_settled_look_by_look() -> None
     assert "The race is not over" in verdict_html(
         dataclasses.replace(RESULTS, race=Race(tuple(told), (second, first), 8)), verdict(raced)
     )
+
+
+def test_where_one_combination_alone_was_trained_to_its_end_its_ties_are_not_known() -> None:
+    alone = stop_trials(grid_results(dead=False), rungs=(2, 5, 8), keep=0.02)
+    words = verdict_html(alone, verdict(alone))
+    assert (
+        "It is the only combination that was trained to its end, so nothing is known of ties: 53 others were" in words
+    )
+    assert "the best may be among them" in words
+    assert "nan" not in words
