@@ -279,11 +279,12 @@ def killed(embedded_home, tmp_path_factory):
         second = children([*ARITHMETIC, "launch", write_study(folders[1], study="second")], **pipes)
         found.waiting = read_until(second, "goes on by itself")
         checkpoints = embedded_home.run("killed") / "checkpoints"
-        wait_for(lambda: any(checkpoints.glob("*.npz")) and replicates(results_in(embedded_home, "killed")))
-        found.done = replicates(results_in(embedded_home, "killed"))
-        found.pid, workers = driver.pid, {int(r.worker.rpartition(":")[2]) for r in found.done.values()}
+        wait_for(lambda: replicates(results_in(embedded_home, "killed")))
+        wait_for(lambda: any(checkpoints.glob("*.npz")))  # of what trains now, not of what has ended meanwhile
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
+        found.done = replicates(results_in(embedded_home, "killed"))
+        found.pid, workers = driver.pid, {int(r.worker.rpartition(":")[2]) for r in found.done.values()}
         wait_for(lambda: not any(alive(pid) for pid in workers))  # no worker outlives its driver
         _, found.said = second.communicate(timeout=200)
         found.code = second.returncode
